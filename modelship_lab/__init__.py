@@ -1,0 +1,40 @@
+"""ModelShip Lab: label, train, ship and watch models from a notebook.
+
+Only the entry points for IPython, Jupyter Server and JupyterLab are here, and none of them
+imports anything before it is called: a kernel must not load the server, nor the server torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from modelship_lab.version import __version__
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from modelship_lab.client import Lab
+
+__all__ = ["__version__", "connect"]
+
+
+def connect(url: str | None = None, token: str | None = None) -> "Lab":
+    """Connect to the lab server of this user, or to the one at `url` with the credential `token`."""
+    from modelship_lab import client
+
+    return client.connect(url, token)
+
+
+def load_ipython_extension(shell: "InteractiveShell") -> None:
+    """`%load_ext modelship_lab`: adds `%mlship` and `%%mlship`."""
+    from modelship_lab.notebook import magics
+
+    magics.load(shell)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    from modelship_lab.server.extension import LabApp
+
+    return [{"module": "modelship_lab", "app": LabApp}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "modelship-lab"}]

@@ -1,0 +1,84 @@
+"""What a bundle says of itself in `bundle.json`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelship_lab.records.base import Record, Task, UtcTime
+
+
+class TextHashing(Record):
+    """Text to hashed word n-grams: ONNX input `tokens`, int64 (rows, length), 0 is padding."""
+
+    kind: Literal["text_hashing"] = "text_hashing"
+    buckets: int = Field(ge=2)
+    """Token ids are 1 .. buckets - 1."""
+    max_ngram: int = Field(ge=1, le=5)
+    max_length: int = Field(ge=1)
+    """Ids beyond this many are cut off."""
+    lowercase: bool = True
+
+
+class ImageScaling(Record):
+    """Encoded image to pixels: ONNX input `pixels`, uint8 (rows, height, width, channels).
+
+    Scaling to floats and normalization are inside the ONNX graph.
+    """
+
+    kind: Literal["image_scaling"] = "image_scaling"
+    height: int
+    width: int
+    channels: Literal[1, 3]
+
+
+class TableEncoding(Record):
+    """Row to numbers: ONNX inputs `numeric` float32 (rows, n) and `categories` int64 (rows, m).
+
+    A missing number is NaN and a missing or unknown category is 0; imputation and scaling are
+    inside the ONNX graph. An input with no columns is left out of the graph.
+    """
+
+    kind: Literal["table_encoding"] = "table_encoding"
+    features: tuple[str, ...]
+    """All features in the order in which a row given as a list has them."""
+    numeric: tuple[str, ...]
+    categories: dict[str, tuple[str, ...]]
+    """Feature to its known values; value i has code i + 1."""
+    typical: dict[str, float | str | None] = {}
+    """A stand-in for an absent feature in explanations: the median or the commonest value."""
+
+
+Preprocessing = Annotated[TextHashing | ImageScaling | TableEncoding, Field(discriminator="kind")]
+
+
+class Parity(Record):
+    """The check of an exported model against its source on real rows."""
+
+    rows: int
+    batch_sizes: tuple[int, ...]
+    max_difference: float
+    """Largest absolute difference of a probability."""
+    label_flips: int
+    tolerance: float
+
+
+class Lineage(Record):
+    run_id: int | None = None
+    project: str | None = None
+    snapshot_id: int | None = None
+    recipe: str = ""
+
+
+class BundleManifest(Record):
+    """`bundle.json`. The ONNX output is `probabilities`, float32 (rows, classes)."""
+
+    format: Literal[1] = 1
+    task: Task
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    lineage: Lineage
+    metrics: dict[str, float]
+    parity: Parity | None
+    checksums: dict[str, str]
+    """File name to SHA-256, for every file except `bundle.json`."""
+    created_at: UtcTime

@@ -1,0 +1,55 @@
+"""The event log: what happened, in the order it was committed."""
+
+from typing import Any, Literal
+
+from modelship_lab.records.base import Record, UtcTime
+
+EventType = Literal[
+    "project.created",
+    "project.changed",
+    "project.deleted",
+    "import.progress",
+    "import.finished",
+    "import.failed",
+    "labels.saved",
+    "labels.undone",
+    "suggestions.saved",
+    "snapshot.created",
+    "run.created",
+    "run.changed",
+    "run.stop_requested",
+    "run.deleted",
+    "artifact.saved",
+    "bundle.saved",
+    "model.registered",
+    "model.stage_changed",
+    "deployment.created",
+    "deployment.starting",
+    "deployment.ready",
+    "deployment.failed",
+    "deployment.restarted",
+    "deployment.deleted",
+]
+
+
+class Event(Record):
+    """One thing that happened. `topic` is what it is about: `project:3`, `run:12`, `deployment:4`."""
+
+    id: int
+    type: EventType
+    topic: str
+    payload: dict[str, Any]
+    author: str
+    created_at: UtcTime
+
+
+class LabInfo(Record):
+    """Which lab this is."""
+
+    lab_id: str
+    version: str
+    url: str
+    pid: int
+    data_dir: str
+    database_version: int
+    started_at: UtcTime

@@ -1,0 +1,49 @@
+"""Models, their versions and stages."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from modelship_lab.records.base import Name, Record, UtcTime
+
+Stage = Literal["None", "Staging", "Production", "Archived"]
+
+
+class NewModelVersion(Record):
+    """Register a run's exported bundle as the next version of a model."""
+
+    name: Name
+    run_id: int
+    stage: Stage = "None"
+    description: str = Field(default="", max_length=10_000)
+    tags: tuple[str, ...] = ()
+
+
+class StageChange(Record):
+    stage: Stage
+
+
+class ModelVersion(Record):
+    id: int
+    model: str
+    version: int
+    stage: Stage
+    description: str
+    tags: tuple[str, ...]
+    run_id: int
+    snapshot_id: int | None
+    project_id: int | None
+    bundle: str
+    """The digest of the bundle."""
+    manifest: dict[str, Any]
+    metrics: dict[str, float]
+    created_at: UtcTime
+
+
+class Model(Record):
+    id: int
+    name: str
+    latest: int
+    stages: dict[str, int]
+    """The newest version in each stage."""
+    created_at: UtcTime

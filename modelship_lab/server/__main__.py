@@ -1,0 +1,46 @@
+"""`python -m modelship_lab.server`: the lab server alone, without JupyterLab."""
+
+import os
+import sys
+
+import click
+
+from modelship_lab.server.extension import LabApp
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8890, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--base-url", default="/", show_default=True, help="Path under which everything is served.")
+@click.option("--data-dir", default="", help="Folder of the lab's data. Default: MLSHIP_HOME, else below Jupyter's.")
+@click.option("--token", default="", help="Bearer credential with all permissions. Default: kept in the data folder.")
+@click.option("--open-registration", is_flag=True, help="Let anybody who can reach the server register an account.")
+def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_registration: bool) -> None:
+    """Run the lab server until it is interrupted."""
+    if token:
+        # Not on the command line of the server: other users of the machine can read that.
+        os.environ["MLSHIP_TOKEN"] = token
+    arguments = [
+        f"--ServerApp.ip={host}",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.base_url={base_url}",
+        f"--LabApp.data_dir={data_dir}",
+        "--LabApp.alone=True",
+        f"--LabApp.open_registration={open_registration}",
+        "--ServerApp.open_browser=False",
+        # Root is usual in containers, and this server starts no kernels and serves no files.
+        "--ServerApp.allow_root=True",
+    ]
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        arguments.append("--ServerApp.allow_remote_access=True")
+    server = LabApp.initialize_server(argv=arguments)
+    app = server.extension_manager.extension_apps["modelship_lab"].copy().pop()
+    if app.unavailable is not None:
+        click.echo(f"mlship serve: {app.unavailable.message}", err=True)
+        sys.exit(1)
+    server.start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""From a declared endpoint to Tornado: who calls, what they send, what goes back."""
+
+import asyncio
+import hmac
+import os
+import tempfile
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.auth.identity import User
+from jupyter_server.base.handlers import JupyterHandler
+from pydantic import BaseModel
+from pydantic_core import to_json
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from modelship_lab.records.errors import (
+    InvalidInput,
+    LabError,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    Unauthenticated,
+)
+from modelship_lab.server.api.endpoint import (
+    ARROW,
+    Content,
+    Endpoint,
+    FileContent,
+    Request,
+    Table,
+    Upload,
+)
+from modelship_lab.server.identity.caller import OWNER, Caller
+
+_CHUNK = 1 << 20
+
+
+def authenticate_with_lab_token(handler: JupyterHandler, token: str) -> None:
+    """Accept `Authorization: Bearer <lab token>`, or `?token=`, before Jupyter's own identity is asked.
+
+    The user is set where Jupyter looks for one that is already known. The request counts as
+    authenticated by token: it carries its credential itself, so no other site can have forged it
+    and XSRF does not apply.
+    """
+    offered = handler.identity_provider.get_token(handler) or ""
+    if offered and hmac.compare_digest(offered.encode(), token.encode()):
+        handler._jupyter_current_user = User(username=OWNER.name)
+        handler._token_authenticated = True  # type: ignore[attr-defined]
+
+
+class ErrorBodies(JupyterHandler):
+    """Answers every error in the lab's one shape, with the id that the log has too."""
+
+    def initialize(self, services: Any, **_: Any) -> None:
+        self.services = services
+        self.request_id = uuid.uuid4().hex[:16]
+
+    def set_default_headers(self) -> None:
+        # Without Jupyter's content security policy report and its HTML content type.
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    @property
+    def caller(self) -> Caller | None:
+        return OWNER if self.current_user is not None else None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        body = as_lab_error(error, status_code)
+        if body.status >= 500 and not isinstance(error, LabError):
+            self.log.error("Request %s failed", self.request_id, exc_info=kwargs.get("exc_info"))
+        self.set_status(body.status)
+        self.set_header("X-Request-ID", self.request_id)
+        self.set_header("Content-Type", "application/json")
+        if isinstance(body, Unauthenticated):
+            self.set_header("WWW-Authenticate", "Bearer")
+        self.finish(
+            to_json(
+                {
+                    "error": {"code": body.code, "message": body.message, "details": body.details},
+                    "request_id": self.request_id,
+                }
+            )
+        )
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Nothing here: `write_error` logs what is the server's fault, with the request's id."""
+
+
+def as_lab_error(error: BaseException | None, status: int) -> LabError:
+    """Any error as one of the tree; what is not meant for the caller becomes a plain sentence."""
+    if isinstance(error, LabError):
+        return error
+    if isinstance(error, web.HTTPError):
+        status = error.status_code
+    if status == 404:
+        return NotFound("There is nothing at this address.")
+    if status == 403:
+        return PermissionDenied(
+            "The request was refused: reload the page to get a new XSRF cookie, or send a bearer token."
+        )
+    if status == 413:
+        return PayloadTooLarge("The request is larger than this endpoint takes.")
+    if 400 <= status < 500:
+        return InvalidInput("The request is not understood.")
+    return LabError("The lab server met an error of its own; its log names this request's id.")
+
+
+@web.stream_request_body
+class EndpointHandler(ErrorBodies):
+    """Serves all methods of one path. One subclass is made for each path of the API."""
+
+    endpoints: dict[str, Endpoint]
+
+    SUPPORTED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        self._body = bytearray()
+        self._file: Any = None
+        self._received = 0
+        self.set_header("X-Request-ID", self.request_id)
+        endpoint = self.endpoints.get(self.request.method or "")
+        if endpoint is None:
+            self.set_header("Allow", ", ".join(sorted(self.endpoints)))
+            raise MethodNotAllowed(f"This address does not take {self.request.method}.")
+        self.endpoint = endpoint
+        if endpoint.permission is not None:
+            authenticate_with_lab_token(self, self.services.token)
+        # Finds out who it is (cookie, token, JupyterHub) and checks XSRF for cookies.
+        await super().prepare()
+        if endpoint.permission is not None:
+            if self.caller is None:
+                raise Unauthenticated(
+                    "No valid credential: send 'Authorization: Bearer <token>', or log in to Jupyter."
+                )
+            self.caller.require(endpoint.permission)
+        length = int(self.request.headers.get("Content-Length") or 0)
+        if length > endpoint.max_body:
+            raise PayloadTooLarge(f"The body has {length} bytes; at most {endpoint.max_body} are taken here.")
+        # Tornado's own limit is for bodies that are held in memory; ours is kept in data_received.
+        self.request.connection.set_max_body_size(endpoint.max_body)  # type: ignore[union-attr]
+        if "upload" in endpoint.wanted:
+            self._file = tempfile.NamedTemporaryFile(dir=self.services.data_dir.uploads, delete=False)
+
+    async def data_received(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._received > self.endpoint.max_body:
+            raise PayloadTooLarge(f"The body has more than the {self.endpoint.max_body} bytes taken here.")
+        if self._file is not None:
+            await asyncio.to_thread(self._file.write, chunk)
+        else:
+            self._body += chunk
+
+    async def _answer(self, **path: str) -> None:
+        endpoint = self.endpoint
+        query: dict[str, list[str]] = defaultdict(list)
+        for name, values in self.request.query_arguments.items():
+            query[name] = [value.decode("utf-8", "replace") for value in values]
+        body = bytes(self._body)
+        arguments = endpoint.arguments(
+            {name: unquote(value) for name, value in path.items()}, query, body if endpoint.body else None
+        )
+        if "services" in endpoint.wanted:
+            arguments["services"] = self.services
+        if "caller" in endpoint.wanted:
+            arguments["caller"] = self.caller
+        if "request" in endpoint.wanted:
+            arguments["request"] = Request(self.request.headers, body)
+        if self._file is not None:
+            await asyncio.to_thread(self._file.close)
+            arguments["upload"] = Upload(
+                Path(self._file.name), self._received, self.request.headers.get("Content-Type", "")
+            )
+        result = await endpoint.function(**arguments)
+        await self._send(result)
+
+    get = post = put = patch = delete = allow_unauthenticated(_answer)
+
+    async def _send(self, result: Any) -> None:
+        self.set_status(self.endpoint.status)
+        if result is None:
+            self.set_status(204)
+            self.clear_header("Content-Type")
+        elif isinstance(result, Table):
+            self.set_header("Content-Type", ARROW)
+            buffer = await asyncio.to_thread(_ipc_stream, result.table)
+            await self._send_buffer(memoryview(buffer))
+        elif isinstance(result, Content):
+            self.set_status(result.status)
+            self.set_header("Content-Type", result.content_type)
+            for name, value in result.headers.items():
+                self.set_header(name, value)
+            self.write(result.data)
+        elif isinstance(result, FileContent):
+            await self._send_file(result)
+        elif isinstance(result, BaseModel):
+            self.set_header("Content-Type", "application/json")
+            self.write(result.model_dump_json().encode())
+        else:
+            self.set_header("Content-Type", "application/json")
+            self.write(to_json(result))
+        if not self._finished:
+            self.finish()
+
+    async def _send_buffer(self, data: memoryview) -> None:
+        self.set_header("Content-Length", str(len(data)))
+        for start in range(0, len(data), _CHUNK):
+            self.write(bytes(data[start : start + _CHUNK]))
+            await self.flush()
+
+    async def _send_file(self, content: FileContent) -> None:
+        self.set_header("Content-Type", content.content_type)
+        self.set_header("Content-Length", str(content.path.stat().st_size))
+        if content.immutable:
+            self.set_header("Cache-Control", "private, max-age=31536000, immutable")
+        try:
+            with content.path.open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                    self.write(chunk)
+                    await self.flush()
+        except StreamClosedError:
+            self.log.debug("The client of request %s went away", self.request_id)
+        finally:
+            if content.temporary:
+                content.path.unlink(missing_ok=True)
+
+    def on_finish(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            self._file.close()
+            if os.path.exists(self._file.name):
+                os.unlink(self._file.name)
+        super().on_finish()
+
+    on_connection_close = on_finish
+
+
+def _ipc_stream(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def handlers(endpoints: Sequence[Endpoint], prefix: str, services: Any) -> list[tuple[str, type, dict[str, Any]]]:
+    """Tornado routes for endpoints below `prefix`, one handler class for each path."""
+    by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for one in endpoints:
+        if one.method in by_path[one.path]:
+            raise TypeError(f"{one.method} {one.path} is declared twice")
+        by_path[one.path][one.method] = one
+    routes = []
+    for path, methods in by_path.items():
+        pattern = "/".join(
+            f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("{") else part for part in path.split("/")
+        )
+        handler = type("EndpointHandler", (EndpointHandler,), {"endpoints": methods})
+        routes.append((f"{prefix}/{pattern}", handler, {"services": services}))
+    return routes

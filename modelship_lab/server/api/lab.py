@@ -1,0 +1,26 @@
+"""Which lab this is, and whether it is well."""
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.events import Event, LabInfo
+from modelship_lab.server.api.endpoint import endpoint
+from modelship_lab.server.api.services import Services
+
+
+@endpoint("GET", "health", permission=None)
+async def health() -> dict[str, str]:
+    """Whether the server answers. Needs no credential and says nothing else."""
+    return {"status": "ok"}
+
+
+@endpoint("GET", "lab", permission="read")
+async def lab(services: Services) -> LabInfo:
+    """Which lab this is."""
+    return services.info
+
+
+@endpoint("GET", "events", permission="read")
+async def list_events(
+    services: Services, after: int = 0, topic: str | None = None, limit: int = 100
+) -> Page[Event]:
+    """Events newer than the id `after`, oldest first."""
+    return await services.events.page(after, topic, min(max(limit, 1), 1000))

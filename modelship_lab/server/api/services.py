@@ -1,0 +1,29 @@
+"""What endpoints are answered by: one object with the service of each capability."""
+
+from dataclasses import dataclass
+
+from modelship_lab.records.events import LabInfo
+from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.storage.blobs import Blobs
+from modelship_lab.server.storage.data_dir import DataDir
+from modelship_lab.server.storage.database import Database
+
+
+@dataclass
+class Services:
+    """Built once by the extension; handed to every endpoint."""
+
+    info: LabInfo
+    token: str
+    data_dir: DataDir
+    database: Database
+    blobs: Blobs
+    events: EventLog
+
+    async def start(self) -> None:
+        """Begin what runs by itself; called once the server listens."""
+
+    async def stop(self) -> None:
+        """End what runs by itself, finish what is being written, and let the data directory go."""
+        self.database.close()
+        self.data_dir.release()

@@ -1,0 +1,60 @@
+"""The append-only event log: written with the change it tells of, published after the commit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.events import Event, EventType
+from modelship_lab.server.storage.database import Database, Transaction, now
+
+Listener = Callable[[Event], None]
+
+
+class EventLog:
+    """Records events and hands each to the listeners once it is on disk."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` called, on the writer thread, with every event after its commit. It must be quick."""
+        self._listeners.append(listener)
+
+    def record(
+        self, transaction: Transaction, type: EventType, topic: str, author: str, **payload: Any
+    ) -> None:
+        """Write an event in the transaction of the change it tells of."""
+        created_at = now()
+        identity = transaction.value(
+            "INSERT INTO events (type, topic, payload, author, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
+            type,
+            topic,
+            orjson.dumps(payload).decode(),
+            author,
+            created_at,
+        )
+        event = Event(
+            id=identity, type=type, topic=topic, payload=payload, author=author, created_at=created_at
+        )
+        transaction.after_commit(lambda: self._publish(event))
+
+    def _publish(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    async def page(self, after: int, topic: str | None, limit: int) -> Page[Event]:
+        """Events newer than the id `after`, oldest first."""
+
+        def work(cursor: Any) -> Page[Event]:
+            where = "id > ?" + (" AND topic = ?" if topic else "")
+            parameters = [after, topic] if topic else [after]
+            total = cursor.value(f"SELECT count(*) FROM events WHERE {where}", *parameters)
+            found = cursor.rows(f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters)
+            for row in found:
+                row["payload"] = orjson.loads(row["payload"])
+            return Page(items=tuple(Event(**row) for row in found), total=total, limit=limit, offset=0)
+
+        return await self._database.read(work)

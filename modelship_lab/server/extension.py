@@ -1,0 +1,113 @@
+"""The Jupyter server extension: settings and wiring. The one place where services are built."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Bool, Unicode
+
+from modelship_lab.records.base import utc_now
+from modelship_lab.records.errors import AlreadyOpen, LabError, StorageFailed
+from modelship_lab.records.events import LabInfo
+from modelship_lab.server.api import routes
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.storage.blobs import Blobs
+from modelship_lab.server.storage.data_dir import DataDir
+from modelship_lab.server.storage.database import Database
+from modelship_lab.version import __version__
+
+
+class LabApp(ExtensionApp):
+    """ModelShip Lab inside a Jupyter server, or alone as `mlship serve`."""
+
+    name = "modelship_lab"
+    app_name = "ModelShip Lab"
+    extension_url = "/mlship/docs"
+    load_other_extensions = False
+    open_browser = False
+
+    data_dir = Unicode(help="Folder of the database, blobs and bundles. Default: MLSHIP_HOME, else below Jupyter's.").tag(
+        config=True
+    )
+    lab_token = Unicode(help="Bearer credential with all permissions. Default: one that is kept in the data directory.").tag(
+        config=True
+    )
+    open_registration = Bool(False, help="Let anybody who can reach the server register an account.").tag(config=True)
+
+    alone = Bool(False, help="Whether the lab server runs without JupyterLab.").tag(config=True)
+
+    services: Services | None = None
+    unavailable: LabError | None = None
+
+    def initialize_settings(self) -> None:
+        folder = self.data_dir or os.environ.get("MLSHIP_HOME") or str(Path(jupyter_data_dir()) / "modelship_lab")
+        try:
+            self.services = self._build_services(Path(folder))
+        except (AlreadyOpen, StorageFailed) as error:
+            # Inside JupyterLab the rest of Jupyter must still start, and every request of ours says why.
+            self.unavailable = error
+            self.log.error("ModelShip Lab is not available: %s", error.message)
+            return
+        if self.alone:
+            # One credential is enough; Jupyter's own would be a second one, printed to the log.
+            identity = self.serverapp.identity_provider
+            identity.token, identity.token_generated = self.services.token, False
+
+    def _build_services(self, folder: Path) -> Services:
+        data_dir = DataDir(folder)
+        try:
+            database = Database(data_dir.database)
+        except BaseException:
+            data_dir.release()
+            raise
+        lab_id = database.read_now(lambda cursor: cursor.value("SELECT lab_id FROM lab"))
+        events = EventLog(database)
+        blobs = Blobs(data_dir.blobs)
+        return Services(
+            info=LabInfo(
+                lab_id=lab_id,
+                version=__version__,
+                url="",
+                pid=os.getpid(),
+                data_dir=str(data_dir.folder),
+                database_version=database.version,
+                started_at=utc_now(),
+            ),
+            token=self.lab_token or os.environ.get("MLSHIP_TOKEN") or data_dir.token(),
+            data_dir=data_dir,
+            database=database,
+            blobs=blobs,
+            events=events,
+        )
+
+    def initialize_handlers(self) -> None:
+        if self.services is not None:
+            self.handlers.extend(routes.all_routes(self.services))
+        else:
+            assert self.unavailable is not None
+            self.handlers.extend(routes.unavailable_routes(self.unavailable))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        await super()._start_jupyter_server_extension(serverapp)
+        if self.services is None:
+            return
+        url = _local_address(serverapp)
+        self.services.info = self.services.info.model_copy(update={"url": url})
+        await self.services.start()
+        self.services.data_dir.announce(url, self.services.token, self.services.info.lab_id)
+        self.log.info("ModelShip Lab at %smlship/docs, data in %s", url, self.services.info.data_dir)
+
+    async def stop_extension(self) -> None:
+        if self.services is not None:
+            await self.services.stop()
+
+
+def _local_address(serverapp: Any) -> str:
+    """Where programs on this machine reach the server, with its base URL and a slash at the end."""
+    scheme = "https" if serverapp.certfile else "http"
+    host = serverapp.ip if serverapp.ip not in ("", "*", "0.0.0.0", "::") else "127.0.0.1"
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{serverapp.port}{serverapp.base_url}"

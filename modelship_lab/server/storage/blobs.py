@@ -1,0 +1,99 @@
+"""Content-addressed files: a file's name is the SHA-256 of its content."""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from modelship_lab.records.errors import NotFound
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1 << 20
+
+
+class Blobs:
+    """A folder of immutable files, found by the SHA-256 of their content.
+
+    A file appears under its name only when it is complete and on disk: it is written to a
+    temporary name, fsynced and renamed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, content: bytes) -> str:
+        """Store bytes; returns their digest."""
+        digest = hashlib.sha256(content).hexdigest()
+        target = self._path(digest)
+        if not target.exists():
+            with self._temporary() as file:
+                file.write(content)
+                self._keep(file, target)
+        self._sync_folder(target.parent)
+        return digest
+
+    def put_many(self, contents: Iterable[bytes]) -> list[str]:
+        """Store many; the folders are synced once at the end."""
+        digests, folders = [], set()
+        for content in contents:
+            digest = hashlib.sha256(content).hexdigest()
+            target = self._path(digest)
+            if not target.exists():
+                with self._temporary() as file:
+                    file.write(content)
+                    self._keep(file, target)
+                folders.add(target.parent)
+            digests.append(digest)
+        for folder in folders:
+            self._sync_folder(folder)
+        return digests
+
+    def adopt(self, file: Path) -> str:
+        """Move a finished file on the same disk into the store; returns its digest."""
+        hasher = hashlib.sha256()
+        with file.open("rb") as source:
+            while chunk := source.read(_CHUNK):
+                hasher.update(chunk)
+            os.fsync(source.fileno())
+        digest = hasher.hexdigest()
+        target = self._path(digest)
+        target.parent.mkdir(exist_ok=True)
+        os.replace(file, target)
+        self._sync_folder(target.parent)
+        return digest
+
+    def path(self, digest: str) -> Path:
+        """The file of a digest.
+
+        Raises:
+            NotFound: there is none, or the digest is not one.
+        """
+        # The pattern is what keeps a client's `../..` inside the folder.
+        if not _DIGEST.fullmatch(digest) or not (path := self._path(digest)).is_file():
+            raise NotFound("There is no file with this digest.")
+        return path
+
+    def read(self, digest: str) -> bytes:
+        return self.path(digest).read_bytes()
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / digest[:2] / digest
+
+    def _temporary(self) -> "tempfile._TemporaryFileWrapper[bytes]":
+        return tempfile.NamedTemporaryFile(dir=self.folder, prefix=".new-", delete=False)
+
+    def _keep(self, file: "tempfile._TemporaryFileWrapper[bytes]", target: Path) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        target.parent.mkdir(exist_ok=True)
+        os.replace(file.name, target)
+
+    def _sync_folder(self, folder: Path) -> None:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

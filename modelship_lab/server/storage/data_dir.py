@@ -1,0 +1,101 @@
+"""The folder that a lab owns: who has it open, and what lies where."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from modelship_lab.records.base import utc_now
+from modelship_lab.records.errors import AlreadyOpen, StorageFailed
+
+
+class DataDir:
+    """A data directory, owned by this process until `release`.
+
+    The lock is the operating system's, so a killed owner leaves none behind.
+
+    Raises:
+        AlreadyOpen: another process owns the folder; the message names its pid and address.
+        StorageFailed: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().resolve()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = FileLock(self.folder / "lab.lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise AlreadyOpen(_owner_message(self.folder)) from None
+        except OSError as error:
+            raise StorageFailed(f"The data directory {folder} cannot be used: {error.strerror}") from error
+        self.database = self.folder / "lab.duckdb"
+        self.blobs = self._subfolder("blobs")
+        self.bundles = self._subfolder("bundles")
+        self.uploads = self._subfolder("uploads")
+        self.workers = self._subfolder("workers")
+        for leftover in self.uploads.iterdir():
+            # Nothing in here was acknowledged.
+            leftover.unlink()
+
+    def _subfolder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
+    def token(self) -> str:
+        """The credential of this lab's own programs, made on first use and kept."""
+        path = self.folder / "token"
+        if not path.exists():
+            write_private(path, secrets.token_hex(24))
+        return path.read_text(encoding="ascii").strip()
+
+    def announce(self, url: str, token: str, lab_id: str) -> None:
+        """Tell the programs of this user where the lab is (`server.json`, mode 0600)."""
+        content = {
+            "pid": os.getpid(),
+            "url": url,
+            "token": token,
+            "lab_id": lab_id,
+            "started_at": utc_now().isoformat(),
+        }
+        write_private(self.folder / "server.json", json.dumps(content))
+
+    def release(self) -> None:
+        """Take back the announcement and let others have the folder."""
+        announced = read_announcement(self.folder)
+        if announced and announced.get("pid") == os.getpid():
+            (self.folder / "server.json").unlink(missing_ok=True)
+        self._lock.release()
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only this user may read, all at once."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_announcement(folder: Path) -> dict[str, Any] | None:
+    """What the owner of a data directory has announced, if anything."""
+    try:
+        content = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _owner_message(folder: Path) -> str:
+    owner = read_announcement(folder)
+    who = f"process {owner['pid']} at {owner['url']}" if owner else "another process that is just starting"
+    return (
+        f"The data directory {folder} is open in {who}. "
+        "Use that lab server, stop it first, or choose another folder with --data-dir or MLSHIP_HOME."
+    )

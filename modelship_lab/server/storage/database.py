@@ -1,0 +1,270 @@
+"""One DuckDB file, one writer thread, readers on a small pool.
+
+DuckDB lets one process open a file, and a commit costs a millisecond or more however small it is.
+So all writes go through one thread that takes every write that is waiting, runs them in one
+transaction and commits once: each caller is answered only when its own write is on disk. Readers
+see committed data through cursors of their own and never wait for the writer.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from modelship_lab.records.base import utc_now
+from modelship_lab.records.errors import LabError, StorageFailed, Unavailable
+from modelship_lab.server.storage.migrations import migrate
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+MAX_GROUP = 256
+"""Writes in one transaction at most, so that nobody waits for an endless group."""
+
+CLOSE_TIMEOUT_S = 30
+
+
+def now() -> datetime:
+    """The present moment as DuckDB's TIMESTAMP columns take it: UTC without a zone."""
+    return utc_now().replace(tzinfo=None)
+
+
+class Cursor:
+    """Reads from the database; for use within one `Database.read` or `Database.write`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        """All rows as mappings from column to value."""
+        result = self._connection.execute(sql, parameters)
+        names = [column[0] for column in result.description]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def row(self, sql: str, *parameters: Any) -> dict[str, Any] | None:
+        """The first row, or None."""
+        found = self.rows(sql, *parameters)
+        return found[0] if found else None
+
+    def value(self, sql: str, *parameters: Any) -> Any:
+        """The first column of the first row, or None."""
+        found = self._connection.execute(sql, parameters).fetchone()
+        return found[0] if found else None
+
+    def column(self, sql: str, *parameters: Any) -> list[Any]:
+        """The first column of all rows."""
+        return [row[0] for row in self._connection.execute(sql, parameters).fetchall()]
+
+    def table(self, sql: str, *parameters: Any) -> pa.Table:
+        """All rows as an Arrow table."""
+        if parameters:
+            return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
+        return self._connection.sql(sql).to_arrow_table()
+
+    def rows_with(self, sql: str, tables: dict[str, pa.Table], *parameters: Any) -> list[dict[str, Any]]:
+        """Like `rows`, with Arrow tables that the SQL may name."""
+        try:
+            for name, table in tables.items():
+                self._connection.register(name, table)
+            return self.rows(sql, *parameters)
+        finally:
+            for name in tables:
+                self._connection.unregister(name)
+
+
+class Transaction(Cursor):
+    """Reads and writes inside the transaction that the writer thread will commit."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(connection)
+        self._after_commit: list[Callable[[], None]] = []
+
+    def execute(self, sql: str, *parameters: Any) -> None:
+        self._connection.execute(sql, parameters)
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append an Arrow table, matching columns by name. The way in for everything that comes in bulk."""
+        self._connection.register("incoming_rows", rows)
+        try:
+            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows")
+        finally:
+            self._connection.unregister("incoming_rows")
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Have `call` run on the writer thread once the transaction is on disk, before the caller is answered."""
+        self._after_commit.append(call)
+
+
+class _Write:
+    """A write that waits for its commit."""
+
+    def __init__(self, work: Callable[[Transaction], Any]) -> None:
+        self.work = work
+        self.future: Future[Any] = Future()
+
+
+class Database:
+    """The only opener of a DuckDB file.
+
+    Args:
+        path: the file; made if it is not there, migrated if it is older.
+        readers: threads for reading.
+        memory_limit: what DuckDB may use, e.g. "2GB".
+
+    Raises:
+        StorageFailed: the file is damaged or belongs to a newer version.
+    """
+
+    def __init__(self, path: Path, *, readers: int = 2, memory_limit: str = "2GB") -> None:
+        self.path = path
+        try:
+            self._connection = duckdb.connect(
+                str(path), config={"memory_limit": memory_limit, "checkpoint_threshold": "64MB"}
+            )
+        except duckdb.Error as error:
+            raise StorageFailed(f"The database {path.name} cannot be opened: {_first_line(error)}") from error
+        try:
+            self.version = migrate(self._connection, path)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._closed = False
+        self._closing = threading.Lock()
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="mlship-read")
+        self._writer = threading.Thread(target=self._write_forever, name="mlship-write", daemon=True)
+        self._writer.start()
+
+    async def write(self, work: Callable[[Transaction], Result]) -> Result:
+        """Run `work` on the writer thread and answer after the commit that carries it.
+
+        `work` may be run twice: when another write of its group fails, the group is rolled back
+        and each is tried alone. So it must have no effect outside its transaction; what must
+        happen afterwards goes to `Transaction.after_commit`.
+
+        Raises:
+            LabError: what `work` raised; nothing of it is stored.
+            StorageFailed: the database refused, e.g. a full disk.
+            Unavailable: the database is closed.
+        """
+        return await asyncio.wrap_future(self.submit(work))
+
+    def submit(self, work: Callable[[Transaction], Result]) -> Future[Result]:
+        """`write` for callers on other threads than the event loop's."""
+        write = _Write(work)
+        with self._closing:
+            if self._closed:
+                raise Unavailable("The lab server is stopping.")
+            self._queue.put(write)
+        return write.future
+
+    async def read(self, work: Callable[[Cursor], Result]) -> Result:
+        """Run `work` on a reader thread over committed data."""
+        return await asyncio.wrap_future(self._readers.submit(self._read, work))
+
+    def read_now(self, work: Callable[[Cursor], Result]) -> Result:
+        """`read` that blocks, for the start of the server, before its event loop runs."""
+        return self._readers.submit(self._read, work).result()
+
+    def _read(self, work: Callable[[Cursor], Result]) -> Result:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connection.cursor()
+        try:
+            return work(Cursor(connection))
+        except duckdb.Error as error:
+            raise _storage_failed(error) from error
+
+    def close(self) -> None:
+        """Finish the writes that are waiting, then close the file. May be called twice."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._writer.join(CLOSE_TIMEOUT_S)
+        self._readers.shutdown(wait=True)
+        self._connection.close()
+
+    def _write_forever(self) -> None:
+        running = True
+        while running:
+            group: list[_Write] = []
+            write = self._queue.get()
+            while True:
+                if write is None:
+                    running = False
+                    break
+                group.append(write)
+                if len(group) >= MAX_GROUP or self._queue.empty():
+                    break
+                write = self._queue.get()
+            if group and not self._commit(group):
+                # One of them spoiled the common transaction: each gets its own.
+                for single in group:
+                    self._commit([single], alone=True)
+
+    def _commit(self, group: list[_Write], alone: bool = False) -> bool:
+        """Run a group in one transaction. Returns False if it was rolled back and can be tried one by one."""
+        transaction = Transaction(self._connection)
+        results: list[Any] = []
+        try:
+            self._connection.begin()
+            for write in group:
+                results.append(write.work(transaction))
+            self._connection.commit()
+        except BaseException as error:
+            self._roll_back()
+            if not alone and len(group) > 1:
+                return False
+            failure = _storage_failed(error) if isinstance(error, duckdb.Error) else error
+            if not isinstance(failure, LabError) or isinstance(failure, StorageFailed):
+                log.error("A write failed and was rolled back", exc_info=error)
+            for write in group:
+                write.future.set_exception(failure)
+            return True
+        for call in transaction._after_commit:
+            try:
+                call()
+            except Exception:
+                # The write is on disk; a listener's fault must not turn it into a failure.
+                log.exception("A listener failed after a commit")
+        for write, result in zip(group, results, strict=True):
+            write.future.set_result(result)
+        return True
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.rollback()
+        except duckdb.Error:
+            # There is no transaction when BEGIN itself failed.
+            log.debug("Nothing to roll back")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _storage_failed(error: BaseException) -> StorageFailed:
+    """DuckDB's message stays in the log: it can hold SQL and values that are nobody else's business."""
+    text = str(error)
+    if "No space left" in text or "out of disk" in text.lower():
+        return StorageFailed("The disk is full: nothing of this request was stored. Make room and try again.")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return StorageFailed("The database ran out of memory on this request. Ask for less at once.")
+    return StorageFailed("The database refused this request; the server's log has the reason.")
+
+
+def placeholders(values: Sequence[Any]) -> str:
+    """`?, ?, ?` for an IN list."""
+    return ", ".join("?" * len(values))
