@@ -92,7 +92,8 @@ def hash_text(spec: TextHashing, text: str) -> list[int]:
         grams += [" ".join(grams[start : start + size]) for start in range(words - size + 1)]
     span = spec.buckets - 1
     try:
-        return [mmh3.hash(gram, 0, False) % span + 1 for gram in grams[: spec.max_length]]
+        # Encoded here because mmh3 kills the process when it is given half of a surrogate pair as str.
+        return [mmh3.hash(gram.encode(), 0, False) % span + 1 for gram in grams[: spec.max_length]]
     except UnicodeEncodeError:
         raise InvalidInput("the text is not valid Unicode: it has half of a surrogate pair") from None
 
@@ -260,7 +261,7 @@ def _encode_rows(spec: TableEncoding, rows: Sequence[Any]) -> Arrays:
 
 
 def _plain_numbers(spec: TableEncoding, rows: Sequence[Any]) -> np.ndarray | None:
-    """The commonest request, lists of nothing but numbers, without a look at each cell; None if it is not that."""
+    """The commonest request, lists of nothing but numbers, as one array; None if it is anything else."""
     width = len(spec.numeric)
     if spec.categories or spec.features != spec.numeric or not rows:
         return None
