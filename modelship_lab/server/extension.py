@@ -13,10 +13,14 @@ from modelship_lab.records.errors import AlreadyOpen, LabError, StorageFailed
 from modelship_lab.records.events import LabInfo
 from modelship_lab.server.api import routes
 from modelship_lab.server.api.services import Services
+from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
+from modelship_lab.server.tracking.artifacts import Artifacts
+from modelship_lab.server.tracking.metrics import RunMetrics
+from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.version import __version__
 
 
@@ -65,6 +69,8 @@ class LabApp(ExtensionApp):
             raise
         lab_id = database.read_now(lambda cursor: cursor.value("SELECT lab_id FROM lab"))
         events = EventLog(database)
+        hub = Hub()
+        events.listen(hub.publish_event)
         blobs = Blobs(data_dir.blobs)
         return Services(
             info=LabInfo(
@@ -81,6 +87,10 @@ class LabApp(ExtensionApp):
             database=database,
             blobs=blobs,
             events=events,
+            hub=hub,
+            runs=Runs(database, events),
+            metrics=RunMetrics(database, events, hub.publish_metrics),
+            artifacts=Artifacts(database, events, blobs),
         )
 
     def initialize_handlers(self) -> None:

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
@@ -29,6 +29,8 @@ from modelship_lab.server.identity.caller import Permission
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_LIMIT = 16 << 20
 UPLOAD_LIMIT = 64 << 30
+
+Body = TypeVar("Body", bound=BaseModel)
 
 _HANDED_IN = frozenset({"services", "caller", "request", "body", "upload"})
 
@@ -47,6 +49,17 @@ class Request:
     @property
     def content_type(self) -> str:
         return str(self.headers.get("Content-Type", "")).split(";")[0].strip().lower()
+
+    def json(self, record: type[Body]) -> Body:
+        """The body as a record, for endpoints that take other kinds of bodies too.
+
+        Raises:
+            InvalidInput: with every wrong field.
+        """
+        try:
+            return record.model_validate_json(self.body or b"{}")
+        except ValidationError as error:
+            raise invalid_request(details_of(error)) from None
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,8 @@ class FileContent:
     path: Path
     content_type: str = "application/octet-stream"
     immutable: bool = False
+    attachment: str = ""
+    """A name for saving it, when a browser should not show it."""
     temporary: bool = False
     """Delete the file when it has been sent."""
 
@@ -139,11 +154,16 @@ class Endpoint:
             except ValidationError as error:
                 problems += details_of(error)
         if problems:
-            first = problems[0]
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            where = f"{first['field']}: " if first["field"] else ""
-            raise InvalidInput(f"The request is not valid: {where}{first['reason']}{more}.", problems)
+            raise invalid_request(problems)
         return arguments
+
+
+def invalid_request(problems: list[dict[str, Any]]) -> InvalidInput:
+    """The error for a request with these problems, the first of them in its message."""
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    where = f"{first['field']}: " if first["field"] else ""
+    return InvalidInput(f"The request is not valid: {where}{first['reason']}{more}.", problems)
 
 
 def details_of(error: ValidationError) -> list[dict[str, Any]]:

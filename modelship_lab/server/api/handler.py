@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -38,26 +38,16 @@ from modelship_lab.server.api.endpoint import (
     Table,
     Upload,
 )
-from modelship_lab.server.identity.caller import OWNER, Caller
+from modelship_lab.server.identity.caller import OWNER, Caller, Permission
 
 _CHUNK = 1 << 20
 
 
-def authenticate_with_lab_token(handler: JupyterHandler, token: str) -> None:
-    """Accept `Authorization: Bearer <lab token>`, or `?token=`, before Jupyter's own identity is asked.
+class LabHandler(JupyterHandler):
+    """Lets in who may, and answers every error in the lab's one shape, with the id that the log has too."""
 
-    The user is set where Jupyter looks for one that is already known. The request counts as
-    authenticated by token: it carries its credential itself, so no other site can have forged it
-    and XSRF does not apply.
-    """
-    offered = handler.identity_provider.get_token(handler) or ""
-    if offered and hmac.compare_digest(offered.encode(), token.encode()):
-        handler._jupyter_current_user = User(username=OWNER.name)
-        handler._token_authenticated = True  # type: ignore[attr-defined]
-
-
-class ErrorBodies(JupyterHandler):
-    """Answers every error in the lab's one shape, with the id that the log has too."""
+    permission: Permission | None = "read"
+    """What a caller must be allowed to do; None lets everybody in."""
 
     def initialize(self, services: Any, **_: Any) -> None:
         self.services = services
@@ -66,6 +56,36 @@ class ErrorBodies(JupyterHandler):
     def set_default_headers(self) -> None:
         # Without Jupyter's content security policy report and its HTML content type.
         self.set_header("X-Content-Type-Options", "nosniff")
+
+    async def prepare(self, **settings: Any) -> None:  # type: ignore[override]
+        """The one place where a request's credential is asked for.
+
+        Raises:
+            Unauthenticated: there is no valid credential.
+            PermissionDenied: it may not do this.
+        """
+        if self.permission is not None:
+            self._accept_lab_token()
+        # Finds out who it is (cookie, token, JupyterHub) and checks XSRF for cookies.
+        await super().prepare(**settings)
+        if self.permission is not None:
+            if self.caller is None:
+                raise Unauthenticated(
+                    "No valid credential: send 'Authorization: Bearer <token>', or log in to Jupyter."
+                )
+            self.caller.require(self.permission)
+
+    def _accept_lab_token(self) -> None:
+        """Accept `Authorization: Bearer <lab token>`, or `?token=`, before Jupyter's own identity is asked.
+
+        The user is set where Jupyter looks for one that is already known. The request counts as
+        authenticated by token: it carries its credential itself, so no other site can have forged
+        it and XSRF does not apply.
+        """
+        offered = self.identity_provider.get_token(self) or ""
+        if offered and hmac.compare_digest(offered.encode(), self.services.token.encode()):
+            self._jupyter_current_user = User(username=OWNER.name)
+            self._token_authenticated = True
 
     @property
     def caller(self) -> Caller | None:
@@ -114,14 +134,14 @@ def as_lab_error(error: BaseException | None, status: int) -> LabError:
 
 
 @web.stream_request_body
-class EndpointHandler(ErrorBodies):
+class EndpointHandler(LabHandler):
     """Serves all methods of one path. One subclass is made for each path of the API."""
 
     endpoints: dict[str, Endpoint]
 
     SUPPORTED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def prepare(self, **settings: Any) -> None:
         self._body = bytearray()
         self._file: Any = None
         self._received = 0
@@ -131,16 +151,8 @@ class EndpointHandler(ErrorBodies):
             self.set_header("Allow", ", ".join(sorted(self.endpoints)))
             raise MethodNotAllowed(f"This address does not take {self.request.method}.")
         self.endpoint = endpoint
-        if endpoint.permission is not None:
-            authenticate_with_lab_token(self, self.services.token)
-        # Finds out who it is (cookie, token, JupyterHub) and checks XSRF for cookies.
+        self.permission = endpoint.permission
         await super().prepare()
-        if endpoint.permission is not None:
-            if self.caller is None:
-                raise Unauthenticated(
-                    "No valid credential: send 'Authorization: Bearer <token>', or log in to Jupyter."
-                )
-            self.caller.require(endpoint.permission)
         length = int(self.request.headers.get("Content-Length") or 0)
         if length > endpoint.max_body:
             raise PayloadTooLarge(f"The body has {length} bytes; at most {endpoint.max_body} are taken here.")
@@ -218,6 +230,9 @@ class EndpointHandler(ErrorBodies):
     async def _send_file(self, content: FileContent) -> None:
         self.set_header("Content-Type", content.content_type)
         self.set_header("Content-Length", str(content.path.stat().st_size))
+        if content.attachment:
+            name = quote(content.attachment, safe="")
+            self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{name}")
         if content.immutable:
             self.set_header("Cache-Control", "private, max-age=31536000, immutable")
         try:

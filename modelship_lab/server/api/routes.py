@@ -8,9 +8,11 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import PublicStaticFileHandler
 
 from modelship_lab.records.errors import LabError
-from modelship_lab.server.api import lab
+from modelship_lab.server.api import lab, runs
 from modelship_lab.server.api.endpoint import Endpoint, endpoints_of
-from modelship_lab.server.api.handler import ErrorBodies, handlers
+from modelship_lab.server.api.handler import LabHandler, handlers
+from modelship_lab.server.api.live import LiveSocket
+from modelship_lab.server.api.openapi import ApiPage, OpenApiDocument, openapi
 from modelship_lab.server.api.services import Services
 
 PREFIX = "/mlship"
@@ -21,7 +23,12 @@ PUBLIC = frozenset({"health"})
 
 def endpoints() -> list[Endpoint]:
     """All endpoints of the native API."""
-    return endpoints_of(lab)
+    return endpoints_of(lab, runs)
+
+
+def describe(base_url: str) -> dict[str, Any]:
+    """The OpenAPI document of the native API."""
+    return openapi(endpoints(), f"{base_url.rstrip('/')}{PREFIX}/api", "ModelShip Lab")
 
 
 def all_routes(services: Services) -> list[tuple[str, type, dict[str, Any]]]:
@@ -29,6 +36,9 @@ def all_routes(services: Services) -> list[tuple[str, type, dict[str, Any]]]:
     static = Path(str(resources.files("modelship_lab") / "notebook" / "static"))
     return [
         *handlers(endpoints(), f"{PREFIX}/api", services),
+        (rf"{PREFIX}/openapi\.json", OpenApiDocument, {"services": services, "describe": describe}),
+        (rf"{PREFIX}/docs", ApiPage, {"services": services, "describe": describe}),
+        (rf"{PREFIX}/live", LiveSocket, {"services": services}),
         (rf"{PREFIX}/static/(.+)", StaticFiles, {"path": str(static)}),
         (rf"{PREFIX}/.*", UnknownAddress, {"services": services}),
     ]
@@ -47,8 +57,10 @@ class StaticFiles(PublicStaticFileHandler):
             self.set_header("Cache-Control", "no-cache")
 
 
-class UnknownAddress(ErrorBodies):
+class UnknownAddress(LabHandler):
     """An address of ours that does not exist, answered in our error shape."""
+
+    permission = None
 
     @allow_unauthenticated
     async def get(self) -> None:

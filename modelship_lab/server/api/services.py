@@ -1,12 +1,17 @@
 """What endpoints are answered by: one object with the service of each capability."""
 
+import asyncio
 from dataclasses import dataclass
 
 from modelship_lab.records.events import LabInfo
+from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
+from modelship_lab.server.tracking.artifacts import Artifacts
+from modelship_lab.server.tracking.metrics import RunMetrics
+from modelship_lab.server.tracking.runs import Runs
 
 
 @dataclass
@@ -19,11 +24,18 @@ class Services:
     database: Database
     blobs: Blobs
     events: EventLog
+    hub: Hub
+    runs: Runs
+    metrics: RunMetrics
+    artifacts: Artifacts
 
     async def start(self) -> None:
         """Begin what runs by itself; called once the server listens."""
+        self.hub.start()
+        self.runs.start()
 
     async def stop(self) -> None:
         """End what runs by itself, finish what is being written, and let the data directory go."""
-        self.database.close()
+        await self.runs.stop_watching()
+        await asyncio.to_thread(self.database.close)
         self.data_dir.release()

@@ -1,0 +1,128 @@
+"""Runs, their metrics and artifacts."""
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.tracking import (
+    Artifact,
+    Evaluation,
+    Heartbeat,
+    LoggedMetrics,
+    MetricPoints,
+    Metrics,
+    NewRun,
+    Run,
+    RunChange,
+    RunStatus,
+)
+from modelship_lab.server.api.endpoint import ARROW, FileContent, Request, Table, Upload, endpoint
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.caller import Caller
+
+METRICS_LIMIT = 64 << 20
+
+
+@endpoint("POST", "runs", permission="train", status=201)
+async def create_run(services: Services, caller: Caller, body: NewRun) -> Run:
+    """Start a run."""
+    return await services.runs.create(body, caller)
+
+
+@endpoint("GET", "runs", permission="read")
+async def list_runs(
+    services: Services,
+    request: Request,
+    project: str | None = None,
+    status: RunStatus | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> Page[Run] | Table:
+    """Runs, the newest first; all of them as an Arrow table when that is accepted."""
+    if request.wants_arrow:
+        return Table(await services.runs.table(project, status))
+    return await services.runs.page(project, status, min(max(limit, 1), 1000), max(offset, 0))
+
+
+@endpoint("GET", "runs/{run_id}", permission="read")
+async def read_run(services: Services, run_id: int) -> Run:
+    """One run."""
+    return await services.runs.get(run_id)
+
+
+@endpoint("PATCH", "runs/{run_id}", permission="train")
+async def change_run(services: Services, caller: Caller, run_id: int, body: RunChange) -> Run:
+    """Change fields of a run; params and summary are merged into what is there."""
+    return await services.runs.change(run_id, body, caller)
+
+
+@endpoint("DELETE", "runs/{run_id}", permission="train")
+async def delete_run(services: Services, caller: Caller, run_id: int) -> None:
+    """Delete a run with its metrics and artifacts."""
+    await services.runs.delete(run_id, caller)
+
+
+@endpoint("POST", "runs/{run_id}/stop", permission="train")
+async def stop_run(services: Services, caller: Caller, run_id: int) -> Run:
+    """Ask a running run to end cleanly with a checkpoint."""
+    return await services.runs.stop(run_id, caller)
+
+
+@endpoint("POST", "runs/{run_id}/heartbeat", permission="train")
+async def run_heartbeat(services: Services, run_id: int) -> Heartbeat:
+    """Say that the process of a run lives, and hear whether it should stop."""
+    return await services.runs.heartbeat(run_id)
+
+
+@endpoint("POST", "runs/{run_id}/metrics", permission="train", max_body=METRICS_LIMIT)
+async def log_metrics(
+    services: Services, request: Request, run_id: int, producer: str = "", sequence: int = 0
+) -> LoggedMetrics:
+    """Store metric points, as an Arrow IPC stream or as JSON; answered after the commit.
+
+    With a producer, its batches are numbered upwards and each is stored once however often it is sent.
+    """
+    if producer and sequence < 1:
+        raise InvalidInput("A producer numbers its batches from 1.", [{"field": "sequence", "reason": "missing"}])
+    if request.content_type == ARROW:
+        return await services.metrics.log_table(run_id, request.body, producer, sequence)
+    points = request.json(MetricPoints)
+    return await services.metrics.log_points(run_id, points, producer, sequence)
+
+
+@endpoint("GET", "runs/{run_id}/metrics", permission="read")
+async def read_metrics(
+    services: Services, request: Request, run_id: int, names: tuple[str, ...] = (), max_points: int = 1000
+) -> Metrics | Table:
+    """The metrics of a run, reduced to about `max_points` each; every raw point as an Arrow table."""
+    await services.runs.get(run_id)
+    if request.wants_arrow:
+        return Table(await services.metrics.table(run_id, names))
+    return await services.metrics.read(run_id, names, min(max(max_points, 2), 100_000))
+
+
+@endpoint("PUT", "runs/{run_id}/artifacts/{name}", permission="train", status=201)
+async def save_artifact(
+    services: Services, caller: Caller, run_id: int, name: str, upload: Upload
+) -> Artifact:
+    """Save a file of a run; one that has the name already is replaced."""
+    return await services.artifacts.save(run_id, name, upload.path, upload.size, upload.content_type, caller)
+
+
+@endpoint("GET", "runs/{run_id}/artifacts", permission="read")
+async def list_artifacts(services: Services, run_id: int) -> Page[Artifact]:
+    """All files of a run."""
+    return await services.artifacts.page(run_id)
+
+
+@endpoint("GET", "runs/{run_id}/artifacts/{name}", permission="read")
+async def read_artifact(services: Services, run_id: int, name: str) -> FileContent:
+    """The content of one file of a run."""
+    artifact, path = await services.artifacts.find(run_id, name)
+    # Shown to a browser, a file of somebody's must not run as a page of ours.
+    return FileContent(path, artifact.content_type, attachment=name)
+
+
+@endpoint("GET", "runs/{run_id}/evaluation", permission="read")
+async def read_evaluation(services: Services, run_id: int) -> Evaluation:
+    """How a run's model did on its held-out rows."""
+    _, path = await services.artifacts.find(run_id, "evaluation.json")
+    return Evaluation.model_validate_json(path.read_bytes())

@@ -1,0 +1,195 @@
+"""Metrics: stored in Arrow batches exactly once, read back reduced so that no spike disappears."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.tracking import LoggedMetrics, MetricPoints, Metrics, Series
+from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+from modelship_lab.server.tracking.runs import beat
+
+MAX_NAME = 250
+
+SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("step", pa.int64()),
+        ("time", pa.timestamp("us", "UTC")),
+        ("value", pa.float64()),
+    ]
+)
+
+Publish = Callable[[int, int, int, pa.Table], None]
+"""Called after a commit with the run, the sequence before, the sequence now, and the points."""
+
+
+class RunMetrics:
+    """The metrics of all runs.
+
+    Every accepted batch of a run has a number, 1, 2, 3, …, in the order of commits: a chart that
+    has seen up to number n asks for, or is sent, what came after n.
+    """
+
+    def __init__(self, database: Database, events: EventLog, publish: Publish) -> None:
+        self._database = database
+        self._events = events
+        self._publish = publish
+
+    async def log_table(self, run_id: int, body: bytes, producer: str, sequence: int) -> LoggedMetrics:
+        """Store an Arrow IPC stream of points (see `SCHEMA`).
+
+        The producer numbers its batches upwards; one that was stored before is acknowledged again
+        and not stored again. Batches of no producer ("") are all stored.
+
+        Raises:
+            InvalidData: not an Arrow stream of these columns, or a metric's name is too long.
+            NotFound: there is no such run.
+        """
+        points = await asyncio.to_thread(_read_points, body)
+        return await self._store(run_id, points, producer, sequence)
+
+    async def log_points(
+        self, run_id: int, points: MetricPoints, producer: str, sequence: int
+    ) -> LoggedMetrics:
+        """Store points given as records; those without a time get the present one."""
+        moment = now()
+        table = pa.table(
+            {
+                "name": [point.name for point in points.points],
+                "step": pa.array([point.step for point in points.points], pa.int64()),
+                "time": pa.array(
+                    [
+                        point.time.replace(tzinfo=None) if point.time is not None else moment
+                        for point in points.points
+                    ],
+                    pa.timestamp("us"),
+                ),
+                "value": pa.array([point.value for point in points.points], pa.float64()),
+            }
+        )
+        return await self._store(run_id, table, producer, sequence)
+
+    async def _store(self, run_id: int, points: pa.Table, producer: str, sequence: int) -> LoggedMetrics:
+        def work(transaction: Transaction) -> LoggedMetrics:
+            stop = beat(transaction, self._events, run_id)
+            stream = transaction.row(
+                "SELECT last_sequence FROM metric_streams WHERE run_id = ? AND producer = ?", run_id, producer
+            )
+            if producer and stream is not None and sequence <= stream["last_sequence"]:
+                return LoggedMetrics(accepted=0, duplicate=True, stop=stop)
+            before = _newest_batch(transaction, run_id)
+            if stream is None:
+                transaction.execute("INSERT INTO metric_streams VALUES (?, ?, ?, 1)", run_id, producer, sequence)
+            else:
+                transaction.execute(
+                    "UPDATE metric_streams SET last_sequence = ?, batches = batches + 1 "
+                    "WHERE run_id = ? AND producer = ?",
+                    sequence,
+                    run_id,
+                    producer,
+                )
+            count = points.num_rows
+            transaction.insert(
+                "metrics",
+                points.append_column("run_id", pa.repeat(pa.scalar(run_id, pa.int64()), count)).append_column(
+                    "batch", pa.repeat(pa.scalar(before + 1, pa.int64()), count)
+                ),
+            )
+            transaction.after_commit(lambda: self._publish(run_id, before, before + 1, points))
+            return LoggedMetrics(accepted=count, duplicate=False, stop=stop)
+
+        return await self._database.write(work)
+
+    async def table(self, run_id: int, names: tuple[str, ...]) -> pa.Table:
+        """All points of a run, in order of arrival."""
+
+        def work(cursor: Cursor) -> pa.Table:
+            where, parameters = _selection(run_id, names)
+            return cursor.table(f"SELECT name, step, time, value FROM metrics {where} ORDER BY rowid", *parameters)
+
+        return await self._database.read(work)
+
+    async def read(self, run_id: int, names: tuple[str, ...], max_points: int) -> Metrics:
+        """The points of a run, at most about `max_points` for each metric.
+
+        A longer series is cut into equal pieces of which the smallest and the largest point are
+        kept (min/max decimation), so that every spike stays visible; NaN points are kept apart
+        from that by ending up as the largest.
+        """
+
+        def work(cursor: Cursor) -> Metrics:
+            where, parameters = _selection(run_id, names)
+            counts = cursor.rows(f"SELECT name, count(*) AS points FROM metrics {where} GROUP BY name", *parameters)
+            series = {}
+            for entry in sorted(counts, key=lambda row: row["name"]):
+                reduced = entry["points"] > max_points
+                if reduced:
+                    points = cursor.table(_REDUCED, run_id, entry["name"], max(max_points // 2, 1))
+                else:
+                    points = cursor.table(
+                        "SELECT step, epoch_us(time) / 1e6 AS time, value FROM metrics "
+                        "WHERE run_id = ? AND name = ? ORDER BY rowid",
+                        run_id,
+                        entry["name"],
+                    )
+                series[entry["name"]] = _series(points, reduced)
+            return Metrics(series=series, sequence=_newest_batch(cursor, run_id))
+
+        return await self._database.read(work)
+
+
+_REDUCED = """
+    WITH points AS (
+        SELECT step, time, value, rowid AS position, ntile(?3) OVER (ORDER BY rowid) AS piece
+        FROM metrics WHERE run_id = ?1 AND name = ?2
+    ), kept AS (
+        SELECT unnest([arg_min(position, value), arg_max(position, value)]) AS position FROM points GROUP BY piece
+    )
+    SELECT step, epoch_us(time) / 1e6 AS time, value FROM points
+    WHERE position IN (SELECT position FROM kept) ORDER BY position
+"""
+
+
+def _selection(run_id: int, names: tuple[str, ...]) -> tuple[str, list[Any]]:
+    if names:
+        return "WHERE run_id = ? AND list_contains(?, name)", [run_id, list(names)]
+    return "WHERE run_id = ?", [run_id]
+
+
+def _newest_batch(cursor: Cursor, run_id: int) -> int:
+    return int(
+        cursor.value("SELECT coalesce(sum(batches), 0)::BIGINT FROM metric_streams WHERE run_id = ?", run_id)
+    )
+
+
+def _series(points: pa.Table, reduced: bool) -> Series:
+    values = points["value"]
+    # JSON has no NaN and no infinity; a gap in the line is how a chart shows them.
+    finite = pc.if_else(pc.is_finite(values), values, None)
+    return Series.model_construct(
+        steps=tuple(points["step"].to_pylist()),
+        values=tuple(finite.to_pylist()),
+        times=tuple(points["time"].to_pylist()),
+        reduced=reduced,
+    )
+
+
+def _read_points(body: bytes) -> pa.Table:
+    try:
+        table = pa.ipc.open_stream(body).read_all()
+        points = table.select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, KeyError, OSError) as error:
+        raise InvalidData(
+            "The metrics are not an Arrow IPC stream with the columns name (string), step (int64), "
+            "time (timestamp[us, UTC]) and value (float64)."
+        ) from error
+    if any(column.null_count for column in points.columns):
+        raise InvalidData("A metric point has no name, step, time or value.")
+    if points.num_rows and pc.max(pc.utf8_length(points["name"])).as_py() > MAX_NAME:
+        raise InvalidData(f"The name of a metric is longer than {MAX_NAME} characters.")
+    return points.set_column(2, "time", points["time"].cast(pa.timestamp("us")))
