@@ -65,6 +65,9 @@ class LabError(Exception):
     code: ClassVar[str] = "INTERNAL_ERROR"
     status: ClassVar[int] = 500
 
+    request_id: str = ""
+    """The server's id of the request that failed; empty when the error did not come from a server."""
+
     def __init__(self, message: str, details: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
         self.message = message

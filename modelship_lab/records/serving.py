@@ -39,7 +39,7 @@ class Deployment(Record):
     classes: tuple[str, ...]
     address: str | None
     """Base address of the model worker, e.g. `http://127.0.0.1:41233`; None until it is ready."""
-    key: str | None
+    key: str | None = Field(repr=False)
     """The bearer credential of the direct address; only for callers who may deploy."""
     restarts: int
     error: str
