@@ -1,0 +1,63 @@
+# `make demo` shows the whole loop on real data, `make test` is everything that CI runs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LAB_HOME ?= $(CURDIR)/.demo
+
+# Chromium is Debian's; the tests that need it install it where they may.
+CHROMIUM ?= /usr/bin/chromium
+
+.PHONY: demo lab install test lint python-test browser-test js-test bench clean
+
+demo: install
+	$(BIN)/python notebooks/demo.py --home $(LAB_HOME)
+
+lab: install
+	MLSHIP_HOME=$(LAB_HOME) $(BIN)/jupyter lab --notebook-dir notebooks
+
+install: $(VENV)/installed
+
+$(VENV)/packages: requirements-dev.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	touch $@
+
+node_modules/installed: package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+JS_SOURCES := $(shell find js -type f -not -path '*/node_modules/*' -not -path '*/lib/*')
+
+modelship_lab/notebook/static/widgets.js: node_modules/installed $(JS_SOURCES)
+	npm run build --silent
+	touch $@
+
+$(VENV)/installed: $(VENV)/packages modelship_lab/notebook/static/widgets.js pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+test: install $(CHROMIUM) lint js-test python-test
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	npm run lint --silent
+	npm run typecheck --silent
+
+js-test: node_modules/installed
+	npm test --silent
+
+python-test: install $(CHROMIUM)
+	$(BIN)/pytest
+
+$(CHROMIUM):
+	apt-get update -qq && apt-get install -y -qq chromium
+
+bench: install
+	for each in tests/benchmarks/bench_*.py; do $(BIN)/python $$each || exit 1; done
+
+clean:
+	rm -rf $(VENV) node_modules modelship_lab/labextension modelship_lab/notebook/static .demo dist
