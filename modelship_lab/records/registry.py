@@ -23,6 +23,14 @@ class StageChange(Record):
     stage: Stage
 
 
+class StageEntry(Record):
+    """One entry of a model version's stage history."""
+
+    stage: Stage
+    author: str
+    created_at: UtcTime
+
+
 class ModelVersion(Record):
     id: int
     model: str

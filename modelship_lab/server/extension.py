@@ -15,6 +15,8 @@ from modelship_lab.server.api import routes
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.registry.bundles import BundleStore
+from modelship_lab.server.registry.models import Models
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
@@ -72,6 +74,7 @@ class LabApp(ExtensionApp):
         hub = Hub()
         events.listen(hub.publish_event)
         blobs = Blobs(data_dir.blobs)
+        bundles = BundleStore(data_dir.bundles, data_dir.uploads)
         return Services(
             info=LabInfo(
                 lab_id=lab_id,
@@ -91,6 +94,8 @@ class LabApp(ExtensionApp):
             runs=Runs(database, events),
             metrics=RunMetrics(database, events, hub.publish_metrics),
             artifacts=Artifacts(database, events, blobs),
+            bundles=bundles,
+            models=Models(database, events, bundles),
         )
 
     def initialize_handlers(self) -> None:

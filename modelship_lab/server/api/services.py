@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from modelship_lab.records.events import LabInfo
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.registry.bundles import BundleStore
+from modelship_lab.server.registry.models import Models
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
@@ -28,6 +30,8 @@ class Services:
     runs: Runs
     metrics: RunMetrics
     artifacts: Artifacts
+    bundles: BundleStore
+    models: Models
 
     async def start(self) -> None:
         """Begin what runs by itself; called once the server listens."""

@@ -1,0 +1,51 @@
+"""Registered models, their versions and stages."""
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.registry import Model, ModelVersion, NewModelVersion, StageChange, StageEntry
+from modelship_lab.server.api.endpoint import endpoint
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.caller import Caller
+
+
+@endpoint("POST", "models", permission="register", status=201)
+async def register_model(services: Services, caller: Caller, body: NewModelVersion) -> ModelVersion:
+    """Register a run's exported bundle as the next version of a model."""
+    return await services.models.register(body, caller)
+
+
+@endpoint("GET", "models", permission="read")
+async def list_models(services: Services) -> Page[Model]:
+    """All models, by name."""
+    return await services.models.page()
+
+
+@endpoint("GET", "models/{model}", permission="read")
+async def read_model(services: Services, model: str) -> Model:
+    """One model, by id or name."""
+    return await services.models.get(model)
+
+
+@endpoint("GET", "models/{model}/versions", permission="read")
+async def list_model_versions(services: Services, model: str) -> Page[ModelVersion]:
+    """All versions of a model, the newest first."""
+    return await services.models.versions(model)
+
+
+@endpoint("GET", "models/{model}/versions/{version}", permission="read")
+async def read_model_version(services: Services, model: str, version: int) -> ModelVersion:
+    """One version of a model."""
+    return await services.models.version(model, version)
+
+
+@endpoint("PUT", "models/{model}/versions/{version}/stage", permission="register")
+async def change_stage(
+    services: Services, caller: Caller, model: str, version: int, body: StageChange
+) -> ModelVersion:
+    """Move a version to a stage."""
+    return await services.models.change_stage(model, version, body, caller)
+
+
+@endpoint("GET", "models/{model}/versions/{version}/stages", permission="read")
+async def list_stages(services: Services, model: str, version: int) -> Page[StageEntry]:
+    """Every stage a version was in, the first one first."""
+    return await services.models.stage_history(model, version)

@@ -1,0 +1,1 @@
+"""Bundles, models, their versions and stages."""
