@@ -1,0 +1,103 @@
+"""Real lab servers for the tests: processes of their own, on data directories of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 20
+
+
+@dataclass
+class LabServer:
+    """A running lab server process."""
+
+    process: subprocess.Popen
+    url: str
+    """Base address with a slash at the end."""
+    token: str
+    data_dir: Path
+    log_file: Path
+    client: httpx.Client
+    """Speaks to the native API with the lab's token."""
+
+    def stop(self) -> None:
+        """Stop gracefully, as an interrupt from the terminal does."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+
+    def kill(self) -> None:
+        """End at once, as a crash does."""
+        self.client.close()
+        self.process.kill()
+        self.process.wait(STOP_TIMEOUT_S)
+
+
+def run_server(data_dir: Path, *options: str, token: str = "test-token-of-this-run") -> LabServer:
+    """Start a lab server on a free port and wait until it answers."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log_file = data_dir / "server.log"
+    announced = data_dir / "server.json"
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelship_lab.server", "--port", "0", "--data-dir", str(data_dir), *options],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "MLSHIP_TOKEN": token},
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            content = json.loads(announced.read_text())
+            if content["pid"] == process.pid:
+                httpx.get(f"{content['url']}mlship/api/health").raise_for_status()
+                client = httpx.Client(
+                    base_url=f"{content['url']}mlship/api/",
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=60,
+                )
+                return LabServer(process, content["url"], token, data_dir, log_file, client)
+        except (OSError, ValueError, httpx.HTTPError):
+            pass
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"The lab server did not start:\n{log_file.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """One lab server that all tests of the session share; each uses names of its own."""
+    server = run_server(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture()
+def start_server() -> Iterator:
+    """Start lab servers that the test may kill; what is left of them is ended afterwards."""
+    started: list[LabServer] = []
+
+    def start(data_dir: Path, *options: str, **settings: str) -> LabServer:
+        server = run_server(data_dir, *options, **settings)
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.stop()

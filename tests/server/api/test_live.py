@@ -1,0 +1,105 @@
+"""The live socket of a real lab server."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.server.tracking.test_runs import log, new_run, stream
+
+
+@contextmanager
+def live(lab_server, *topics, after=None):
+    address = lab_server.url.replace("http", "ws", 1) + "mlship/live"
+    with connect(address, additional_headers={"Authorization": f"Bearer {lab_server.token}"}) as socket:
+        say(socket, op="subscribe", topics=topics, after=after)
+        assert hear(socket)["type"] == "subscribed"
+        yield socket
+
+
+def say(socket, **message):
+    socket.send(json.dumps(message))
+
+
+def hear(socket, timeout=5):
+    return json.loads(socket.recv(timeout=timeout))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+def test_nobody_listens_without_a_credential(lab_server, headers):
+    address = lab_server.url.replace("http", "ws", 1) + "mlship/live"
+    with pytest.raises(InvalidStatus) as refused, connect(address, additional_headers=headers):
+        pass
+    assert refused.value.response.status_code == 401
+
+
+def test_a_page_of_another_site_cannot_listen_with_the_cookie(lab_server):
+    address = lab_server.url.replace("http", "ws", 1) + "mlship/live"
+    with pytest.raises(InvalidStatus) as refused, connect(address, origin="http://evil.example"):
+        pass
+    assert refused.value.response.status_code in (401, 403)
+
+
+def test_metric_deltas_arrive_in_order_and_name_what_they_follow(lab_server):
+    run = new_run(lab_server.client)
+    with live(lab_server, f"run:{run['id']}") as socket:
+        for sequence in range(1, 4):
+            log(lab_server.client, run, stream(["loss"], [sequence], [sequence / 2]), sequence=sequence)
+        seen, steps = 0, []
+        while seen < 3:
+            message = hear(socket)
+            assert message["type"] == "metrics"
+            assert message["from"] == seen
+            seen = message["sequence"]
+            steps += message["series"]["loss"]["steps"]
+        assert steps == [1, 2, 3]
+
+
+def test_only_topics_that_were_asked_for(lab_server):
+    mine, other = new_run(lab_server.client), new_run(lab_server.client)
+    with live(lab_server, f"run:{mine['id']}") as socket:
+        log(lab_server.client, other, stream(["loss"], [1], [1.0]))
+        lab_server.client.post(f"runs/{mine['id']}/stop")
+        message = hear(socket)
+        assert (message["event"]["type"], message["event"]["topic"]) == ("run.stop_requested", f"run:{mine['id']}")
+        say(socket, op="unsubscribe", topics=[f"run:{mine['id']}"])
+        say(socket, op="ping")
+        assert hear(socket)["type"] == "pong"
+        lab_server.client.patch(f"runs/{mine['id']}", json={"notes": "x"})
+        say(socket, op="ping")
+        assert hear(socket)["type"] == "pong"
+
+
+def test_who_comes_back_misses_no_event(lab_server):
+    run = new_run(lab_server.client)
+    topic = f"run:{run['id']}"
+    with live(lab_server, topic, after=0) as socket:
+        last = hear(socket)["event"]
+        assert last["type"] == "run.created"
+    for number in range(5):
+        lab_server.client.patch(f"runs/{run['id']}", json={"notes": str(number)})
+    with live(lab_server, topic, after=last["id"]) as socket:
+        missed = [hear(socket)["event"] for _ in range(5)]
+    assert [event["type"] for event in missed] == ["run.changed"] * 5
+    assert [event["id"] for event in missed] == sorted(event["id"] for event in missed)
+
+
+def test_a_very_large_batch_is_announced_as_a_gap(lab_server):
+    run = new_run(lab_server.client)
+    with live(lab_server, f"run:{run['id']}") as socket:
+        log(lab_server.client, run, stream(["loss"] * 6000, list(range(6000)), [1.0] * 6000))
+        message = hear(socket)
+        assert message["gap"] is True
+        assert message["series"] == {}
+        assert message["sequence"] == 1
+
+
+def test_nonsense_is_answered_and_the_connection_lives(lab_server):
+    with live(lab_server) as socket:
+        for nonsense in ("", "{", "[]", '{"op": "drop tables"}', '{"op": "subscribe", "topics": "run:1"}'):
+            socket.send(nonsense)
+            assert hear(socket)["type"] == "error"
+        say(socket, op="ping")
+        assert hear(socket)["type"] == "pong"
