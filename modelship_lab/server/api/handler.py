@@ -94,7 +94,7 @@ class LabHandler(JupyterHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         body = as_lab_error(error, status_code)
-        if body.status >= 500 and not isinstance(error, LabError):
+        if body.status >= 500:
             self.log.error("Request %s failed", self.request_id, exc_info=kwargs.get("exc_info"))
         self.set_status(body.status)
         self.set_header("X-Request-ID", self.request_id)

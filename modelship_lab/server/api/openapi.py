@@ -161,6 +161,8 @@ class ApiPage(OpenApiDocument):
 
     @allow_unauthenticated
     async def get(self) -> None:
+        # Reading it sets the cookie that the page's own requests must repeat in a header.
+        assert self.xsrf_token
         static = f"{self.base_url}mlship/static"
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(

@@ -57,8 +57,9 @@ class Cursor:
 
     def value(self, sql: str, *parameters: Any) -> Any:
         """The first column of the first row, or None."""
-        found = self._connection.execute(sql, parameters).fetchone()
-        return found[0] if found else None
+        # All rows are fetched: DuckDB lets a connection do nothing else while a result is unfinished.
+        found = self._connection.execute(sql, parameters).fetchall()
+        return found[0][0] if found else None
 
     def column(self, sql: str, *parameters: Any) -> list[Any]:
         """The first column of all rows."""
@@ -89,13 +90,13 @@ class Transaction(Cursor):
         self._after_commit: list[Callable[[], None]] = []
 
     def execute(self, sql: str, *parameters: Any) -> None:
-        self._connection.execute(sql, parameters)
+        self._connection.execute(sql, parameters).fetchall()
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table, matching columns by name. The way in for everything that comes in bulk."""
         self._connection.register("incoming_rows", rows)
         try:
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows")
+            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows").fetchall()
         finally:
             self._connection.unregister("incoming_rows")
 
