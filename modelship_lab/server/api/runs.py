@@ -1,7 +1,10 @@
-"""Runs, their metrics and artifacts."""
+"""Runs, their metrics, artifacts and bundle."""
+
+import asyncio
 
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.bundle import BundleManifest
+from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.tracking import (
     Artifact,
     Evaluation,
@@ -126,3 +129,22 @@ async def read_evaluation(services: Services, run_id: int) -> Evaluation:
     """How a run's model did on its held-out rows."""
     _, path = await services.artifacts.find(run_id, "evaluation.json")
     return Evaluation.model_validate_json(path.read_bytes())
+
+
+@endpoint("PUT", "runs/{run_id}/bundle", permission="export", status=201)
+async def save_bundle(services: Services, caller: Caller, run_id: int, upload: Upload) -> BundleManifest:
+    """Store the exported bundle of a run, given as an uncompressed tar of its files."""
+    await services.runs.get(run_id)
+    digest, manifest = await asyncio.to_thread(services.bundles.add, upload.path)
+    await services.runs.set_bundle(run_id, digest, caller)
+    return manifest
+
+
+@endpoint("GET", "runs/{run_id}/bundle", permission="read")
+async def read_bundle(services: Services, run_id: int) -> FileContent:
+    """The bundle of a run as an uncompressed tar."""
+    run = await services.runs.get(run_id)
+    if run.bundle is None:
+        raise NotFound(f"Run {run_id} has no bundle yet: export it first.")
+    tar = await asyncio.to_thread(services.bundles.tar, run.bundle)
+    return FileContent(tar, "application/x-tar", attachment=f"run-{run_id}.tar", temporary=True)

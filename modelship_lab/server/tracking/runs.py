@@ -146,6 +146,20 @@ class Runs:
 
         return await self._database.write(work)
 
+    async def set_bundle(self, run_id: int, digest: str, caller: Caller) -> None:
+        """Note the exported bundle of a run; an earlier one stays on disk for those who use it.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+
+        def work(transaction: Transaction) -> None:
+            _run(transaction, run_id)
+            transaction.execute("UPDATE runs SET bundle = ? WHERE id = ?", digest, run_id)
+            self._events.record(transaction, "bundle.saved", f"run:{run_id}", caller.name, digest=digest)
+
+        await self._database.write(work)
+
     async def stop(self, run_id: int, caller: Caller) -> Run:
         """Ask a run to stop; its process learns it with its next metrics or heartbeat.
 
