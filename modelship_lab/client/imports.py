@@ -1,0 +1,188 @@
+"""Importing a file, frame or folder into a project, with its progress."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from modelship_lab.client import image_folder
+from modelship_lab.client.connection import Connection
+from modelship_lab.records.errors import InvalidData, InvalidInput
+from modelship_lab.records.labeling import Import, ImportFormat
+
+_CHUNK = 1 << 20
+_UPLOAD_TIMEOUT_S = 600.0
+
+FORMATS: dict[str, ImportFormat] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+"""The format of a file by its suffix."""
+
+
+@dataclass(frozen=True)
+class ImportProgress:
+    """How far an import is: first bytes are sent, then the server reads rows."""
+
+    bytes_sent: int
+    bytes_total: int
+    rows_read: int
+
+
+OnProgress = Callable[[ImportProgress], None]
+
+
+def silent(_: ImportProgress) -> None:
+    """Tell nobody."""
+
+
+def format_of(path: Path) -> ImportFormat:
+    """The format that a file's name says.
+
+    Raises:
+        InvalidInput: the suffix is not a known one.
+    """
+    known = FORMATS.get(path.suffix.lower())
+    if known is None:
+        raise InvalidInput(
+            f"The format of {path.name} is not known by its name. "
+            f"Say it with --format: {', '.join(get_args(ImportFormat))}."
+        )
+    return known
+
+
+def import_file(
+    connection: Connection,
+    project: str,
+    path: Path,
+    options: dict[str, Any],
+    on_progress: OnProgress = silent,
+) -> Import:
+    """Stream a file to the server and wait until it is imported.
+
+    Args:
+        project: quoted name or id.
+        options: fields of `records.labeling.ImportOptions`.
+
+    Raises:
+        InvalidData: the file cannot be read, here or by the server; nothing of it was imported.
+    """
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder; import a folder of images, or the files in it.")
+    try:
+        total = path.stat().st_size
+        # The server must not see a file that is replaced meanwhile half.
+        source = path.open("rb")
+    except OSError as error:
+        raise InvalidData(f"{path} cannot be read: {error.strerror}.") from error
+
+    def pieces() -> Iterator[bytes]:
+        source.seek(0)
+        sent = 0
+        while piece := source.read(_CHUNK):
+            yield piece
+            sent += len(piece)
+            on_progress(ImportProgress(sent, total, 0))
+
+    with source:
+        running = connection.record(
+            Import,
+            "POST",
+            f"projects/{project}/imports",
+            params={name: value for name, value in options.items() if value not in (None, "", ())},
+            content=pieces,
+            headers={"Content-Type": "application/octet-stream", "Content-Length": str(total)},
+            timeout_s=_UPLOAD_TIMEOUT_S,
+        )
+    while running.status == "running":
+        running = connection.record(Import, "GET", f"imports/{running.id}", params={"wait_s": 1})
+        on_progress(ImportProgress(total, total, running.rows_read))
+    if running.status == "failed":
+        raise InvalidData(
+            running.error or f"{path.name} could not be imported.",
+            [problem.model_dump() for problem in running.problems],
+        )
+    return running
+
+
+def import_frame(
+    connection: Connection,
+    project: str,
+    frame: Any,
+    options: dict[str, Any],
+    on_progress: OnProgress = silent,
+) -> Import:
+    """Import a polars, pandas or Arrow frame.
+
+    Raises:
+        InvalidData: it is no frame, or a column mixes types.
+    """
+    import pyarrow as pa
+
+    table = as_table(frame)
+    with tempfile.TemporaryDirectory(prefix="mlship-") as folder:
+        path = Path(folder) / "frame.arrow"
+        with pa.ipc.new_stream(str(path), table.schema) as writer:
+            writer.write_table(table)
+        options = {"filename": "frame", **options, "format": "arrow"}
+        return import_file(connection, project, path, options, on_progress)
+
+
+def import_images(
+    connection: Connection, project: str, folder: Path, on_progress: OnProgress = silent
+) -> Import:
+    """Import a folder of images; subfolders directly below it are their labels."""
+    with tempfile.TemporaryDirectory(prefix="mlship-") as temporary:
+        path = Path(temporary) / "images.arrow"
+        labeled = image_folder.write(folder, path)
+        options = {
+            "format": "arrow",
+            "image": "image",
+            "label": "label" if labeled else None,
+            "filename": folder.name,
+        }
+        return import_file(connection, project, path, options, on_progress)
+
+
+def as_table(frame: Any) -> Any:
+    """A polars, pandas or Arrow frame as `pyarrow.Table`.
+
+    Raises:
+        InvalidData: it is no frame, or a column mixes types.
+    """
+    import pyarrow as pa
+
+    if hasattr(frame, "collect_schema") and hasattr(frame, "collect"):
+        frame = frame.collect()
+    module = type(frame).__module__.split(".")[0]
+    try:
+        if module == "polars":
+            import polars as pl
+
+            # Without string views, which not every reader of Arrow knows.
+            return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if module == "pandas":
+            return pa.Table.from_pandas(frame, preserve_index=False)
+        if isinstance(frame, pa.Table):
+            return frame
+        if hasattr(frame, "__arrow_c_stream__"):
+            return pa.table(frame)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InvalidData(f"The frame cannot be imported: {error}") from error
+    raise InvalidData(f"A {type(frame).__name__} is no frame; give one of polars, pandas or Arrow.")
+
+
+def columns_of(options: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Names of columns, given as a sequence or separated by commas."""
+    if isinstance(options, str):
+        return tuple(name.strip() for name in options.split(",") if name.strip())
+    return tuple(options or ())

@@ -1,0 +1,434 @@
+"""The lab as a Python program sees it."""
+
+import base64
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from modelship_lab.client import discovery, spool
+from modelship_lab.client.connection import ARROW, Connection
+from modelship_lab.client.projects import ProjectHandle, quoted
+from modelship_lab.client.runs import RunHandle, as_json
+from modelship_lab.client.snapshots import SnapshotData
+from modelship_lab.client.verbs import NoVerbs, Verbs
+from modelship_lab.records.base import Page, Task
+from modelship_lab.records.errors import Conflict, InvalidInput, LabError
+from modelship_lab.records.events import LabInfo
+from modelship_lab.records.labeling import NewProject, Project, Snapshot
+from modelship_lab.records.registry import Model, ModelVersion, NewModelVersion, Stage, StageChange
+from modelship_lab.records.serving import (
+    Deployment,
+    DeploymentMetrics,
+    NewDeployment,
+    Prediction,
+    PredictRequest,
+)
+from modelship_lab.records.tracking import NewRun, Run
+
+if TYPE_CHECKING:
+    import httpx
+    import polars as pl
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+_PAGE = 1000
+_START_TIMEOUT_S = 90.0
+_PREDICT_TIMEOUT_S = 120.0
+
+
+def connect(
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    data_dir: Path | None = None,
+    start: bool = True,
+    verbs: Verbs | None = None,
+) -> "Lab":
+    """Connect to a lab server.
+
+    Without `url` it is found: `MLSHIP_URL` and `MLSHIP_TOKEN` of the environment, else the running
+    server of this user's data directory, else one is started. Metrics that earlier processes could
+    not deliver are sent in the background.
+
+    Args:
+        url: base address of the server, e.g. `http://127.0.0.1:8888/`.
+        token: the credential; default: `MLSHIP_TOKEN`, or the one of this user's own server.
+        data_dir: where spools and caches are kept; default: `MLSHIP_HOME`, else below Jupyter's data.
+        start: whether to start a server when none is found.
+        verbs: what widgets and training are done with.
+
+    Raises:
+        Unavailable: no server answers.
+        Unauthenticated: the credential is not valid.
+    """
+    data_dir = data_dir or discovery.default_data_dir()
+    found = False
+    if url is not None:
+        base = url if url.endswith("/") else url + "/"
+        own = discovery.announcement(data_dir)
+        if token is None and own is not None and own.url == base:
+            token = own.token
+        address = discovery.Address(base, token or os.environ.get("MLSHIP_TOKEN", ""))
+    else:
+        address = discovery.find(data_dir, start=start)
+        found = address.pid is not None
+    # Only a server that was found by its announcement may announce another address.
+    locate = partial(discovery.announcement, data_dir) if found else None
+    lab = Lab(Connection(address, locate), data_dir, verbs)
+    lab.start_replay()
+    return lab
+
+
+class Lab:
+    """A lab server and what it keeps: projects, runs, models and deployments.
+
+    Args:
+        connection: to the lab server.
+        data_dir: where spools and caches are kept on this machine.
+        verbs: what widgets and training are done with.
+    """
+
+    def __init__(self, connection: Connection, data_dir: Path, verbs: Verbs | None = None) -> None:
+        self.connection = connection
+        self.verbs: Verbs = verbs or NoVerbs()
+        self.info = connection.record(LabInfo, "GET", "lab")
+        """Which lab this is."""
+        self.spool_folder = data_dir / "spool" / self.info.lab_id
+        self.snapshot_cache = data_dir / "cache" / "snapshots"
+        self._replay: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"Lab at {self.connection.url}"
+
+    def request(self, method: str, path: str, **arguments: Any) -> "httpx.Response":
+        """One request below `mlship/api/`; see `Connection.request` for the arguments."""
+        return self.connection.request(method, path, **arguments)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self.connection.close()
+
+    # Projects
+
+    def projects(self, search: str | None = None) -> list[Project]:
+        """All projects, or those whose name contains `search`."""
+        return self.pages(Page[Project], "projects", {"search": search})
+
+    def project(self, name: str | int) -> ProjectHandle:
+        """A project by name or id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return ProjectHandle(self, self.connection.record(Project, "GET", f"projects/{quoted(name)}"))
+
+    def new_project(
+        self, name: str, task: Task, classes: Iterable[str], description: str = "", *, exist_ok: bool = False
+    ) -> ProjectHandle:
+        """Create a project.
+
+        Args:
+            exist_ok: return the project of this name if it is there with the same task and classes.
+
+        Raises:
+            Conflict: a project of this name exists, or is a different one.
+        """
+        new = NewProject(name=name, task=task, classes=tuple(classes), description=description)
+        try:
+            return ProjectHandle(self, self.connection.record(Project, "POST", "projects", json=new))
+        except Conflict:
+            if not exist_ok:
+                raise
+        project = self.project(name)
+        if project.record.task != new.task or project.record.classes != new.classes:
+            raise Conflict(
+                f"The project '{name}' exists with another task or other classes: "
+                f"{project.record.task}, {', '.join(project.record.classes)}. Choose another name."
+            )
+        return project
+
+    def snapshot(self, snapshot_id: int) -> SnapshotData:
+        """A snapshot with its data."""
+        info = self.connection.record(Snapshot, "GET", f"snapshots/{snapshot_id}")
+        return SnapshotData(info, self.connection, self.snapshot_cache)
+
+    # Runs
+
+    def start_run(
+        self,
+        name: str = "",
+        *,
+        project: str | int | None = None,
+        recipe: str = "",
+        params: Mapping[str, Any] | None = None,
+        tags: Iterable[str] = (),
+        snapshot_id: int | None = None,
+        environment: Mapping[str, Any] | None = None,
+    ) -> RunHandle:
+        """Start a run that this process executes. Use it as a context manager, or call `finish`."""
+        new = NewRun(
+            name=name,
+            project=project,
+            recipe=recipe,
+            params={key: as_json(value) for key, value in (params or {}).items()},
+            tags=tuple(tags),
+            snapshot_id=snapshot_id,
+            environment={key: as_json(value) for key, value in (environment or {}).items()},
+            key=uuid.uuid4().hex,
+        )
+        return RunHandle(
+            self, self.connection.record(Run, "POST", "runs", json=new, repeatable=True), own=True
+        )
+
+    def run(self, run_id: int) -> RunHandle:
+        """A run by its id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return RunHandle(self, self.connection.record(Run, "GET", f"runs/{int(run_id)}"))
+
+    def run_records(
+        self, project: str | int | None = None, status: str | None = None, limit: int | None = None
+    ) -> list[Run]:
+        """Runs, the newest first."""
+        return self.pages(Page[Run], "runs", {"project": project, "status": status}, limit)
+
+    def runs(
+        self, project: str | int | None = None, status: str | None = None, limit: int | None = None
+    ) -> "pl.DataFrame":
+        """Runs, the newest first, with a column for each parameter and final figure that any of them has."""
+        from modelship_lab.client.run_table import run_table
+
+        return run_table(self.run_records(project, status, limit))
+
+    # Models
+
+    def register(
+        self,
+        run: RunHandle | int,
+        name: str,
+        stage: Stage = "None",
+        description: str = "",
+        tags: Iterable[str] = (),
+    ) -> ModelVersion:
+        """Register a run's exported model as the next version of `name`.
+
+        Raises:
+            Conflict: the run has no exported model.
+        """
+        run_id = run if isinstance(run, int) else run.id
+        new = NewModelVersion(
+            name=name, run_id=run_id, stage=stage, description=description, tags=tuple(tags)
+        )
+        return self.connection.record(ModelVersion, "POST", "models", json=new)
+
+    def models(self) -> list[Model]:
+        """All models."""
+        return self.pages(Page[Model], "models")
+
+    def model_versions(self, name: str | int) -> list[ModelVersion]:
+        """All versions of a model."""
+        return self.pages(Page[ModelVersion], f"models/{quoted(name)}/versions")
+
+    def model_version(self, name: str | int, version: int) -> ModelVersion:
+        """One version of a model."""
+        return self.connection.record(ModelVersion, "GET", f"models/{quoted(name)}/versions/{version}")
+
+    def set_stage(self, name: str | int, version: int, stage: Stage) -> ModelVersion:
+        """Move a version to another stage."""
+        path = f"models/{quoted(name)}/versions/{version}/stage"
+        return self.connection.record(ModelVersion, "PUT", path, json=StageChange(stage=stage))
+
+    # Deployments
+
+    def deploy(
+        self,
+        model: str,
+        name: str,
+        *,
+        wait: bool = True,
+        timeout_s: float = _START_TIMEOUT_S,
+        **settings: Any,
+    ) -> Deployment:
+        """Serve a model version under a name; an existing name gets a new version of the deployment.
+
+        Args:
+            model: `model-name/version`.
+            name: of the deployment.
+            wait: whether to wait until it answers.
+            timeout_s: longest wait.
+            settings: further fields of `records.serving.NewDeployment`.
+
+        Raises:
+            DeploymentFailed: the worker did not start; the message says why.
+        """
+        from modelship_lab.client.deployments import wait_until_started
+
+        new = NewDeployment(model=model, name=name, **settings)
+        deployment = self.connection.record(Deployment, "POST", "deployments", json=new)
+        return wait_until_started(self.connection, deployment, timeout_s) if wait else deployment
+
+    def deployments(self) -> list[Deployment]:
+        """All deployments."""
+        return self.pages(Page[Deployment], "deployments")
+
+    def deployment(self, name: str | int) -> Deployment:
+        """A deployment by name or id."""
+        return self.connection.record(Deployment, "GET", f"deployments/{quoted(name)}")
+
+    def undeploy(self, name: str | int) -> None:
+        """Stop serving a deployment and remove it."""
+        self.connection.request("DELETE", f"deployments/{quoted(name)}", timeout_s=120.0)
+
+    def predict(
+        self, name: str | int, data: Any, *, explain: bool = False, class_name: str | None = None
+    ) -> Any:
+        """Predict by a deployment.
+
+        Args:
+            name: of the deployment.
+            data: one input or a list of inputs: a text; an image as bytes or `Path`; a row as a
+                mapping, or as a list of values in the order of the features inside a list of rows.
+            explain: whether to compute Shapley values, too.
+            class_name: the class to explain; default: the predicted one.
+
+        Returns:
+            A `Prediction`, or a list of them for a list of inputs.
+        """
+        request = PredictRequest(data=as_input(data), explain=explain, class_name=class_name)
+        response = self.connection.request(
+            "POST",
+            f"deployments/{quoted(name)}/predict",
+            json=request,
+            repeatable=True,
+            timeout_s=_PREDICT_TIMEOUT_S,
+        )
+        answer = response.json()
+        if "predictions" not in answer:
+            return Prediction.model_validate(_known(answer))
+        return _predictions(answer)
+
+    def deployment_metrics(self, name: str | int, window_s: int = 60) -> DeploymentMetrics:
+        """What a deployment did during the last `window_s` seconds."""
+        return self.connection.record(
+            DeploymentMetrics, "GET", f"deployments/{quoted(name)}/metrics", params={"window_s": window_s}
+        )
+
+    # Inside
+
+    def pages(
+        self,
+        kind: type[Page[Item]],
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Item]:
+        """All items of a list of the API, or the first `limit`."""
+        items: list[Item] = []
+        while limit is None or len(items) < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(items))
+            asked = {**(params or {}), "limit": size, "offset": len(items)}
+            page = self.connection.record(kind, "GET", path, params=asked)
+            items.extend(page.items)
+            if not page.items or len(items) >= page.total:
+                break
+        return items
+
+    def frame(self, path: str, params: Mapping[str, Any]) -> "pl.DataFrame":
+        """A table of the API as a frame."""
+        import polars as pl
+        import pyarrow as pa
+
+        response = self.connection.request(
+            "GET", path, params=params, headers={"Accept": ARROW}, timeout_s=_PREDICT_TIMEOUT_S
+        )
+        frame = pl.from_arrow(pa.ipc.open_stream(response.content).read_all())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def download(self, path: str, target: Path) -> Path:
+        """Write an answer of the API to a file, all at once or not at all."""
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with self.connection.stream(path) as pieces, temporary.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return target
+
+    def start_replay(self) -> None:
+        """Send in the background what earlier processes have left in the spool."""
+        if self.spool_folder.exists() and any(self.spool_folder.iterdir()):
+            self._replay = threading.Thread(target=self._replay_spool, name="mlship-replay", daemon=True)
+            self._replay.start()
+
+    def wait_for_replay(self, timeout_s: float = 60.0) -> None:
+        """Return when the spool of earlier processes is sent, at the latest after `timeout_s`."""
+        if self._replay is not None:
+            self._replay.join(timeout_s)
+
+    def _replay_spool(self) -> None:
+        try:
+            sent = spool.replay(self.spool_folder, self.connection)
+        except LabError as error:
+            log.warning("What earlier processes logged is still in %s: %s", self.spool_folder, error.message)
+        else:
+            if sent:
+                log.info("Sent %d requests that earlier processes had left.", sent)
+
+
+def as_input(data: Any) -> Any:
+    """An input, or a list of them, as JSON."""
+    if isinstance(data, Path):
+        try:
+            data = data.expanduser().read_bytes()
+        except OSError as error:
+            raise InvalidInput(f"The image {data} cannot be read: {error.strerror}.") from error
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return {"image": base64.b64encode(data).decode()}
+    if isinstance(data, Mapping):
+        return {str(name): as_json(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [as_input(one) for one in data]
+    return as_json(data)
+
+
+def _known(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """A worker's answer may say more than a Prediction holds."""
+    return {name: value for name, value in answer.items() if name in Prediction.model_fields}
+
+
+def _predictions(answer: Mapping[str, Any]) -> list[Prediction]:
+    count = len(answer["predictions"])
+    rows = zip(
+        answer["predictions"],
+        answer["probabilities"],
+        answer["confidences"],
+        answer.get("explanations") or [None] * count,
+        strict=True,
+    )
+    return TypeAdapter(list[Prediction]).validate_python(
+        [
+            {
+                "prediction": prediction,
+                "probabilities": probabilities,
+                "confidence": confidence,
+                "explanation": explanation,
+                "model_version": answer.get("model_version", ""),
+                "response_time_ms": answer.get("response_time_ms", 0.0),
+            }
+            for prediction, probabilities, confidence, explanation in rows
+        ]
+    )

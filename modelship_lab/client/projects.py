@@ -1,0 +1,314 @@
+"""A project: its samples, labels, queue, suggestions and snapshots."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from modelship_lab.client import imports
+from modelship_lab.client.connection import ARROW
+from modelship_lab.client.imports import OnProgress
+from modelship_lab.client.snapshots import SnapshotData
+from modelship_lab.records.base import Page
+from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.labeling import (
+    Import,
+    ImportFormat,
+    ImportOptions,
+    NewLabel,
+    NewLabels,
+    NewSnapshot,
+    NewSuggestion,
+    NewSuggestions,
+    Progress,
+    Project,
+    ProjectChange,
+    Queue,
+    QueueOrder,
+    Sample,
+    SampleStatus,
+    SavedLabels,
+    SavedSuggestions,
+    Snapshot,
+    Undo,
+    Undone,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelship_lab.client.lab import Lab
+    from modelship_lab.client.runs import RunHandle
+
+_MOST_LABELS = 10_000
+"""Labels in one request."""
+
+
+class ProjectHandle:
+    """One project of the lab."""
+
+    def __init__(self, lab: "Lab", record: Project) -> None:
+        self._lab = lab
+        self._record = record
+
+    def __repr__(self) -> str:
+        record = self._record
+        return f"Project {record.name} · {record.task} · {', '.join(record.classes)}"
+
+    @property
+    def id(self) -> int:
+        return self._record.id
+
+    @property
+    def name(self) -> str:
+        return self._record.name
+
+    @property
+    def lab(self) -> "Lab":
+        return self._lab
+
+    @property
+    def record(self) -> Project:
+        """The project as it was when last read."""
+        return self._record
+
+    def change(self, *, name: str | None = None, description: str | None = None) -> Project:
+        """Change the project's name or description."""
+        given = {"name": name, "description": description}
+        change = ProjectChange(**{field: value for field, value in given.items() if value is not None})
+        self._record = self._lab.connection.record(
+            Project, "PATCH", f"projects/{self.id}", json=change, repeatable=True
+        )
+        return self._record
+
+    def delete(self) -> None:
+        """Delete the project with its samples, labels and snapshots."""
+        self._lab.connection.request("DELETE", f"projects/{self.id}")
+
+    # Samples
+
+    def import_file(
+        self,
+        path: str | Path,
+        *,
+        format: ImportFormat | None = None,
+        text: str | None = None,
+        image: str | None = None,
+        features: Sequence[str] | str | None = None,
+        label: str | None = None,
+        encoding: str = "utf-8",
+        on_progress: OnProgress = imports.silent,
+    ) -> Import:
+        """Import a CSV, TSV, JSON, JSONL, Parquet or Arrow file, or a folder of images.
+
+        Args:
+            path: the file or folder.
+            format: of the file; default: by its name.
+            text: the column with the text of a text project.
+            image: the column with the encoded images of an image project.
+            features: the columns of a tabular project; default: all but `label`.
+            label: the column with known labels.
+            encoding: of a text file.
+            on_progress: called while it goes on.
+
+        Returns:
+            What was added, and which rows were not and why.
+
+        Raises:
+            InvalidData: the file cannot be read; nothing of it was imported.
+        """
+        path = Path(path).expanduser()
+        if path.is_dir():
+            return self.import_images(path, on_progress=on_progress)
+        options = ImportOptions(
+            format=format or imports.format_of(path),
+            text=text,
+            image=image,
+            features=imports.columns_of(features),
+            label=label,
+            encoding=encoding,
+            filename=path.name,
+        )
+        return imports.import_file(
+            self._lab.connection, str(self.id), path, options.model_dump(), on_progress=on_progress
+        )
+
+    def import_frame(
+        self,
+        frame: Any,
+        *,
+        text: str | None = None,
+        image: str | None = None,
+        features: Sequence[str] | str | None = None,
+        label: str | None = None,
+        name: str = "frame",
+        on_progress: OnProgress = imports.silent,
+    ) -> Import:
+        """Import a polars, pandas or Arrow frame; see `import_file`."""
+        options = ImportOptions(
+            format="arrow",
+            text=text,
+            image=image,
+            features=imports.columns_of(features),
+            label=label,
+            filename=name,
+        )
+        return imports.import_frame(
+            self._lab.connection, str(self.id), frame, options.model_dump(), on_progress
+        )
+
+    def import_images(self, folder: str | Path, *, on_progress: OnProgress = imports.silent) -> Import:
+        """Import a folder of images; the names of subfolders are their labels."""
+        return imports.import_images(
+            self._lab.connection, str(self.id), Path(folder).expanduser(), on_progress=on_progress
+        )
+
+    def samples(
+        self,
+        *,
+        status: SampleStatus | None = None,
+        label: str | None = None,
+        search: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> "pl.DataFrame":
+        """The samples, all of them when no limit is given."""
+        params = {"status": status, "label": label, "search": search, "limit": limit, "offset": offset}
+        return self._lab.frame(f"projects/{self.id}/samples", params)
+
+    def sample(self, sample_id: int) -> Sample:
+        """One sample."""
+        return self._lab.connection.record(Sample, "GET", f"samples/{sample_id}")
+
+    # Labels
+
+    def label(self, order: QueueOrder = "uncertainty") -> Any:
+        """The labeling widget, in a notebook."""
+        return self._lab.verbs.label(self, order)
+
+    def queue(self, order: QueueOrder = "uncertainty", limit: int = 20, exclude: Iterable[int] = ()) -> Queue:
+        """The next samples to be labeled, best first."""
+        params = {"order": order, "limit": limit, "exclude": list(exclude) or None}
+        return self._lab.connection.record(Queue, "GET", f"projects/{self.id}/queue", params=params)
+
+    def save_labels(
+        self, labels: Mapping[int, str] | Iterable[NewLabel | Mapping[str, Any] | tuple[int, str]]
+    ) -> SavedLabels:
+        """Save labels, as the labeling widget does.
+
+        Args:
+            labels: sample id to class, or pairs of them, or `NewLabel` records (or their fields)
+                for skipping, flagging, durations and sources. A label without a key gets one.
+
+        Returns:
+            How many were saved, and the progress after it.
+
+        Raises:
+            InvalidInput: a class or sample that the project does not have; then none of them is saved.
+        """
+        pairs = labels.items() if isinstance(labels, Mapping) else labels
+        new = [_new_label(label) for label in pairs]
+        if not new:
+            raise InvalidInput("There is no label to save.")
+        answers = []
+        for start in range(0, len(new), _MOST_LABELS):
+            body = NewLabels(labels=tuple(new[start : start + _MOST_LABELS]))
+            # The keys make it repeatable.
+            answers.append(
+                self._lab.connection.record(
+                    SavedLabels, "POST", f"projects/{self.id}/labels", json=body, repeatable=True
+                )
+            )
+        return SavedLabels(
+            saved=sum(answer.saved for answer in answers),
+            duplicates=sum(answer.duplicates for answer in answers),
+            labels=tuple(label for answer in answers for label in answer.labels),
+            progress=answers[-1].progress,
+        )
+
+    def labels(self) -> "pl.DataFrame":
+        """All decisions, undone ones too, in the order in which they were saved."""
+        return self._lab.frame(f"projects/{self.id}/labels", {})
+
+    def undo(self, label_id: int | None = None) -> Undone:
+        """Undo the newest decision, or the one named."""
+        undo = Undo(label_id=label_id, key=uuid.uuid4().hex)
+        return self._lab.connection.record(
+            Undone, "POST", f"projects/{self.id}/labels/undo", json=undo, repeatable=True
+        )
+
+    def progress(self) -> Progress:
+        """How far the labeling is."""
+        return self._lab.connection.record(Progress, "GET", f"projects/{self.id}/progress")
+
+    # Suggestions
+
+    def suggest(self, run: "RunHandle | int") -> SavedSuggestions:
+        """Suggest labels for the unlabeled samples by the model of a run."""
+        answer: SavedSuggestions = self._lab.verbs.suggest(self, run if isinstance(run, int) else run.id)
+        return answer
+
+    def suggest_labels(self, suggestions: Any, source: str) -> SavedSuggestions:
+        """Store suggestions of a model, rule or person.
+
+        Args:
+            suggestions: `NewSuggestion` records (or their fields), or a frame with the columns
+                `sample_id`, `label`, `confidence` and, optionally, `uncertainty`.
+            source: who suggests, e.g. `run:12`.
+        """
+        path = f"projects/{self.id}/suggestions"
+        if isinstance(suggestions, Sequence):
+            body = NewSuggestions(
+                source=source,
+                suggestions=tuple(NewSuggestion.model_validate(suggestion) for suggestion in suggestions),
+            )
+            return self._lab.connection.record(SavedSuggestions, "PUT", path, json=body)
+        import pyarrow as pa
+
+        table = imports.as_table(suggestions)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return self._lab.connection.record(
+            SavedSuggestions,
+            "PUT",
+            path,
+            params={"source": source},
+            content=bytes(sink.getvalue()),
+            headers={"Content-Type": ARROW},
+        )
+
+    # Snapshots and training
+
+    def snapshot(self, description: str = "") -> SnapshotData:
+        """Freeze the labels with their samples as the next snapshot."""
+        info = self._lab.connection.record(
+            Snapshot, "POST", f"projects/{self.id}/snapshots", json=NewSnapshot(description=description)
+        )
+        return SnapshotData(info, self._lab.connection, self._lab.snapshot_cache)
+
+    def snapshots(self) -> list[Snapshot]:
+        """All snapshots of the project."""
+        return self._lab.pages(Page[Snapshot], f"projects/{self.id}/snapshots")
+
+    def train(self, recipe: str, **options: Any) -> "RunHandle":
+        """Train a model in a thread of this process; see `learning.train.start` for the options."""
+        run: RunHandle = self._lab.verbs.train(self, recipe, options)
+        return run
+
+    def runs(self) -> "pl.DataFrame":
+        """The project's runs with their main figures, the newest first."""
+        return self._lab.runs(project=self.name)
+
+
+def _new_label(label: Any) -> NewLabel:
+    if isinstance(label, NewLabel):
+        return label
+    fields = dict(label) if isinstance(label, Mapping) else {"sample_id": label[0], "label": label[1]}
+    return NewLabel.model_validate({"key": uuid.uuid4().hex, **fields})
+
+
+def quoted(name: str | int) -> str:
+    """A name or id as one part of a path."""
+    return quote(str(name), safe="")

@@ -1,0 +1,61 @@
+"""Runs side by side: one row each, a column for each parameter and final figure."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from modelship_lab.records.tracking import Run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def run_table(runs: Iterable[Run]) -> "pl.DataFrame":
+    """One row for each run.
+
+    The columns are `id`, `name`, `project`, `recipe`, `status`, `snapshot_id`, `duration_s`,
+    `started_at`, then the final figures under their names, then the parameters as `params.<name>`,
+    then `tags` and `error`. A parameter whose values are of several types is text.
+    """
+    import polars as pl
+
+    runs = list(runs)
+    columns: dict[str, Any] = {
+        "id": pl.Series([run.id for run in runs], dtype=pl.Int64),
+        "name": pl.Series([run.name for run in runs], dtype=pl.String),
+        "project": pl.Series([run.project for run in runs], dtype=pl.String),
+        "recipe": pl.Series([run.recipe for run in runs], dtype=pl.String),
+        "status": pl.Series([run.status for run in runs], dtype=pl.String),
+        "snapshot_id": pl.Series([run.snapshot_id for run in runs], dtype=pl.Int64),
+        "duration_s": pl.Series([_duration_s(run) for run in runs], dtype=pl.Float64),
+        "started_at": pl.Series([run.started_at for run in runs], dtype=pl.Datetime("us", "UTC")),
+    }
+    for name in _names(run.summary for run in runs):
+        title = name if name not in columns else f"summary.{name}"
+        columns[title] = pl.Series([run.summary.get(name) for run in runs], dtype=pl.Float64)
+    for name in _names(run.params for run in runs):
+        columns[f"params.{name}"] = _parameter([run.params.get(name) for run in runs])
+    columns["tags"] = pl.Series([list(run.tags) for run in runs], dtype=pl.List(pl.String))
+    columns["error"] = pl.Series([run.error for run in runs], dtype=pl.String)
+    return pl.DataFrame(columns)
+
+
+def _names(mappings: Iterable[dict[str, Any]]) -> list[str]:
+    names: dict[str, None] = {}
+    for mapping in mappings:
+        names.update(dict.fromkeys(mapping))
+    return list(names)
+
+
+def _duration_s(run: Run) -> float:
+    return ((run.ended_at or run.heartbeat_at) - run.started_at).total_seconds()
+
+
+def _parameter(values: list[Any]) -> "pl.Series":
+    import polars as pl
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and float in kinds:
+        return pl.Series([None if value is None else float(value) for value in values], dtype=pl.Float64)
+    if len(kinds) == 1 and kinds <= {bool, int, str}:
+        return pl.Series(values)
+    return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)

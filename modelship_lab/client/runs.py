@@ -1,0 +1,353 @@
+"""A run: what it logs while it goes on, and what is known of it afterwards."""
+
+import json
+import logging
+import math
+import mimetypes
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from modelship_lab.client.metric_log import MetricLog, as_number
+from modelship_lab.client.spool import SpooledRequest
+from modelship_lab.records.base import Page
+from modelship_lab.records.bundle import BundleManifest
+from modelship_lab.records.errors import InvalidInput, NotFound, TimedOut, Unavailable
+from modelship_lab.records.tracking import Artifact, Evaluation, Heartbeat, Metrics, Run, RunChange
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelship_lab.client.lab import Lab
+
+log = logging.getLogger(__name__)
+
+_ARTIFACT_PATIENCE_S = 60.0
+_CHUNK = 1 << 20
+
+
+class RunHandle:
+    """One run of the lab.
+
+    A run that this process has started is logged to and finished here; any run can be read.
+
+        with lab.start_run("first try", project="spam", params={"learning_rate": 0.1}) as run:
+            run.log({"loss": 0.5})
+
+    Args:
+        lab: the lab that the run belongs to.
+        record: the run as it was when last read.
+        own: whether this process executes the run: then it tells the server that it lives.
+    """
+
+    def __init__(self, lab: "Lab", record: Run, *, own: bool = False) -> None:
+        self._lab = lab
+        self._record = record
+        self._own = own
+        self._ended = threading.Event()
+        self._opening = threading.Lock()
+        self._metric_log: MetricLog | None = None
+        if own:
+            self._log()
+
+    def __repr__(self) -> str:
+        record = self._record
+        parts = [f"Run {record.id}", record.name, record.project or "", record.recipe, record.status]
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def id(self) -> int:
+        return self._record.id
+
+    @property
+    def lab(self) -> "Lab":
+        return self._lab
+
+    @property
+    def record(self) -> Run:
+        """The run as it was when last read; `refresh` reads it anew."""
+        return self._record
+
+    @property
+    def own(self) -> bool:
+        """Whether this process executes the run."""
+        return self._own
+
+    def refresh(self) -> Run:
+        """Read the run from the server."""
+        self._record = self._lab.connection.record(Run, "GET", self._path())
+        return self._record
+
+    # While the run goes on
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log the values of one moment, in microseconds and without waiting for anybody.
+
+        Args:
+            metrics: name to number; NumPy and torch scalars, NaN and infinities are numbers.
+            step: position in the run; default: one more than the last.
+
+        Raises:
+            InvalidInput: a name or value that cannot be a metric; then nothing of this call is kept.
+        """
+        (self._metric_log or self._log()).log(metrics, step)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Add parameters to those of the run. Values are JSON; what is not becomes its text."""
+        self._change(RunChange(params={name: as_json(value) for name, value in params.items()}))
+
+    def set_summary(self, figures: Mapping[str, Any]) -> None:
+        """Set final figures, e.g. `test_accuracy`; merged into those that are there.
+
+        A figure that is NaN or infinite is left out: JSON has no word for it.
+        """
+        numbers = {name: as_number(name, value) for name, value in figures.items()}
+        finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        if len(finite) < len(numbers):
+            log.warning("Run %d: not finite, left out: %s", self.id, ", ".join(numbers.keys() - finite))
+        self._change(RunChange(summary=finite))
+
+    def set_tags(self, tags: Iterable[str]) -> None:
+        """Replace the tags of the run."""
+        self._change(RunChange(tags=tuple(tags)))
+
+    def save_artifact(
+        self, name: str, content: bytes | str | Path, content_type: str | None = None
+    ) -> Artifact | None:
+        """Save a file with the run.
+
+        Args:
+            name: how the file is called in the run, without folders.
+            content: bytes, text, or the path of a file on this machine.
+            content_type: default: from the name.
+
+        Returns:
+            The artifact, or None when the server is away: then the file waits in the spool.
+        """
+        content_type = content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        path = f"{self._path()}/artifacts/{quote(name, safe='')}"
+        headers = {"Content-Type": content_type}
+        if isinstance(content, Path):
+            headers["Content-Length"] = str(content.stat().st_size)
+        body = _body(content)
+        try:
+            return self._lab.connection.record(
+                Artifact, "PUT", path, content=body, headers=headers, patience_s=_ARTIFACT_PATIENCE_S
+            )
+        except (Unavailable, TimedOut):
+            data = content.read_bytes() if isinstance(content, Path) else bytes(body)
+            self._later(SpooledRequest("PUT", path, content_type=content_type, body=data))
+            return None
+
+    @property
+    def stop_event(self) -> threading.Event:
+        """Set when somebody asked the run to stop."""
+        return self._log().stop_event
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether somebody asked the run to stop."""
+        return self._metric_log is not None and self._metric_log.stop_event.is_set()
+
+    def heartbeat(self) -> bool:
+        """Tell the server that the run lives, and hear whether it should stop.
+
+        A run that this process executes does so by itself every few seconds.
+        """
+        answer = self._lab.connection.record(Heartbeat, "POST", f"{self._path()}/heartbeat", repeatable=True)
+        if answer.stop:
+            self.stop_event.set()
+        return answer.stop
+
+    def flush(self, timeout_s: float = 30.0) -> bool:
+        """Whether everything logged so far is stored by the server, at the latest after `timeout_s`."""
+        return self._metric_log is None or self._metric_log.drain(timeout_s)
+
+    def finish(self, summary: Mapping[str, Any] | None = None) -> Run:
+        """End the run: `stopped` if somebody asked it to stop, else `finished`."""
+        if summary:
+            self.set_summary(summary)
+        return self._end(RunChange(status="stopped" if self.stop_requested else "finished"))
+
+    def fail(self, error: BaseException | str) -> Run:
+        """End the run as failed, with what went wrong."""
+        if isinstance(error, BaseException):
+            error = traceback.format_exception_only(error)[-1].strip()
+        return self._end(RunChange(status="failed", error=error[:10_000]))
+
+    def __enter__(self) -> "RunHandle":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._ended.is_set():
+            return
+        if error is None:
+            self.finish()
+        elif isinstance(error, KeyboardInterrupt):
+            self._end(RunChange(status="stopped"))
+        else:
+            self.fail(error)
+
+    # From outside
+
+    def stop(self) -> Run:
+        """Ask the run to end cleanly with a checkpoint, wherever it is executed."""
+        if self._metric_log is not None:
+            # At once, also when the server is away.
+            self._metric_log.stop_event.set()
+        self._record = self._lab.connection.record(Run, "POST", f"{self._path()}/stop", repeatable=True)
+        return self._record
+
+    def wait(self, timeout_s: float | None = None) -> Run:
+        """Wait until the run has ended, at the latest until `timeout_s`, and return it as it is then."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self._ended.is_set():
+            left_s = 0.2 if deadline is None else min(0.2, deadline - time.monotonic())
+            if left_s <= 0:
+                return self._record
+            # Short waits: an interrupt of the kernel only arrives between them.
+            if self._own:
+                self._ended.wait(left_s)
+            elif self.refresh().status != "running":
+                break
+            else:
+                time.sleep(left_s)
+        return self._record
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on, as far as is known here without asking the server."""
+        return self._record.status == "running" and not self._ended.is_set()
+
+    def metrics(self, names: Iterable[str] = (), max_points: int = 1000) -> Metrics:
+        """The metrics, each reduced to about `max_points` points that keep every spike."""
+        params = {"names": list(names) or None, "max_points": max_points}
+        return self._lab.connection.record(Metrics, "GET", f"{self._path()}/metrics", params=params)
+
+    def metrics_frame(self, names: Iterable[str] = ()) -> "pl.DataFrame":
+        """Every raw point: columns `name`, `step`, `time`, `value`."""
+        return self._lab.frame(f"{self._path()}/metrics", {"names": list(names) or None})
+
+    def artifacts(self) -> list[Artifact]:
+        """The files of the run."""
+        return list(self._lab.connection.record(Page[Artifact], "GET", f"{self._path()}/artifacts").items)
+
+    def artifact(self, name: str) -> bytes:
+        """The content of one file of the run."""
+        return self._lab.connection.request("GET", f"{self._path()}/artifacts/{quote(name, safe='')}").content
+
+    def download(self, name: str, target: Path) -> Path:
+        """Write one file of the run to `target`, all at once or not at all."""
+        return self._lab.download(f"{self._path()}/artifacts/{quote(name, safe='')}", target)
+
+    def evaluation(self) -> Evaluation | None:
+        """How the run's model did on its held-out rows; None if it was not evaluated."""
+        try:
+            return self._lab.connection.record(Evaluation, "GET", f"{self._path()}/evaluation")
+        except NotFound:
+            return None
+
+    def upload_bundle(self, tar: Path) -> BundleManifest:
+        """Store the run's exported model, given as an uncompressed tar of the bundle's files."""
+        return self._lab.connection.record(
+            BundleManifest,
+            "PUT",
+            f"{self._path()}/bundle",
+            content=_body(tar),
+            headers={"Content-Type": "application/x-tar", "Content-Length": str(tar.stat().st_size)},
+            timeout_s=300.0,
+        )
+
+    def download_bundle(self, target: Path) -> Path:
+        """Write the run's exported model to `target` as an uncompressed tar."""
+        return self._lab.download(f"{self._path()}/bundle", target)
+
+    def delete(self) -> None:
+        """Delete the run with its metrics and artifacts."""
+        self._lab.connection.request("DELETE", self._path())
+
+    def export(self, format: str = "onnx") -> BundleManifest:
+        """Export the run's model as a bundle, checked against its source; see `learning.export.export`."""
+        manifest: BundleManifest = self._lab.verbs.export(self, format)
+        return manifest
+
+    # Inside
+
+    def _path(self) -> str:
+        return f"runs/{self._record.id}"
+
+    def _log(self) -> MetricLog:
+        with self._opening:
+            if self._metric_log is None:
+                self._metric_log = MetricLog(
+                    self.id, self._lab.connection, self._lab.spool_folder, heartbeat=self._own
+                )
+            return self._metric_log
+
+    def _change(self, change: RunChange) -> None:
+        try:
+            self._record = self._lab.connection.record(
+                Run, "PATCH", self._path(), json=change, repeatable=True
+            )
+        except (Unavailable, TimedOut):
+            self._later(self._as_request(change))
+
+    def _as_request(self, change: RunChange) -> SpooledRequest:
+        body = change.model_dump_json(exclude_unset=True).encode()
+        return SpooledRequest("PATCH", self._path(), content_type="application/json", body=body)
+
+    def _later(self, request: SpooledRequest) -> None:
+        if not self._log().append(request):
+            raise Unavailable("The lab server is away, and the spool on this machine is full.")
+
+    def _end(self, change: RunChange) -> Run:
+        """Send the change behind everything that was logged, and close the log."""
+        metric_log = self._log()
+        if metric_log.closed:
+            raise InvalidInput(f"Run {self.id} is finished already.")
+        metric_log.append(self._as_request(change))
+        ended = self._record.model_copy(update=change.model_dump(exclude_unset=True))
+        try:
+            if metric_log.close():
+                ended = self.refresh()
+        except (Unavailable, TimedOut, NotFound):
+            pass  # The log has said so; the change is in the spool or the run was deleted.
+        finally:
+            self._record = ended
+            self._ended.set()
+        return ended
+
+
+def as_json(value: Any) -> Any:
+    """A parameter as JSON; what JSON does not know becomes its text."""
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", 1) == 0:
+        value = item()
+    try:
+        return json.loads(json.dumps(value, allow_nan=False, default=str))
+    except ValueError:
+        return str(value)
+
+
+def _body(content: bytes | str | Path) -> Any:
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, Path):
+        return lambda: _pieces(content)
+    return bytes(content)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece

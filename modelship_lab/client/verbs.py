@@ -1,0 +1,49 @@
+"""What a client can do only when the layers above it are there: widgets and training.
+
+The client may not import them, so whoever connects hands them in: `modelship_lab.connect()` does.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from modelship_lab.records.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from modelship_lab.client.projects import ProjectHandle
+    from modelship_lab.client.runs import RunHandle
+    from modelship_lab.records.labeling import QueueOrder
+
+
+class Verbs(Protocol):
+    """The verbs of higher layers."""
+
+    def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
+        """Show the labeling widget."""
+
+    def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
+        """Start training in this process."""
+
+    def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
+        """Suggest labels by the model of a run."""
+
+    def export(self, run: "RunHandle", format: str) -> Any:
+        """Export a run's model."""
+
+
+class NoVerbs:
+    """Stands in when nobody handed any in."""
+
+    def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
+        raise _missing("Labeling")
+
+    def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
+        raise _missing("Training")
+
+    def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
+        raise _missing("Suggesting")
+
+    def export(self, run: "RunHandle", format: str) -> Any:
+        raise _missing("Exporting")
+
+
+def _missing(what: str) -> MissingDependency:
+    return MissingDependency(f"{what} needs the whole package: connect with `modelship_lab.connect()`.")
