@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -125,7 +125,7 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(stable, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def to_tar(folder: Path, file: BinaryIO) -> None:
+def to_tar(folder: Path, file: IO[bytes]) -> None:
     """Write a bundle's files to an uncompressed tar, the same bytes for the same bundle.
 
     Raises:
@@ -141,7 +141,7 @@ def to_tar(folder: Path, file: BinaryIO) -> None:
                 tar.addfile(entry, content)
 
 
-def from_tar(file: BinaryIO, folder: Path, max_bytes: int = MAX_BYTES) -> BundleManifest:
+def from_tar(file: IO[bytes], folder: Path, max_bytes: int = MAX_BYTES) -> BundleManifest:
     """Unpack and check a bundle that may come from anybody. Its model is not loaded.
 
     Args:

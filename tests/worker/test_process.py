@@ -1,0 +1,156 @@
+"""A worker starts, counts, refuses what is too much, and ends in order."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from modelship_lab.worker.statistics import BOUNDS_MS, KEPT_S, Statistics
+from tests.bundles.examples import TEXT, text_model, write
+from tests.worker.conftest import Worker
+
+
+def test_ready_file_tells_where_and_how_long(numbers_worker: Worker) -> None:
+    ready = numbers_worker.ready
+    assert ready["pid"] == numbers_worker.process.pid
+    assert ready["address"].startswith("http://127.0.0.1:")
+    assert set(ready["cold_start_ms"]) == {"import", "load", "warm_up"}
+    assert all(value > 0 for value in ready["cold_start_ms"].values())
+
+
+def test_stats_count_requests_errors_and_rows(start: Callable[..., Worker]) -> None:
+    worker = start()
+    before = int(time.time()) - 1
+    for _ in range(5):
+        worker.predict([1, 2, 3, 4])
+    worker.predict([[1, 2, 3, 4]] * 10)
+    worker.predict([1])
+    httpx.post(worker.ready["address"] + "/predict")  # a stranger, who is not counted
+    time.sleep(1.1)
+    stats = worker.client.get(f"/stats?since={before}").json()
+    assert stats["pid"] == worker.process.pid and stats["started_at"] <= time.time()
+    seconds = stats["seconds"]
+    assert sum(second["requests"] for second in seconds) == 7
+    assert sum(second["errors"] for second in seconds) == 1
+    assert sum(second["rows"] for second in seconds) == 15
+    bounds = stats["histogram_bounds_ms"]
+    for second in seconds:
+        assert len(second["latency_histogram"]) == len(bounds) + 1
+        assert sum(second["latency_histogram"]) == second["requests"]
+    assert worker.client.get(f"/stats?since={seconds[-1]['time']}").json()["seconds"] == []
+    assert worker.client.get("/stats?since=yesterday").status_code == 422
+
+
+def test_stats_are_kept_for_a_quarter_of_an_hour() -> None:
+    clock = [1000.5]
+    statistics = Statistics(lambda: clock[0])
+    statistics.count(1.0, 1, False)
+    assert statistics.since(0) == []  # the second is not over
+    clock[0] += 1
+    statistics.count(0.05, 2, True)
+    statistics.count(1e9, 1, False)
+    assert [second["time"] for second in statistics.since(0)] == [1000]
+    clock[0] += 1
+    first, second = statistics.since(0)
+    assert first["latency_histogram"][BOUNDS_MS.index(1.0)] == 1
+    assert second["latency_histogram"][0] == second["latency_histogram"][-1] == 1
+    assert (second["requests"], second["errors"], second["rows"]) == (2, 1, 3)
+    clock[0] += KEPT_S
+    statistics.count(1.0, 1, False)
+    assert statistics.since(0) == []
+
+
+def test_full_queue_is_429(start: Callable[..., Worker]) -> None:
+    worker = start("--max-queue", "1", "--max-batch", "1")
+    body = {"data": [[1, 2, 3, 4]] * 5000}
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: worker.client.post("/predict", json=body), range(64)))
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.json()["error"]["code"] == "TOO_MANY_REQUESTS"
+    assert worker.predict([1, 2, 3, 4]).status_code == 200
+
+
+def test_stops_in_order_under_load(start: Callable[..., Worker]) -> None:
+    worker = start()
+    outcomes: list[int | str] = []
+    stop = threading.Event()
+
+    def call() -> None:
+        with httpx.Client(headers=worker.client.headers) as client:
+            while not stop.is_set():
+                try:
+                    response = client.post(worker.ready["address"] + "/predict", json={"data": [1, 2, 3, 4]})
+                    outcomes.append(response.status_code)
+                except httpx.ConnectError:
+                    return
+                except httpx.RemoteProtocolError:  # the kept connection was closed while nothing was on it
+                    outcomes.append("closed")
+                except httpx.TransportError as error:
+                    outcomes.append(repr(error))
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    assert worker.stop() == 0
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count(200) > 20
+    # Nobody gets an error as an answer, and each caller loses at most the connection it kept.
+    assert set(outcomes) - {200, "closed"} <= {outcome for outcome in outcomes if "ReadError" in str(outcome)}
+    assert len(outcomes) - outcomes.count(200) <= 4
+
+
+def run_worker(*options: str, key: str | None = "k") -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "MLSHIP_WORKER_KEY"}
+    if key is not None:
+        environment["MLSHIP_WORKER_KEY"] = key
+    return subprocess.run(
+        [sys.executable, "-m", "modelship_lab.worker", *options],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_damaged_bundle_is_told_in_one_line(tmp_path: Path) -> None:
+    bundle = write(tmp_path / "bundle", "text_classification", TEXT, text_model())
+    (bundle / "model.onnx").write_bytes(b"damaged")
+    ended = run_worker("--bundle", str(bundle), "--name", "x", "--ready-file", str(tmp_path / "ready"))
+    assert ended.returncode == 1
+    assert "model.onnx" in ended.stderr and "Traceback" not in ended.stderr
+    assert not (tmp_path / "ready").exists()
+
+
+@pytest.mark.parametrize("key", [None, "", "with\nnewline", "ключ"])
+def test_no_worker_without_a_good_key(tmp_path: Path, key: str | None) -> None:
+    ended = run_worker("--bundle", str(tmp_path), "--name", "x", key=key)
+    assert ended.returncode != 0 and "MLSHIP_WORKER_KEY" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_taken_port_is_told_in_one_line(numbers_worker: Worker, tmp_path: Path) -> None:
+    bundle = write(tmp_path / "bundle", "text_classification", TEXT, text_model())
+    port = numbers_worker.ready["address"].rpartition(":")[2]
+    ended = run_worker("--bundle", str(bundle), "--name", "x", "--port", port)
+    assert ended.returncode == 1 and "address" in ended.stderr.lower() and "Traceback" not in ended.stderr
+
+
+def test_a_worker_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, modelship_lab.worker.main;"
+        "heavy = {'torch', 'duckdb', 'polars', 'pyarrow', 'matplotlib', 'sklearn', 'scipy', 'pandas', 'PIL'};"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
