@@ -55,7 +55,16 @@ def run_server(data_dir: Path, *options: str, token: str = "test-token-of-this-r
     announced = data_dir / "server.json"
     with log_file.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "modelship_lab.server", "--port", "0", "--data-dir", str(data_dir), *options],
+            [
+                sys.executable,
+                "-m",
+                "modelship_lab.server",
+                "--port",
+                "0",
+                "--data-dir",
+                str(data_dir),
+                *options,
+            ],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "MLSHIP_TOKEN": token},
@@ -87,7 +96,7 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     server.stop()
 
 
-@pytest.fixture()
+@pytest.fixture
 def start_server() -> Iterator:
     """Start lab servers that the test may kill; what is left of them is ended afterwards."""
     started: list[LabServer] = []

@@ -164,7 +164,9 @@ class TimedOut(LabError):
 
 _BY_CODE = {
     name.code: name
-    for name in [value for value in globals().values() if isinstance(value, type) and issubclass(value, LabError)]
+    for name in [
+        value for value in globals().values() if isinstance(value, type) and issubclass(value, LabError)
+    ]
 }
 
 

@@ -9,6 +9,13 @@ from modelship_lab.records.base import Name, Record, Task, UtcTime
 DeploymentStatus = Literal["starting", "ready", "failed", "stopped"]
 
 
+LATENCY_BOUNDS_MS = tuple(round(0.1 * 10 ** (step / 16), 4) for step in range(16 * 6 + 1))
+"""Upper bounds of the bins in which latencies are counted: 0.1 ms to 100 s, each 15 % above the one before.
+
+Bin i counts latencies above bound i - 1 and up to bound i; one more bin counts what is above the last.
+"""
+
+
 class NewDeployment(Record):
     """Serve a registered model version under a name. An existing name gets a new version of the deployment."""
 
@@ -25,6 +32,8 @@ class DeploymentVersion(Record):
     model: str
     status: DeploymentStatus
     is_current: bool
+    error: str
+    """Why it failed."""
     created_at: UtcTime
 
 
@@ -32,6 +41,7 @@ class Deployment(Record):
     id: int
     name: str
     status: DeploymentStatus
+    """`starting` also while a new version starts beside the one that is served."""
     model: str
     """`model-name/version` that is served now."""
     version: int
@@ -42,7 +52,9 @@ class Deployment(Record):
     key: str | None = Field(repr=False)
     """The bearer credential of the direct address; only for callers who may deploy."""
     restarts: int
+    """How often the worker of the current version was started again after it had died."""
     error: str
+    """Why it failed, or why its newest version did not take over."""
     cold_start_ms: dict[str, float]
     """The last start, split: spawn, import, load, warm_up, total."""
     versions: tuple[DeploymentVersion, ...]

@@ -12,9 +12,15 @@ from modelship_lab.server.extension import LabApp
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8890, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--base-url", default="/", show_default=True, help="Path under which everything is served.")
-@click.option("--data-dir", default="", help="Folder of the lab's data. Default: MLSHIP_HOME, else below Jupyter's.")
-@click.option("--token", default="", help="Bearer credential with all permissions. Default: kept in the data folder.")
-@click.option("--open-registration", is_flag=True, help="Let anybody who can reach the server register an account.")
+@click.option(
+    "--data-dir", default="", help="Folder of the lab's data. Default: MLSHIP_HOME, else below Jupyter's."
+)
+@click.option(
+    "--token", default="", help="Bearer credential with all permissions. Default: kept in the data folder."
+)
+@click.option(
+    "--open-registration", is_flag=True, help="Let anybody who can reach the server register an account."
+)
 def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_registration: bool) -> None:
     """Run the lab server until it is interrupted."""
     if token:
@@ -34,7 +40,7 @@ def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_re
     ]
     if host not in ("127.0.0.1", "localhost", "::1"):
         arguments.append("--ServerApp.allow_remote_access=True")
-    server = LabApp.initialize_server(argv=arguments)
+    server = LabApp.initialize_server(argv=arguments)  # type: ignore[no-untyped-call]
     app = server.extension_manager.extension_apps["modelship_lab"].copy().pop()
     if app.unavailable is not None:
         click.echo(f"mlship serve: {app.unavailable.message}", err=True)

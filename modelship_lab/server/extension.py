@@ -15,8 +15,13 @@ from modelship_lab.server.api import routes
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.registry.models import Models
+from modelship_lab.server.serving.deployments import Deployments
+from modelship_lab.server.serving.engine import LocalEngine
+from modelship_lab.server.serving.store import DeploymentStore
+from modelship_lab.server.serving.supervisor import Supervisor
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
@@ -35,13 +40,15 @@ class LabApp(ExtensionApp):
     load_other_extensions = False
     open_browser = False
 
-    data_dir = Unicode(help="Folder of the database, blobs and bundles. Default: MLSHIP_HOME, else below Jupyter's.").tag(
+    data_dir = Unicode(
+        help="Folder of the database, blobs and bundles. Default: MLSHIP_HOME, else below Jupyter's."
+    ).tag(config=True)
+    lab_token = Unicode(
+        help="Bearer credential with all permissions. Default: one that is kept in the data directory."
+    ).tag(config=True)
+    open_registration = Bool(False, help="Let anybody who can reach the server register an account.").tag(
         config=True
     )
-    lab_token = Unicode(help="Bearer credential with all permissions. Default: one that is kept in the data directory.").tag(
-        config=True
-    )
-    open_registration = Bool(False, help="Let anybody who can reach the server register an account.").tag(config=True)
 
     alone = Bool(False, help="Whether the lab server runs without JupyterLab.").tag(config=True)
 
@@ -49,7 +56,9 @@ class LabApp(ExtensionApp):
     unavailable: LabError | None = None
 
     def initialize_settings(self) -> None:
-        folder = self.data_dir or os.environ.get("MLSHIP_HOME") or str(Path(jupyter_data_dir()) / "modelship_lab")
+        folder = (
+            self.data_dir or os.environ.get("MLSHIP_HOME") or str(Path(jupyter_data_dir()) / "modelship_lab")
+        )
         try:
             self.services = self._build_services(Path(folder))
         except (AlreadyOpen, StorageFailed) as error:
@@ -59,6 +68,7 @@ class LabApp(ExtensionApp):
             return
         if self.alone:
             # One credential is enough; Jupyter's own would be a second one, printed to the log.
+            assert self.serverapp is not None
             identity = self.serverapp.identity_provider
             identity.token, identity.token_generated = self.services.token, False
 
@@ -75,6 +85,12 @@ class LabApp(ExtensionApp):
         events.listen(hub.publish_event)
         blobs = Blobs(data_dir.blobs)
         bundles = BundleStore(data_dir.bundles, data_dir.uploads)
+        models = Models(database, events, bundles)
+        deployment_metrics = ServingMetrics(database, hub.publish_deployment)
+        deployment_store = DeploymentStore(database, events)
+        supervisor = Supervisor(
+            deployment_store, LocalEngine(data_dir.workers), bundles.folder, deployment_metrics.take_last
+        )
         return Services(
             info=LabInfo(
                 lab_id=lab_id,
@@ -95,7 +111,9 @@ class LabApp(ExtensionApp):
             metrics=RunMetrics(database, events, hub.publish_metrics),
             artifacts=Artifacts(database, events, blobs),
             bundles=bundles,
-            models=Models(database, events, bundles),
+            models=models,
+            deployments=Deployments(deployment_store, supervisor, models.version),
+            deployment_metrics=deployment_metrics,
         )
 
     def initialize_handlers(self) -> None:
@@ -106,7 +124,7 @@ class LabApp(ExtensionApp):
             self.handlers.extend(routes.unavailable_routes(self.unavailable))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
-        await super()._start_jupyter_server_extension(serverapp)
+        await super()._start_jupyter_server_extension(serverapp)  # type: ignore[no-untyped-call]
         if self.services is None:
             return
         url = _local_address(serverapp)

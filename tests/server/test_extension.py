@@ -56,7 +56,9 @@ def test_the_damaged_database_stops_the_server_with_one_clear_line(tmp_path):
 def test_jupyter_lists_both_extensions_as_enabled():
     """After `pip install`, without a further command."""
     jupyter = os.path.join(os.path.dirname(sys.executable), "jupyter")
-    server = subprocess.run([jupyter, "server", "extension", "list"], capture_output=True, text=True, timeout=60)
+    server = subprocess.run(
+        [jupyter, "server", "extension", "list"], capture_output=True, text=True, timeout=60
+    )
     listed = server.stdout + server.stderr
     assert "modelship_lab" in listed
     assert any("modelship_lab" in line and "enabled" in line for line in listed.splitlines())
@@ -68,7 +70,15 @@ def test_jupyter_lists_both_extensions_as_enabled():
 def test_a_jupyter_server_whose_data_is_open_elsewhere_still_starts(lab_server, tmp_path):
     """Its own pages work, and every address of the lab says where the lab is."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "jupyter_server", "--port=0", "--ServerApp.port_retries=0", "--allow-root", "--no-browser"],
+        [
+            sys.executable,
+            "-m",
+            "jupyter_server",
+            "--port=0",
+            "--ServerApp.port_retries=0",
+            "--allow-root",
+            "--no-browser",
+        ],
         env={
             **os.environ,
             "MLSHIP_HOME": str(lab_server.data_dir),

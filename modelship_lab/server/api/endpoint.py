@@ -128,7 +128,9 @@ class Endpoint:
     def tag(self) -> str:
         return self.function.__module__.rsplit(".", 1)[-1]
 
-    def arguments(self, path: dict[str, str], query: dict[str, list[str]], body: bytes | None) -> dict[str, Any]:
+    def arguments(
+        self, path: dict[str, str], query: dict[str, list[str]], body: bytes | None
+    ) -> dict[str, Any]:
         """Validated arguments for the function.
 
         Raises:

@@ -57,7 +57,7 @@ class LabHandler(JupyterHandler):
         # Without Jupyter's content security policy report and its HTML content type.
         self.set_header("X-Content-Type-Options", "nosniff")
 
-    async def prepare(self, **settings: Any) -> None:  # type: ignore[override]
+    async def prepare(self, **settings: Any) -> None:
         """The one place where a request's credential is asked for.
 
         Raises:
@@ -159,7 +159,8 @@ class EndpointHandler(LabHandler):
         # Tornado's own limit is for bodies that are held in memory; ours is kept in data_received.
         self.request.connection.set_max_body_size(endpoint.max_body)  # type: ignore[union-attr]
         if "upload" in endpoint.wanted:
-            self._file = tempfile.NamedTemporaryFile(dir=self.services.data_dir.uploads, delete=False)
+            # Closed, and removed if it was not moved, in on_finish.
+            self._file = tempfile.NamedTemporaryFile(dir=self.services.data_dir.uploads, delete=False)  # noqa: SIM115
 
     async def data_received(self, chunk: bytes) -> None:
         self._received += len(chunk)
@@ -263,7 +264,9 @@ def _ipc_stream(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def handlers(endpoints: Sequence[Endpoint], prefix: str, services: Any) -> list[tuple[str, type, dict[str, Any]]]:
+def handlers(
+    endpoints: Sequence[Endpoint], prefix: str, services: Any
+) -> list[tuple[str, type, dict[str, Any]]]:
     """Tornado routes for endpoints below `prefix`, one handler class for each path."""
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
     for one in endpoints:

@@ -71,14 +71,18 @@ class LiveSocket(WebSocketMixin, WebSocketHandler, LabHandler):
     async def _subscribe(self, said: ClientMessage) -> None:
         new = set(said.topics) - self.outbox.topics
         if len(new) + len(self.outbox.topics) > MAX_TOPICS:
-            self.outbox.add({"type": "error", "error": {"code": "INVALID_INPUT", "message": "Too many topics."}})
+            self.outbox.add(
+                {"type": "error", "error": {"code": "INVALID_INPUT", "message": "Too many topics."}}
+            )
             return
         # First listen, then look back: an event in between comes twice rather than never, and has an id.
         self.outbox.topics |= new
         self.outbox.add({"type": "subscribed", "topics": sorted(self.outbox.topics)})
         if said.after is not None:
             for topic in said.topics:
-                missed = await self.services.events.page(said.after, None if topic == "*" else topic, MAX_EVENTS)
+                missed = await self.services.events.page(
+                    said.after, None if topic == "*" else topic, MAX_EVENTS
+                )
                 for event in missed.items:
                     self.outbox.add_event(event)
 

@@ -124,7 +124,9 @@ def _is_union(annotation: Any) -> bool:
 
 
 def _schema(
-    adapter: TypeAdapter[Any], mode: typing.Literal["validation", "serialization"], definitions: dict[str, Any]
+    adapter: TypeAdapter[Any],
+    mode: typing.Literal["validation", "serialization"],
+    definitions: dict[str, Any],
 ) -> dict[str, Any]:
     kind = adapter._type
     if isinstance(kind, type) and issubclass(kind, BaseModel):

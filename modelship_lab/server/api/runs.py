@@ -84,7 +84,9 @@ async def log_metrics(
     With a producer, its batches are numbered upwards and each is stored once however often it is sent.
     """
     if producer and sequence < 1:
-        raise InvalidInput("A producer numbers its batches from 1.", [{"field": "sequence", "reason": "missing"}])
+        raise InvalidInput(
+            "A producer numbers its batches from 1.", [{"field": "sequence", "reason": "missing"}]
+        )
     if request.content_type == ARROW:
         return await services.metrics.log_table(run_id, request.body, producer, sequence)
     points = request.json(MetricPoints)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from modelship_lab.records.events import LabInfo
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.registry.models import Models
+from modelship_lab.server.serving.deployments import Deployments
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
@@ -32,14 +34,20 @@ class Services:
     artifacts: Artifacts
     bundles: BundleStore
     models: Models
+    deployments: Deployments
+    deployment_metrics: ServingMetrics
 
     async def start(self) -> None:
         """Begin what runs by itself; called once the server listens."""
         self.hub.start()
         self.runs.start()
+        await self.deployments.start()
+        self.deployment_metrics.start(self.deployments.workers)
 
     async def stop(self) -> None:
         """End what runs by itself, finish what is being written, and let the data directory go."""
         await self.runs.stop_watching()
+        await self.deployments.stop()
+        await self.deployment_metrics.stop()
         await asyncio.to_thread(self.database.close)
         self.data_dir.release()

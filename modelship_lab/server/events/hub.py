@@ -23,7 +23,6 @@ MAX_POINTS = 5000
 """Metric points of one run that wait for one client; beyond that it is told to fetch them."""
 
 
-
 class Hub:
     """Knows who is subscribed to what. Publishing may be done from any thread."""
 
@@ -125,7 +124,9 @@ class Outbox:
                 "from": before,
                 "sequence": sequence,
                 # A gap that the client will notice and fill by asking for the run's metrics.
-                "series": {name: {key: list(of) for key, of in one.items()} for name, one in (series or {}).items()},
+                "series": {
+                    name: {key: list(of) for key, of in one.items()} for name, one in (series or {}).items()
+                },
                 "gap": series is None,
             }
         else:

@@ -52,7 +52,9 @@ class EventLog:
             where = "id > ?" + (" AND topic = ?" if topic else "")
             parameters = [after, topic] if topic else [after]
             total = cursor.value(f"SELECT count(*) FROM events WHERE {where}", *parameters)
-            found = cursor.rows(f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters)
+            found = cursor.rows(
+                f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
+            )
             for row in found:
                 row["payload"] = orjson.loads(row["payload"])
             return Page(items=tuple(Event(**row) for row in found), total=total, limit=limit, offset=0)

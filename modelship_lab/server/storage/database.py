@@ -218,11 +218,9 @@ class Database:
     def _commit(self, group: list[_Write], alone: bool = False) -> bool:
         """Run a group in one transaction. Returns False if it was rolled back and can be tried one by one."""
         transaction = Transaction(self._connection)
-        results: list[Any] = []
         try:
             self._connection.begin()
-            for write in group:
-                results.append(write.work(transaction))
+            results = [write.work(transaction) for write in group]
             self._connection.commit()
         except BaseException as error:
             self._roll_back()

@@ -46,7 +46,9 @@ class Artifacts:
                 content_type or "application/octet-stream",
                 now(),
             )
-            self._events.record(transaction, "artifact.saved", f"run:{run_id}", caller.name, name=name, size=size)
+            self._events.record(
+                transaction, "artifact.saved", f"run:{run_id}", caller.name, name=name, size=size
+            )
             assert row is not None
             return Artifact(**row)
 

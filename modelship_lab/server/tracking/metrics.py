@@ -84,7 +84,9 @@ class RunMetrics:
                 return LoggedMetrics(accepted=0, duplicate=True, stop=stop)
             before = _newest_batch(transaction, run_id)
             if stream is None:
-                transaction.execute("INSERT INTO metric_streams VALUES (?, ?, ?, 1)", run_id, producer, sequence)
+                transaction.execute(
+                    "INSERT INTO metric_streams VALUES (?, ?, ?, 1)", run_id, producer, sequence
+                )
             else:
                 transaction.execute(
                     "UPDATE metric_streams SET last_sequence = ?, batches = batches + 1 "
@@ -110,7 +112,9 @@ class RunMetrics:
 
         def work(cursor: Cursor) -> pa.Table:
             where, parameters = _selection(run_id, names)
-            return cursor.table(f"SELECT name, step, time, value FROM metrics {where} ORDER BY rowid", *parameters)
+            return cursor.table(
+                f"SELECT name, step, time, value FROM metrics {where} ORDER BY rowid", *parameters
+            )
 
         return await self._database.read(work)
 
@@ -124,7 +128,9 @@ class RunMetrics:
 
         def work(cursor: Cursor) -> Metrics:
             where, parameters = _selection(run_id, names)
-            counts = cursor.rows(f"SELECT name, count(*) AS points FROM metrics {where} GROUP BY name", *parameters)
+            counts = cursor.rows(
+                f"SELECT name, count(*) AS points FROM metrics {where} GROUP BY name", *parameters
+            )
             series = {}
             for entry in sorted(counts, key=lambda row: row["name"]):
                 reduced = entry["points"] > max_points

@@ -76,7 +76,12 @@ class Runs:
                 moment,
             )
             self._events.record(
-                transaction, "run.created", f"run:{identity}", caller.name, project_id=project_id, name=new.name
+                transaction,
+                "run.created",
+                f"run:{identity}",
+                caller.name,
+                project_id=project_id,
+                name=new.name,
             )
             return _run(transaction, identity)
 
@@ -90,9 +95,7 @@ class Runs:
         """
         return await self._database.read(lambda cursor: _run(cursor, run_id))
 
-    async def page(
-        self, project: str | None, status: str | None, limit: int, offset: int
-    ) -> Page[Run]:
+    async def page(self, project: str | None, status: str | None, limit: int, offset: int) -> Page[Run]:
         """Runs, the newest first."""
 
         def work(cursor: Cursor) -> Page[Run]:
@@ -140,7 +143,12 @@ class Runs:
             transaction.execute(f"UPDATE runs SET {assignments} WHERE id = ?", *columns.values(), run_id)
             after = _run(transaction, run_id)
             self._events.record(
-                transaction, "run.changed", f"run:{run_id}", caller.name, changed=sorted(given), status=after.status
+                transaction,
+                "run.changed",
+                f"run:{run_id}",
+                caller.name,
+                changed=sorted(given),
+                status=after.status,
             )
             return after
 
@@ -225,7 +233,12 @@ class Runs:
             )
             for run_id in lost:
                 self._events.record(
-                    transaction, "run.changed", f"run:{run_id}", "lab", changed=["status"], status="interrupted"
+                    transaction,
+                    "run.changed",
+                    f"run:{run_id}",
+                    "lab",
+                    changed=["status"],
+                    status="interrupted",
                 )
 
         # While the server was away nobody could be heard: give everybody the time to speak again.
@@ -250,9 +263,13 @@ def beat(transaction: Transaction, events: EventLog, run_id: int) -> bool:
     moment = now()
     if row["status"] == "interrupted":
         transaction.execute(
-            "UPDATE runs SET status = 'running', ended_at = NULL, heartbeat_at = ? WHERE id = ?", moment, run_id
+            "UPDATE runs SET status = 'running', ended_at = NULL, heartbeat_at = ? WHERE id = ?",
+            moment,
+            run_id,
         )
-        events.record(transaction, "run.changed", f"run:{run_id}", "lab", changed=["status"], status="running")
+        events.record(
+            transaction, "run.changed", f"run:{run_id}", "lab", changed=["status"], status="running"
+        )
     elif (moment - row["heartbeat_at"]).total_seconds() > HEARTBEAT_GRAIN_S:
         transaction.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", moment, run_id)
     return bool(row["stop_requested"])
@@ -276,7 +293,8 @@ def project_id_of(cursor: Cursor, project: int | str | None) -> int | None:
 
 
 def _filter(cursor: Cursor, project: str | None, status: str | None) -> tuple[str, list[Any]]:
-    conditions, parameters = [], []
+    conditions: list[str] = []
+    parameters: list[Any] = []
     if project is not None:
         conditions.append("r.project_id = ?")
         parameters.append(project_id_of(cursor, project))

@@ -22,9 +22,16 @@ EVERY_ADDRESS = [(one.method, f"mlship/api/{example(one.path)}") for one in rout
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), EVERY_ADDRESS, ids=[f"{method} {path}" for method, path in EVERY_ADDRESS])
+@pytest.mark.parametrize(
+    ("method", "path"), EVERY_ADDRESS, ids=[f"{method} {path}" for method, path in EVERY_ADDRESS]
+)
 def test_every_address_needs_a_credential(lab_server, method, path):
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic b3duZXI6"}, {"Cookie": "username=owner"}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic b3duZXI6"},
+        {"Cookie": "username=owner"},
+    ):
         answer = httpx.request(method, lab_server.url + path, headers=headers)
         if (method, path) in PUBLIC:
             assert answer.status_code == 200

@@ -63,7 +63,10 @@ def test_only_topics_that_were_asked_for(lab_server):
         log(lab_server.client, other, stream(["loss"], [1], [1.0]))
         lab_server.client.post(f"runs/{mine['id']}/stop")
         message = hear(socket)
-        assert (message["event"]["type"], message["event"]["topic"]) == ("run.stop_requested", f"run:{mine['id']}")
+        assert (message["event"]["type"], message["event"]["topic"]) == (
+            "run.stop_requested",
+            f"run:{mine['id']}",
+        )
         say(socket, op="unsubscribe", topics=[f"run:{mine['id']}"])
         say(socket, op="ping")
         assert hear(socket)["type"] == "pong"

@@ -27,7 +27,9 @@ def test_a_finished_file_is_moved_in(tmp_path):
     assert blobs.path(digest).stat().st_size == 3_000_000
 
 
-@pytest.mark.parametrize("digest", ["../../etc/passwd", "", "a" * 64, "A" * 64, "/etc/passwd", "a" * 63 + "/"])
+@pytest.mark.parametrize(
+    "digest", ["../../etc/passwd", "", "a" * 64, "A" * 64, "/etc/passwd", "a" * 63 + "/"]
+)
 def test_nothing_outside_the_folder_is_reached(tmp_path, digest):
     with pytest.raises(NotFound):
         Blobs(tmp_path).path(digest)

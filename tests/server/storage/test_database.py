@@ -12,7 +12,7 @@ from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database, Transaction
 
 
-@pytest.fixture()
+@pytest.fixture
 def database(tmp_path):
     database = Database(tmp_path / "lab.duckdb")
     yield database
@@ -159,7 +159,9 @@ def test_an_older_file_is_backed_up_before_it_is_migrated(tmp_path, monkeypatch)
     steps = migrations.available()
     number = steps[-1][0] + 1
     monkeypatch.setattr(
-        migrations, "available", lambda: [*steps, (number, "next", "ALTER TABLE projects ADD COLUMN color VARCHAR")]
+        migrations,
+        "available",
+        lambda: [*steps, (number, "next", "ALTER TABLE projects ADD COLUMN color VARCHAR")],
     )
     database = Database(path)
     assert database.version == number
@@ -185,7 +187,12 @@ def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
         Database(path)
     monkeypatch.undo()
     database = Database(path)
-    assert database.read_now(lambda cursor: cursor.value("SELECT count(*) FROM duckdb_tables() WHERE table_name='half'")) == 0
+    assert (
+        database.read_now(
+            lambda cursor: cursor.value("SELECT count(*) FROM duckdb_tables() WHERE table_name='half'")
+        )
+        == 0
+    )
     database.close()
 
 

@@ -47,7 +47,13 @@ def raw(client, run):
 
 def test_a_run_keeps_what_it_was_given(lab_server):
     client = lab_server.client
-    run = new_run(client, recipe="text-linear", params={"lr": 0.1, "layers": [1, 2]}, tags=["x"], environment={"gpu": None})
+    run = new_run(
+        client,
+        recipe="text-linear",
+        params={"lr": 0.1, "layers": [1, 2]},
+        tags=["x"],
+        environment={"gpu": None},
+    )
     read = client.get(f"runs/{run['id']}").json()
     assert read == run
     assert read["status"] == "running"
@@ -67,7 +73,8 @@ def test_params_and_summary_are_merged_and_an_end_has_a_time(lab_server):
     run = new_run(client, params={"a": 1})
     client.patch(f"runs/{run['id']}", json={"params": {"b": 2}, "summary": {"accuracy": 0.5}})
     done = client.patch(
-        f"runs/{run['id']}", json={"status": "finished", "summary": {"f1": 0.4}, "notes": "good", "tags": ["best"]}
+        f"runs/{run['id']}",
+        json={"status": "finished", "summary": {"f1": 0.4}, "notes": "good", "tags": ["best"]},
     ).json()
     assert done["params"] == {"a": 1, "b": 2}
     assert done["summary"] == {"accuracy": 0.5, "f1": 0.4}
@@ -114,7 +121,9 @@ def test_json_points_need_no_producer_and_are_all_stored(lab_server):
     client = lab_server.client
     run = new_run(client)
     for step in range(3):
-        answer = client.post(f"runs/{run['id']}/metrics", json={"points": [{"name": "a", "value": 1, "step": step}]})
+        answer = client.post(
+            f"runs/{run['id']}/metrics", json={"points": [{"name": "a", "value": 1, "step": step}]}
+        )
         assert answer.json()["accepted"] == 1
     assert raw(client, run)["step"].to_pylist() == [0, 1, 2]
 
@@ -127,7 +136,9 @@ def test_a_long_series_is_reduced_without_losing_its_spikes(lab_server):
     values[31_234] = 100.0
     values[44_321] = -100.0
     log(client, run, stream(["loss"] * count, list(range(count)), values))
-    series = client.get(f"runs/{run['id']}/metrics", params={"max_points": 200, "names": "loss"}).json()["series"]["loss"]
+    series = client.get(f"runs/{run['id']}/metrics", params={"max_points": 200, "names": "loss"}).json()[
+        "series"
+    ]["loss"]
     assert series["reduced"] is True
     assert len(series["values"]) <= 200
     assert (max(series["values"]), min(series["values"])) == (100.0, -100.0)
@@ -180,7 +191,9 @@ def test_artifacts_are_replaced_by_name_and_never_shown_as_a_page(lab_server):
     assert answer.content == b"second"
     assert answer.headers["Content-Disposition"].startswith("attachment")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert [one["name"] for one in client.get(f"runs/{run['id']}/artifacts").json()["items"]] == ["report.html"]
+    assert [one["name"] for one in client.get(f"runs/{run['id']}/artifacts").json()["items"]] == [
+        "report.html"
+    ]
 
 
 def test_a_deleted_run_is_gone_with_all_it_had(lab_server):
@@ -188,13 +201,21 @@ def test_a_deleted_run_is_gone_with_all_it_had(lab_server):
     run = new_run(client)
     log(client, run, stream(["a"], [1], [1.0]))
     assert client.delete(f"runs/{run['id']}").status_code == 204
-    for method, path in [("GET", ""), ("GET", "/metrics"), ("GET", "/artifacts"), ("POST", "/heartbeat"), ("POST", "/stop")]:
+    for method, path in [
+        ("GET", ""),
+        ("GET", "/metrics"),
+        ("GET", "/artifacts"),
+        ("POST", "/heartbeat"),
+        ("POST", "/stop"),
+    ]:
         assert client.request(method, f"runs/{run['id']}{path}").status_code == 404
     assert log(client, run, stream(["a"], [1], [1.0])).status_code == 404
 
 
 def test_every_wrong_field_is_named_at_once(lab_server):
-    answer = lab_server.client.post("runs", json={"name": 5, "params": [], "snapshot_id": "x", "colour": "red"})
+    answer = lab_server.client.post(
+        "runs", json={"name": 5, "params": [], "snapshot_id": "x", "colour": "red"}
+    )
     assert answer.status_code == 422
     fields = {detail["field"] for detail in answer.json()["error"]["details"]}
     assert fields == {"name", "params", "snapshot_id", "colour"}
