@@ -61,8 +61,8 @@ class Models:
                 "SELECT coalesce(max(version), 0) FROM model_versions WHERE model_id = ?", model_id
             )
             identity = transaction.value(
-                """INSERT INTO model_versions (model_id, version, run_id, snapshot_id, project_id, bundle, manifest,
-                                               description, tags, author, created_at)
+                """INSERT INTO model_versions (model_id, version, run_id, snapshot_id, project_id, bundle,
+                                               manifest, description, tags, author, created_at)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 model_id,
                 version,
@@ -182,7 +182,8 @@ class Models:
         def work(cursor: Cursor) -> Page[StageEntry]:
             found = _version(cursor, _model_id(cursor, model), version)
             entries = cursor.rows(
-                "SELECT stage, author, created_at FROM stage_changes WHERE model_version_id = ? ORDER BY id", found.id
+                "SELECT stage, author, created_at FROM stage_changes WHERE model_version_id = ? ORDER BY id",
+                found.id,
             )
             items = tuple(StageEntry(**entry) for entry in entries)
             return Page(items=items, total=len(items), limit=len(items), offset=0)
@@ -226,7 +227,12 @@ def _model_id(cursor: Cursor, model: str) -> int:
 
 
 def _version(cursor: Cursor, model_id: int, version: int) -> ModelVersion:
-    row = cursor.row(f"{_SELECT} WHERE v.model_id = ? AND v.version = ?", model_id, version)
+    # A number that no column can hold is not a version either.
+    row = (
+        cursor.row(f"{_SELECT} WHERE v.model_id = ? AND v.version = ?", model_id, version)
+        if 0 < version < 1 << 63
+        else None
+    )
     if row is None:
         name = cursor.value("SELECT name FROM models WHERE id = ?", model_id)
         raise NotFound(f"Model '{name}' has no version {version}.")

@@ -1,0 +1,1 @@
+"""What deployments do: requests, errors and latencies, second by second."""
