@@ -49,6 +49,8 @@ def main(started: float | None = None) -> None:
     # uvicorn raises the signal again when it has ended in order; without a handler that would kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _already_handled)
+    # An explanation computes in Python; by default it would hold the event loop up for 5 ms at a time.
+    sys.setswitchinterval(0.001)
     import_ms = (imported - (imported if started is None else started)) * 1000
     try:
         _run(options, key, import_ms)

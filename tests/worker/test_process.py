@@ -1,5 +1,7 @@
 """A worker starts, counts, refuses what is too much, and ends in order."""
 
+import asyncio
+import base64
 import os
 import subprocess
 import sys
@@ -11,9 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
+from modelship_lab.records.bundle import ImageScaling
+from modelship_lab.worker.app import WorkerApp
 from modelship_lab.worker.statistics import BOUNDS_MS, KEPT_S, Statistics
-from tests.bundles.examples import TEXT, text_model, write
+from tests.bundles.examples import TEXT, image_model, table, table_model, text_model, write
+from tests.bundles.test_preprocessing import encoded
 from tests.worker.conftest import Worker
 
 
@@ -78,6 +84,67 @@ def test_full_queue_is_429(start: Callable[..., Worker]) -> None:
     assert refused.headers["Retry-After"] == "1"
     assert refused.json()["error"]["code"] == "TOO_MANY_REQUESTS"
     assert worker.predict([1, 2, 3, 4]).status_code == 200
+
+
+def test_no_answer_in_time_is_504_and_the_next_is_answered(tmp_path: Path) -> None:
+    spec = table(4)
+    slow = write(tmp_path / "bundle", "tabular_classification", spec, table_model(spec, hidden=60_000))
+    worker = Worker(slow, tmp_path, "--timeout-s", "0.1", "--threads", "1")
+    try:
+        answer = worker.predict([[1, 2, 3, 4]] * 10_000)
+        assert answer.status_code == 504 and answer.json()["error"]["code"] == "TIMED_OUT"
+        deadline = time.monotonic() + 20
+        while worker.predict([1, 2, 3, 4]).status_code != 200:
+            assert time.monotonic() < deadline
+    finally:
+        worker.client.close()
+        worker.stop()
+
+
+async def _before_it_is_loaded() -> dict[str, httpx.Response]:
+    app = WorkerApp("spam", "v1", "key")
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://worker", headers={"Authorization": "Bearer key"}
+    ) as client:
+        return {
+            "/predict": await client.post("/predict", json={"data": "a"}),
+            "/v2/health/ready": await client.get("/v2/health/ready"),
+            "/v2/models/spam/ready": await client.get("/v2/models/spam/ready"),
+            "/v2/models/spam": await client.get("/v2/models/spam"),
+            "/health": await client.get("/health"),
+            "/v2/health/live": await client.get("/v2/health/live"),
+        }
+
+
+def test_while_it_loads_it_lives_but_is_not_ready() -> None:
+    answers = asyncio.run(_before_it_is_loaded())
+    for path, answer in answers.items():
+        if path in ("/health", "/v2/health/live"):
+            assert answer.status_code == 200
+        else:
+            assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+            assert answer.json()["error"]["code"] == "UNAVAILABLE"
+
+
+def test_predictions_do_not_wait_for_explanations(tmp_path: Path) -> None:
+    spec = ImageScaling(height=224, width=224, channels=1)
+    bundle = write(tmp_path / "bundle", "image_classification", spec, image_model(spec))
+    worker = Worker(bundle, tmp_path, "--threads", "1")
+    image = base64.b64encode(encoded(Image.effect_noise((64, 64), 50))).decode()
+    try:
+        worker.predict({"image": image})
+        with ThreadPoolExecutor(1) as other:
+            explaining = other.submit(worker.predict, [{"image": image}] * 8, explain=True)
+            answered_meanwhile = 0
+            while not explaining.done():
+                assert worker.predict({"image": image}).status_code == 200
+                answered_meanwhile += not explaining.done()
+            assert explaining.result().status_code == 200
+        assert answered_meanwhile >= 5
+    finally:
+        worker.client.close()
+        worker.stop()
 
 
 def test_stops_in_order_under_load(start: Callable[..., Worker]) -> None:
