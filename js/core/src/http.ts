@@ -1,0 +1,94 @@
+import {
+  errorFromAnswer,
+  unreachable,
+  withQuery,
+  type Connection,
+  type LiveListener,
+  type Method,
+  type Query,
+} from "./connection";
+import { LiveSocket } from "./live";
+
+/** No answer within this time counts as a server that is away. */
+const TIMEOUT_MS = 30_000;
+
+function cookie(name: string): string | null {
+  const entry = document.cookie.split("; ").find((item) => item.startsWith(`${name}=`));
+  return entry ? decodeURIComponent(entry.slice(name.length + 1)) : null;
+}
+
+/** Talks straight to a lab server: JSON over HTTP and the live socket. */
+export class HttpConnection implements Connection {
+  readonly live = true;
+  private readonly socket: LiveSocket;
+
+  /**
+   * @param baseUrl the server's base address with a slash at its end
+   * @param token sent as bearer credential; without it the Jupyter cookie of the page is used
+   */
+  constructor(
+    private readonly baseUrl: string,
+    private readonly token: string | null = null,
+  ) {
+    const live = new URL(`${baseUrl}mlship/live`, globalThis.location?.href);
+    live.protocol = live.protocol === "https:" ? "wss:" : "ws:";
+    // A browser cannot set headers on a WebSocket.
+    if (token) live.searchParams.set("token", token);
+    this.socket = new LiveSocket(live.href);
+  }
+
+  async request<Answer>(
+    method: Method,
+    path: string,
+    options: { query?: Query; body?: unknown } = {},
+  ): Promise<Answer> {
+    const headers: Record<string, string> = { Accept: "application/json" };
+    if (options.body !== undefined) headers["Content-Type"] = "application/json";
+    if (this.token) headers.Authorization = `Bearer ${this.token}`;
+    else if (method !== "GET") {
+      // Jupyter accepts a cookie for a change only together with this proof of the same origin.
+      const proof = cookie("_xsrf");
+      if (proof) headers["X-XSRFToken"] = proof;
+    }
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(`${this.baseUrl}mlship/api/${withQuery(path, options.query)}`, {
+        method,
+        headers,
+        credentials: "same-origin",
+        redirect: "error",
+        body: options.body === undefined ? undefined : JSON.stringify(options.body),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      text = await response.text();
+    } catch (error) {
+      throw unreachable(error);
+    }
+    let answer: unknown = null;
+    try {
+      answer = text ? JSON.parse(text) : null;
+    } catch {
+      // A proxy or a login page answered instead of the lab: keep its status.
+      if (response.ok) throw unreachable(new Error("the answer is not JSON"));
+    }
+    if (!response.ok) throw errorFromAnswer(response.status, answer);
+    return answer as Answer;
+  }
+
+  async imageUrl(digest: string): Promise<string> {
+    const url = `${this.baseUrl}mlship/api/blobs/${encodeURIComponent(digest)}`;
+    if (!this.token) return url;
+    const response = await fetch(url, { headers: { Authorization: `Bearer ${this.token}` } });
+    if (!response.ok) throw errorFromAnswer(response.status, null);
+    return URL.createObjectURL(await response.blob());
+  }
+
+  subscribe(topic: string, listener: LiveListener): () => void {
+    return this.socket.subscribe(topic, listener);
+  }
+
+  close(): void {
+    this.socket.close();
+  }
+}

@@ -1,0 +1,366 @@
+/**
+ * The records that the lab server sends and takes, as `modelship_lab/records` defines them.
+ *
+ * Times are ISO 8601 strings in UTC; durations carry their unit in the name.
+ */
+
+export type Task = "text_classification" | "image_classification" | "tabular_classification";
+
+export interface Page<Item> {
+  items: Item[];
+  total: number;
+  limit: number;
+  offset: number;
+}
+
+export interface LabInfo {
+  lab_id: string;
+  version: string;
+  url: string;
+  pid: number;
+  data_dir: string;
+  database_version: number;
+  started_at: string;
+}
+
+export type EventType =
+  | "project.created"
+  | "project.changed"
+  | "project.deleted"
+  | "import.progress"
+  | "import.finished"
+  | "import.failed"
+  | "labels.saved"
+  | "labels.undone"
+  | "suggestions.saved"
+  | "snapshot.created"
+  | "run.created"
+  | "run.changed"
+  | "run.stop_requested"
+  | "run.deleted"
+  | "artifact.saved"
+  | "bundle.saved"
+  | "model.registered"
+  | "model.stage_changed"
+  | "deployment.created"
+  | "deployment.starting"
+  | "deployment.ready"
+  | "deployment.failed"
+  | "deployment.restarted"
+  | "deployment.deleted";
+
+/** One thing that happened; `topic` is what it is about: `project:3`, `run:12`, `deployment:4`. */
+export interface LabEvent {
+  id: number;
+  type: EventType;
+  topic: string;
+  payload: Record<string, unknown>;
+  author: string;
+  created_at: string;
+}
+
+export interface Project {
+  id: number;
+  name: string;
+  task: Task;
+  classes: string[];
+  description: string;
+  created_at: string;
+  updated_at: string;
+}
+
+export type SampleStatus = "unlabeled" | "labeled" | "skipped" | "flagged";
+
+export interface Suggestion {
+  label: string;
+  confidence: number;
+  uncertainty: number;
+  source: string;
+}
+
+export type CellValue = string | number | boolean | null;
+
+/** One thing to be labeled. Exactly one of text, image and row is there. */
+export interface Sample {
+  id: number;
+  project_id: number;
+  status: SampleStatus;
+  text: string | null;
+  /** The content address of the encoded image. */
+  image: string | null;
+  row: Record<string, CellValue> | null;
+  label: string | null;
+  suggestion: Suggestion | null;
+}
+
+export type QueueOrder = "uncertainty" | "random" | "sequential";
+
+export interface Queue {
+  samples: Sample[];
+  /** Unlabeled samples in the project, those in `samples` included. */
+  remaining: number;
+}
+
+export type LabelAction = "label" | "skip" | "flag";
+export type LabelSource = "human" | "import" | "rule" | "model";
+
+export interface NewLabel {
+  sample_id: number;
+  action: LabelAction;
+  label: string | null;
+  /** The same key saves once, however often it is sent. */
+  key: string;
+  duration_ms: number | null;
+  source: LabelSource;
+}
+
+export interface Label {
+  id: number;
+  project_id: number;
+  sample_id: number;
+  action: LabelAction;
+  label: string | null;
+  source: LabelSource;
+  author: string;
+  duration_ms: number | null;
+  key: string;
+  undone: boolean;
+  created_at: string;
+}
+
+export interface Progress {
+  total: number;
+  labeled: number;
+  skipped: number;
+  flagged: number;
+  unlabeled: number;
+  by_class: Record<string, number>;
+  /** Median of the last 100 human labels. */
+  seconds_per_label: number | null;
+  remaining_s: number | null;
+}
+
+export interface SavedLabels {
+  saved: number;
+  duplicates: number;
+  labels: Label[];
+  progress: Progress;
+}
+
+export interface Undo {
+  label_id: number | null;
+  key: string;
+}
+
+export interface Undone {
+  label: Label;
+  sample: Sample;
+  progress: Progress;
+}
+
+export type RunStatus = "running" | "finished" | "failed" | "stopped" | "interrupted";
+
+export interface Run {
+  id: number;
+  name: string;
+  project_id: number | null;
+  project: string | null;
+  recipe: string;
+  status: RunStatus;
+  params: Record<string, unknown>;
+  tags: string[];
+  notes: string;
+  snapshot_id: number | null;
+  environment: Record<string, unknown>;
+  summary: Record<string, number>;
+  error: string;
+  bundle: string | null;
+  stop_requested: boolean;
+  started_at: string;
+  ended_at: string | null;
+  heartbeat_at: string;
+}
+
+/** The points of one metric in order of arrival; `times` in seconds since the Unix epoch. */
+export interface Points {
+  steps: number[];
+  values: (number | null)[];
+  times: number[];
+}
+
+export interface Series extends Points {
+  reduced: boolean;
+}
+
+export interface Metrics {
+  series: Record<string, Series>;
+  /** Number of the newest batch of this run that is in here. */
+  sequence: number;
+}
+
+export interface ClassReport {
+  label: string;
+  precision: number;
+  recall: number;
+  f1: number;
+  support: number;
+}
+
+export interface Curve {
+  label: string;
+  x: number[];
+  y: number[];
+  area: number;
+}
+
+export interface WorstError {
+  sample_id: number;
+  actual: string;
+  predicted: string;
+  confidence: number;
+  preview: string;
+}
+
+export interface Evaluation {
+  task: Task;
+  classes: string[];
+  rows: number;
+  accuracy: number;
+  macro_f1: number;
+  log_loss: number;
+  baseline_accuracy: number;
+  /** Row: actual class, column: predicted class. */
+  confusion: number[][];
+  per_class: ClassReport[];
+  roc: Curve[];
+  precision_recall: Curve[];
+  worst: WorstError[];
+}
+
+export interface TextHashing {
+  kind: "text_hashing";
+  buckets: number;
+  max_ngram: number;
+  max_length: number;
+  lowercase: boolean;
+}
+
+export interface ImageScaling {
+  kind: "image_scaling";
+  height: number;
+  width: number;
+  channels: 1 | 3;
+}
+
+export interface TableEncoding {
+  kind: "table_encoding";
+  features: string[];
+  numeric: string[];
+  categories: Record<string, string[]>;
+  typical: Record<string, number | string | null>;
+}
+
+export type Preprocessing = TextHashing | ImageScaling | TableEncoding;
+
+export interface BundleManifest {
+  task: Task;
+  classes: string[];
+  preprocessing: Preprocessing;
+  metrics: Record<string, number>;
+}
+
+export type Stage = "None" | "Staging" | "Production" | "Archived";
+
+export interface ModelVersion {
+  id: number;
+  model: string;
+  version: number;
+  stage: Stage;
+  description: string;
+  tags: string[];
+  run_id: number;
+  snapshot_id: number | null;
+  project_id: number | null;
+  bundle: string;
+  manifest: BundleManifest;
+  metrics: Record<string, number>;
+  created_at: string;
+}
+
+export type DeploymentStatus = "starting" | "ready" | "failed" | "stopped";
+
+export interface DeploymentVersion {
+  version: number;
+  model: string;
+  status: DeploymentStatus;
+  is_current: boolean;
+  created_at: string;
+}
+
+export interface Deployment {
+  id: number;
+  name: string;
+  status: DeploymentStatus;
+  /** `model-name/version` that is served now. */
+  model: string;
+  version: number;
+  task: Task;
+  classes: string[];
+  /** Base address of the model worker; null until it is ready. */
+  address: string | null;
+  key: string | null;
+  restarts: number;
+  error: string;
+  cold_start_ms: Record<string, number>;
+  versions: DeploymentVersion[];
+  created_at: string;
+  updated_at: string;
+}
+
+/** One input: text, `{image: base64}`, or a row by feature name. */
+export type PredictInput = string | { image: string } | Record<string, CellValue>;
+
+export interface PredictRequest {
+  data: PredictInput;
+  explain: boolean;
+  class_name?: string | null;
+}
+
+/** Shapley values of one prediction; they sum to `probability - base`. */
+export interface Attribution {
+  label: string;
+  method: string;
+  base: number;
+  probability: number;
+  /** Tokens in order, names of features, or image regions `x0,y0,x1,y1` in pixels. */
+  parts: string[];
+  values: number[];
+}
+
+export interface Prediction {
+  prediction: string;
+  /** In the order of the deployment's classes. */
+  probabilities: number[];
+  confidence: number;
+  explanation: Attribution | null;
+  model_version: string;
+  response_time_ms: number;
+}
+
+export interface WindowMetrics {
+  time: string;
+  requests: number;
+  errors: number;
+  rows: number;
+  p50_ms: number | null;
+  p95_ms: number | null;
+  p99_ms: number | null;
+}
+
+export interface DeploymentMetrics {
+  deployment_id: number;
+  window_s: number;
+  total: WindowMetrics;
+  /** One entry a second, oldest first. */
+  series: WindowMetrics[];
+}
