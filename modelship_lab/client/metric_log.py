@@ -68,6 +68,7 @@ class MetricLog:
         quota_bytes: int = QUOTA_BYTES,
     ) -> None:
         # Here, so that the first flush in a training loop does not pay for it.
+        import numpy  # noqa: F401
         import pyarrow  # noqa: F401
 
         self.run_id = run_id
@@ -313,7 +314,11 @@ def as_step(step: Any) -> int:
 
 
 def _as_table(calls: list[_Call]) -> "pa.Table":
-    """One row for each point, in the order of the calls."""
+    """One row for each point, in the order of the calls.
+
+    Built from buffers: `pyarrow.array` would import pandas, which takes half a second and cannot
+    be done at all when the interpreter is ending.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -324,14 +329,21 @@ def _as_table(calls: list[_Call]) -> "pa.Table":
     values = np.fromiter(
         chain.from_iterable(call[2].values() for call in calls), dtype=np.float64, count=total
     )
-    return pa.table(
-        {
-            "name": pa.array(list(chain.from_iterable(call[2] for call in calls)), pa.string()),
-            "step": pa.array(steps),
-            "time": pa.array(times).cast(pa.timestamp("us", tz="UTC")),
-            # from_pandas=False: NaN is a value here, not a missing one.
-            "value": pa.array(values, pa.float64(), from_pandas=False),
-        }
+    names = [name.encode() for name in chain.from_iterable(call[2] for call in calls)]
+    offsets = np.zeros(total + 1, dtype=np.int32)
+    np.cumsum(np.fromiter(map(len, names), dtype=np.int32, count=total), out=offsets[1:])
+
+    def column(kind: "pa.DataType", *buffers: Any) -> "pa.Array":
+        return pa.Array.from_buffers(kind, total, [None, *(pa.py_buffer(buffer) for buffer in buffers)])
+
+    return pa.Table.from_arrays(
+        [
+            column(pa.string(), offsets, b"".join(names)),
+            column(pa.int64(), steps),
+            column(pa.timestamp("us", tz="UTC"), times),
+            column(pa.float64(), values),
+        ],
+        names=["name", "step", "time", "value"],
     )
 
 

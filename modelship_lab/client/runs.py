@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ARTIFACT_PATIENCE_S = 60.0
+_CHANGE_PATIENCE_S = 2.0
+"""A change that cannot be sent for so long goes to the spool, so that training goes on."""
 _CHUNK = 1 << 20
 
 
@@ -297,7 +299,7 @@ class RunHandle:
     def _change(self, change: RunChange) -> None:
         try:
             self._record = self._lab.connection.record(
-                Run, "PATCH", self._path(), json=change, repeatable=True
+                Run, "PATCH", self._path(), json=change, repeatable=True, patience_s=_CHANGE_PATIENCE_S
             )
         except (Unavailable, TimedOut):
             self._later(self._as_request(change))
