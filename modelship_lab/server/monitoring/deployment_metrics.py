@@ -106,10 +106,16 @@ class ServingMetrics:
                 return
             if not seconds:
                 return
-            await self._database.write(
-                lambda transaction: transaction.insert("deployment_seconds", _table(source, seconds))
-            )
-            taken.newest = max(second["time"] for second in seconds)
+            table = _table(source, seconds)
+            before, taken.newest = taken.newest, max(second["time"] for second in seconds)
+            try:
+                # Once it is on its way it is stored, even if whoever waits for it is told to stop.
+                await asyncio.shield(
+                    self._database.write(lambda transaction: transaction.insert("deployment_seconds", table))
+                )
+            except Exception:
+                taken.newest = before
+                raise
             recent = self._recent.setdefault(source.deployment_id, {})
             for second in seconds[-PUBLISHED_AT_ONCE:]:
                 recent.setdefault(second["time"], _Second()).add(second)

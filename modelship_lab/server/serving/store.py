@@ -1,7 +1,9 @@
 """Deployments and their versions in the database: every change of state with its event."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -11,6 +13,8 @@ from modelship_lab.records.serving import Deployment, DeploymentStatus, Deployme
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.caller import Caller
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
+
+Result = TypeVar("Result")
 
 _AUTHOR = "lab"
 """Who does what the lab server does by itself."""
@@ -117,7 +121,7 @@ class DeploymentStore:
             assert row is not None
             return Plan(**row)
 
-        return await self._database.write(work)
+        return await self._write(work)
 
     async def plans(self) -> list[Plan]:
         """All versions of living deployments, in ascending order."""
@@ -135,7 +139,7 @@ class DeploymentStore:
                     transaction, "deployment.starting", plan.deployment_id, _AUTHOR, version=plan.version
                 )
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def ready(self, plan: Plan, address: str, pid: int, cold_start_ms: dict[str, float]) -> None:
         """A version answers, and is from now on the current one."""
@@ -170,7 +174,7 @@ class DeploymentStore:
                 address=address,
             )
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def died(self, plan: Plan, reason: str) -> None:
         """The worker of the current version is gone and will be started again."""
@@ -184,7 +188,7 @@ class DeploymentStore:
                 plan.version,
             )
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def restarted(self, plan: Plan, address: str, pid: int, cold_start_ms: dict[str, float]) -> None:
         """The worker of the current version answers again."""
@@ -214,7 +218,7 @@ class DeploymentStore:
                 restarts=restarts,
             )
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def failed(self, plan: Plan, error: str) -> None:
         """A version did not start, or died again and again."""
@@ -230,11 +234,11 @@ class DeploymentStore:
                 error=error,
             )
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def superseded(self, plan: Plan) -> None:
         """A version was overtaken by a newer one before it started."""
-        await self._database.write(
+        await self._write(
             lambda transaction: _set_version(
                 transaction,
                 plan,
@@ -260,7 +264,7 @@ class DeploymentStore:
             )
             self._record(transaction, "deployment.deleted", deployment_id, caller.name)
 
-        await self._database.write(work)
+        await self._write(work)
 
     async def get(self, deployment_id: int, caller: Caller) -> Deployment:
         """A living deployment.
@@ -294,6 +298,10 @@ class DeploymentStore:
             return Page(items=items, total=len(items), limit=len(items), offset=0)
 
         return await self._database.read(work)
+
+    async def _write(self, work: Callable[[Transaction], Result]) -> Result:
+        """Write what has happened, also if whoever noticed it is told to stop meanwhile."""
+        return await asyncio.shield(self._database.write(work))
 
     def _record(
         self, transaction: Transaction, type: Any, deployment_id: int, author: str, **payload: Any

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ class Supervisor:
                     await asyncio.shield(worker.stop(0.0))
                     raise
                 before, live.worker = live.worker, worker
-                was, live.plan, live.given_up = live.plan, plan, ""
+                was, live.plan, live.given_up = live.plan, replace(plan, address=worker.address), ""
                 if before is not None and was is not None:
                     self._retire(before, was.timeout_s + self._patience.grace_s)
         except Exception:
@@ -303,6 +303,7 @@ class Supervisor:
             await worker.stop(0.0)
             return 0
         live.worker = worker
+        live.plan = replace(plan, address=worker.address)
         live.changed()
         written = self._store.restarted if deaths else self._store.ready
         await written(plan, worker.address, worker.pid, worker.cold_start_ms)

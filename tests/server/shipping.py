@@ -1,0 +1,60 @@
+"""From a hand-made bundle to a registered model and a deployment, through the API."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from modelship_lab.bundles.pack import to_tar
+from tests.bundles.examples import TEXT, text_model, write
+
+
+def text_bundle(folder: Path, seed: int = 0) -> bytes:
+    """The tar of a small text model; each seed is another model."""
+    write(folder, "text_classification", TEXT, text_model(seed=seed))
+    tar = io.BytesIO()
+    to_tar(folder, tar)
+    return tar.getvalue()
+
+
+def exported_run(client: httpx.Client, tar: bytes) -> int:
+    run = client.post("runs", json={"name": "by hand"}).raise_for_status().json()["id"]
+    client.put(f"runs/{run}/bundle", content=tar).raise_for_status()
+    return run
+
+
+def registered(client: httpx.Client, folder: Path, name: str, seed: int = 0, **more: Any) -> str:
+    """A registered text model, as `name/version`."""
+    run = exported_run(client, text_bundle(folder / f"{name}-{seed}", seed))
+    model = client.post("models", json={"name": name, "run_id": run, **more}).raise_for_status().json()
+    return f"{model['model']}/{model['version']}"
+
+
+def deployed(client: httpx.Client, model: str, name: str, **settings: Any) -> dict[str, Any]:
+    """A deployment that answers."""
+    client.post("deployments", json={"model": model, "name": name, **settings}).raise_for_status()
+    deployment = settled(client, name)
+    assert deployment["status"] == "ready", deployment["error"]
+    return deployment
+
+
+def settled(client: httpx.Client, name: str) -> dict[str, Any]:
+    """A deployment once it is no longer starting."""
+    deployment = client.get(f"deployments/{name}", params={"wait_s": 50}).raise_for_status().json()
+    assert deployment["status"] != "starting"
+    return deployment
+
+
+def worker_processes(data_dir: Path) -> list[psutil.Process]:
+    """All model workers of a lab."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if "modelship_lab.worker" in command and any(str(data_dir) in part for part in command):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
