@@ -307,17 +307,17 @@ def _encode_row(
         cells = dict(zip(spec.features, row, strict=True))
     else:
         raise InvalidInput(f"a row is a list of values or a mapping of feature to value, not {_kind(row)}")
-    numbers: list[float] = []
-    found: list[int] = []
-    name = ""
+    return (
+        [_cell(name, _number, cells) for name in spec.numeric],
+        [code.get(_cell(name, category_name, cells), 0) for name, code in codes.items()],
+    )
+
+
+def _cell(name: str, convert: Callable[[Any], Converted], cells: Mapping[str, Any]) -> Converted:
     try:
-        for name in spec.numeric:
-            numbers.append(_number(cells.get(name)))
-        for name, code in codes.items():
-            found.append(code.get(category_name(cells.get(name)), 0))
+        return convert(cells.get(name))
     except InvalidInput as error:
         raise InvalidInput(f"feature {name!r}: {error.message}") from None
-    return numbers, found
 
 
 # --- messages -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Plain, because a single-row prediction costs some tens of microseconds and a web
 cost more than that again.
 """
 
+import asyncio
 import hmac
 import itertools
 import logging
@@ -23,20 +24,23 @@ from modelship_lab.records.errors import (
     LabError,
     NotFound,
     PayloadTooLarge,
+    TimedOut,
     Unauthenticated,
     Unavailable,
 )
+from modelship_lab.records.serving import LATENCY_BOUNDS_MS
 from modelship_lab.worker import inference_protocol
 from modelship_lab.worker.dispatcher import Dispatcher
 from modelship_lab.worker.explainer import Explainer
 from modelship_lab.worker.inputs import Inputs, from_image, from_json
-from modelship_lab.worker.statistics import BOUNDS_MS, Statistics
+from modelship_lab.worker.statistics import Statistics
 
 __all__ = ["MAX_BODY_BYTES", "WorkerApp"]
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1024**2
+BODY_WITHIN_S = 60
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -120,11 +124,8 @@ class WorkerApp:
                 measured = None  # strangers do not show in the deployment's figures
                 raise Unauthenticated("send the deployment's key as `Authorization: Bearer <key>`")
             elif measured is not None:
-                answer = await measured(
-                    _Request(headers, b"", await _read(headers, receive), started)._replace(
-                        query=scope["query_string"]
-                    )
-                )
+                body = await _read(headers, receive)
+                answer = await measured(_Request(headers, scope["query_string"], body, started))
             elif method == "GET" and path in self._plain:
                 request = _Request(headers, scope["query_string"], b"", started)
                 answer = _Answer(orjson.dumps(self._plain[path](request)))
@@ -237,7 +238,7 @@ class WorkerApp:
             "started_at": self.statistics.started_at,
             "pid": getpid(),
             "seconds": self.statistics.since(int(since)),
-            "histogram_bounds_ms": BOUNDS_MS,
+            "histogram_bounds_ms": LATENCY_BOUNDS_MS,
         }
 
 
@@ -246,23 +247,33 @@ async def _read(headers: dict[bytes, bytes], receive: Receive) -> bytes:
 
     Raises:
         PayloadTooLarge: before more than `MAX_BODY_BYTES` are in memory.
+        TimedOut: it was not complete in time.
     """
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise PayloadTooLarge(f"the body has {int(length):,} bytes; at most {MAX_BODY_BYTES:,} are taken")
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        return body
+    try:
+        # Without a limit a client that never sends the rest would hold up the orderly end of the worker.
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await _read_on(message, receive)
+    except TimeoutError:
+        raise TimedOut(f"the body was not complete within {BODY_WITHIN_S} s") from None
+
+
+async def _read_on(message: dict[str, Any], receive: Receive) -> bytes:
+    body = bytearray()
+    while message["type"] != "http.disconnect":
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
             raise PayloadTooLarge(f"the body has more than the {MAX_BODY_BYTES:,} bytes that are taken")
-        chunks.append(chunk)
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return bytes(body)
+        message = await receive()
+    raise _ClientGone
 
 
 def _error_answer(error: LabError, request_id: bytes) -> tuple[int, _Answer]:

@@ -3,7 +3,6 @@
 https://github.com/open-inference/open-inference-protocol: tensors in and out are those of the ONNX model.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from modelship_lab.bundles.preprocessing import Arrays
 from modelship_lab.bundles.session import OUTPUT, expected_inputs
 from modelship_lab.records.bundle import BundleManifest, ImageScaling, TextHashing
 from modelship_lab.records.errors import InvalidInput
+from modelship_lab.version import __version__
 from modelship_lab.worker.inputs import MAX_INPUTS, load_json
 
 __all__ = ["Inference", "model_metadata", "read_inference", "server_metadata", "write_inference"]
@@ -36,11 +36,8 @@ class Inference(NamedTuple):
 
 
 def server_metadata() -> dict[str, Any]:
-    try:
-        release = version("modelship-lab")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        release = "0"
-    return {"name": "modelship-lab", "version": release, "extensions": ["binary_tensor_data"]}
+    """Name, version and extensions of the worker."""
+    return {"name": "modelship-lab", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
 def model_metadata(name: str, model_version: str, manifest: BundleManifest) -> dict[str, Any]:

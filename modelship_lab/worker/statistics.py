@@ -5,16 +5,11 @@ from collections.abc import Callable
 from time import time
 from typing import Any
 
-__all__ = ["BOUNDS_MS", "KEPT_S", "Statistics"]
+from modelship_lab.records.serving import LATENCY_BOUNDS_MS
+
+__all__ = ["KEPT_S", "Statistics"]
 
 KEPT_S = 15 * 60
-
-_PER_DECADE = 16
-BOUNDS_MS = tuple(round(0.1 * 10 ** (step / _PER_DECADE), 4) for step in range(_PER_DECADE * 6 + 1))
-"""Upper bounds of the latency histogram's bins, 0.1 ms to 100 s, each 15 % above the one before.
-
-Bin i counts latencies above bound i - 1 and up to bound i; one more bin counts what is above the last.
-"""
 
 
 class Statistics:
@@ -42,7 +37,7 @@ class Statistics:
         second.requests += 1
         second.errors += failed
         second.rows += rows
-        second.latencies[bisect_left(BOUNDS_MS, latency_ms)] += 1
+        second.latencies[bisect_left(LATENCY_BOUNDS_MS, latency_ms)] += 1
 
     def since(self, second: int) -> list[dict[str, Any]]:
         """The whole finished seconds after `second`, oldest first; those without a request are left out."""
@@ -68,4 +63,4 @@ class _Second:
         self.requests = 0
         self.errors = 0
         self.rows = 0
-        self.latencies = [0] * (len(BOUNDS_MS) + 1)
+        self.latencies = [0] * (len(LATENCY_BOUNDS_MS) + 1)

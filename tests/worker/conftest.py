@@ -26,9 +26,10 @@ class Worker:
     def __init__(self, bundle: Path, folder: Path, *options: str, name: str = "spam api") -> None:
         self.log = folder / "worker.log"
         ready_file = folder / "ready.json"
+        command = [sys.executable, "-m", "modelship_lab.worker", "--bundle", str(bundle), "--name", name]
+        command += ["--model-version", "v3", "--ready-file", str(ready_file), "--log", str(self.log)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "modelship_lab.worker", "--bundle", str(bundle), "--name", name]
-            + ["--model-version", "v3", "--ready-file", str(ready_file), "--log", str(self.log), *options],
+            [*command, *options],
             env={**os.environ, "MLSHIP_WORKER_KEY": KEY},
         )
         deadline = time.monotonic() + 30

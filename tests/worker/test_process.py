@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from modelship_lab.records.bundle import ImageScaling
+from modelship_lab.records.serving import LATENCY_BOUNDS_MS
 from modelship_lab.worker.app import WorkerApp
-from modelship_lab.worker.statistics import BOUNDS_MS, KEPT_S, Statistics
+from modelship_lab.worker.statistics import KEPT_S, Statistics
 from tests.bundles.examples import TEXT, image_model, table, table_model, text_model, write
 from tests.bundles.test_preprocessing import encoded
 from tests.worker.conftest import Worker
@@ -65,7 +66,7 @@ def test_stats_are_kept_for_a_quarter_of_an_hour() -> None:
     assert [second["time"] for second in statistics.since(0)] == [1000]
     clock[0] += 1
     first, second = statistics.since(0)
-    assert first["latency_histogram"][BOUNDS_MS.index(1.0)] == 1
+    assert first["latency_histogram"][LATENCY_BOUNDS_MS.index(1.0)] == 1
     assert second["latency_histogram"][0] == second["latency_histogram"][-1] == 1
     assert (second["requests"], second["errors"], second["rows"]) == (2, 1, 3)
     clock[0] += KEPT_S
