@@ -15,6 +15,14 @@ from modelship_lab.server.api import routes
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.labeling.imports import Imports
+from modelship_lab.server.labeling.labels import Labels
+from modelship_lab.server.labeling.progress import ProgressCounts
+from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.samples import Samples
+from modelship_lab.server.labeling.snapshots import Snapshots
+from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.registry.models import Models
@@ -84,6 +92,8 @@ class LabApp(ExtensionApp):
         hub = Hub()
         events.listen(hub.publish_event)
         blobs = Blobs(data_dir.blobs)
+        counts = ProgressCounts(database)
+        queue = LabelQueue(database, counts)
         bundles = BundleStore(data_dir.bundles, data_dir.uploads)
         models = Models(database, events, bundles)
         deployment_metrics = ServingMetrics(database, hub.publish_deployment)
@@ -107,6 +117,14 @@ class LabApp(ExtensionApp):
             blobs=blobs,
             events=events,
             hub=hub,
+            counts=counts,
+            queue=queue,
+            projects=Projects(database, events, counts, queue),
+            imports=Imports(database, events, blobs, data_dir.uploads, counts, queue),
+            samples=Samples(database),
+            labels=Labels(database, events, counts, queue),
+            suggestions=Suggestions(database, events, queue),
+            snapshots=Snapshots(database, events, blobs, data_dir.uploads),
             runs=Runs(database, events),
             metrics=RunMetrics(database, events, hub.publish_metrics),
             artifacts=Artifacts(database, events, blobs),

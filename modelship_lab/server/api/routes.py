@@ -8,7 +8,17 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import PublicStaticFileHandler
 
 from modelship_lab.records.errors import LabError
-from modelship_lab.server.api import deployments, lab, models, runs
+from modelship_lab.server.api import (
+    deployments,
+    imports,
+    lab,
+    labels,
+    models,
+    projects,
+    runs,
+    samples,
+    snapshots,
+)
 from modelship_lab.server.api.endpoint import Endpoint, endpoints_of
 from modelship_lab.server.api.handler import LabHandler, handlers
 from modelship_lab.server.api.live import LiveSocket
@@ -23,7 +33,7 @@ PUBLIC = frozenset({"health"})
 
 def endpoints() -> list[Endpoint]:
     """All endpoints of the native API."""
-    return endpoints_of(deployments, lab, models, runs)
+    return endpoints_of(deployments, imports, lab, labels, models, projects, runs, samples, snapshots)
 
 
 def describe(base_url: str) -> dict[str, Any]:

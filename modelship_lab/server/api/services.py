@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from modelship_lab.records.events import LabInfo
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.labeling.imports import Imports
+from modelship_lab.server.labeling.labels import Labels
+from modelship_lab.server.labeling.progress import ProgressCounts
+from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.samples import Samples
+from modelship_lab.server.labeling.snapshots import Snapshots
+from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.registry.models import Models
@@ -29,6 +37,14 @@ class Services:
     blobs: Blobs
     events: EventLog
     hub: Hub
+    counts: ProgressCounts
+    queue: LabelQueue
+    projects: Projects
+    imports: Imports
+    samples: Samples
+    labels: Labels
+    suggestions: Suggestions
+    snapshots: Snapshots
     runs: Runs
     metrics: RunMetrics
     artifacts: Artifacts
@@ -41,11 +57,13 @@ class Services:
         """Begin what runs by itself; called once the server listens."""
         self.hub.start()
         self.runs.start()
+        await self.imports.start()
         await self.deployments.start()
         self.deployment_metrics.start(self.deployments.workers)
 
     async def stop(self) -> None:
         """End what runs by itself, finish what is being written, and let the data directory go."""
+        await self.imports.stop()
         await self.runs.stop_watching()
         await self.deployments.stop()
         await self.deployment_metrics.stop()

@@ -1,0 +1,30 @@
+"""Decisions about samples."""
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.labeling import Label, NewLabels, SavedLabels, Undo, Undone
+from modelship_lab.server.api.endpoint import Request, Table, endpoint
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.caller import Caller
+
+
+@endpoint("POST", "projects/{project}/labels", permission="label")
+async def save_labels(services: Services, caller: Caller, project: str, body: NewLabels) -> SavedLabels:
+    """Save decisions; answered when they are on disk. One that was saved before is not saved again."""
+    return await services.labels.save(services.projects.get(project), body.labels, caller)
+
+
+@endpoint("GET", "projects/{project}/labels", permission="read")
+async def list_labels(
+    services: Services, request: Request, project: str, limit: int = 100, offset: int = 0
+) -> Page[Label] | Table:
+    """Decisions, the newest first; all of them, the oldest first, as an Arrow table when that is accepted."""
+    found = services.projects.get(project)
+    if request.wants_arrow:
+        return Table(await services.labels.table(found))
+    return await services.labels.page(found, min(max(limit, 1), 1000), max(offset, 0))
+
+
+@endpoint("POST", "projects/{project}/labels/undo", permission="label")
+async def undo_label(services: Services, caller: Caller, project: str, body: Undo) -> Undone:
+    """Take back the caller's newest decision, or the one named."""
+    return await services.labels.undo(services.projects.get(project), body, caller)

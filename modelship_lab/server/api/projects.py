@@ -1,0 +1,45 @@
+"""Projects and how far their labeling is."""
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.labeling import NewProject, Progress, Project, ProjectChange
+from modelship_lab.server.api.endpoint import endpoint
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.caller import Caller
+
+
+@endpoint("POST", "projects", permission="write", status=201)
+async def create_project(services: Services, caller: Caller, body: NewProject) -> Project:
+    """Create a project."""
+    return await services.projects.create(body, caller)
+
+
+@endpoint("GET", "projects", permission="read")
+async def list_projects(
+    services: Services, search: str = "", limit: int = 100, offset: int = 0
+) -> Page[Project]:
+    """Projects whose name contains `search`, the newest first."""
+    return services.projects.page(search, min(max(limit, 1), 1000), max(offset, 0))
+
+
+@endpoint("GET", "projects/{project}", permission="read")
+async def read_project(services: Services, project: str) -> Project:
+    """One project, by id or name."""
+    return services.projects.get(project)
+
+
+@endpoint("PATCH", "projects/{project}", permission="write")
+async def change_project(services: Services, caller: Caller, project: str, body: ProjectChange) -> Project:
+    """Rename a project or change its description."""
+    return await services.projects.change(services.projects.get(project), body, caller)
+
+
+@endpoint("DELETE", "projects/{project}", permission="write")
+async def delete_project(services: Services, caller: Caller, project: str) -> None:
+    """Delete a project with its samples, labels, suggestions, imports and snapshots."""
+    await services.projects.delete(services.projects.get(project), caller)
+
+
+@endpoint("GET", "projects/{project}/progress", permission="read")
+async def read_progress(services: Services, project: str) -> Progress:
+    """How far the labeling of a project is."""
+    return await services.counts.progress(services.projects.get(project))

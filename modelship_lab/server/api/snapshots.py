@@ -1,0 +1,39 @@
+"""Snapshots of what is labeled."""
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.labeling import NewSnapshot, Snapshot
+from modelship_lab.server.api.endpoint import ARROW, FileContent, endpoint
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.caller import Caller
+
+ARROW_FILE = "application/vnd.apache.arrow.file"
+
+
+@endpoint("POST", "projects/{project}/snapshots", permission="train", status=201)
+async def create_snapshot(services: Services, caller: Caller, project: str, body: NewSnapshot) -> Snapshot:
+    """Copy what is labeled now, for good."""
+    return await services.snapshots.create(services.projects.get(project), body, caller)
+
+
+@endpoint("GET", "projects/{project}/snapshots", permission="read")
+async def list_snapshots(services: Services, project: str) -> Page[Snapshot]:
+    """All snapshots of a project, the newest first."""
+    return await services.snapshots.page(services.projects.get(project))
+
+
+@endpoint("GET", "snapshots/{snapshot_id}", permission="read")
+async def read_snapshot(services: Services, snapshot_id: int) -> Snapshot:
+    """One snapshot."""
+    return await services.snapshots.get(snapshot_id)
+
+
+@endpoint("GET", "snapshots/{snapshot_id}/data", permission="read")
+async def read_snapshot_data(services: Services, snapshot_id: int) -> FileContent:
+    """The Arrow IPC file of a snapshot."""
+    return FileContent(await services.snapshots.data(snapshot_id), ARROW_FILE, immutable=True)
+
+
+@endpoint("GET", "snapshots/{snapshot_id}/blobs", permission="read")
+async def read_snapshot_images(services: Services, snapshot_id: int) -> FileContent:
+    """All images of a snapshot, as an Arrow IPC stream with the columns digest and data."""
+    return FileContent(await services.snapshots.images(snapshot_id), ARROW, temporary=True)

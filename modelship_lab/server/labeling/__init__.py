@@ -1,0 +1,1 @@
+"""Projects and what is labeled in them."""

@@ -1,0 +1,92 @@
+"""Parquet and Arrow IPC files, batch by batch."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modelship_lab.records.errors import InvalidData
+from modelship_lab.server.labeling.formats.rows import Batch, Problems
+
+BATCH_ROWS = 1000
+"""Fewer than for texts: a row may be an image."""
+
+
+class ParquetReader:
+    """A Parquet file.
+
+    Raises:
+        InvalidData: it is not one, or it is damaged.
+    """
+
+    untyped = False
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = pq.ParquetFile(path)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged("Parquet", error) from None
+        self.columns = list(self._file.schema_arrow.names)
+
+    def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
+        return _numbered("Parquet", self._file.iter_batches(BATCH_ROWS, columns=list(wanted)), wanted)
+
+
+class ArrowReader:
+    """An Arrow IPC file or stream.
+
+    Raises:
+        InvalidData: it is neither, or it is damaged.
+    """
+
+    untyped = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with pa.memory_map(str(path)) as source:
+                self.columns = list(self._open(source).schema.names)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged("Arrow", error) from None
+
+    def _open(
+        self, source: pa.MemoryMappedFile
+    ) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
+        start = source.read(6)
+        source.seek(0)
+        return pa.ipc.open_file(source) if start == b"ARROW1" else pa.ipc.open_stream(source)
+
+    def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
+        with pa.memory_map(str(self._path)) as source:
+            yield from _numbered("Arrow", self._sliced(source), wanted)
+
+    def _sliced(self, source: pa.MemoryMappedFile) -> Iterator[pa.RecordBatch]:
+        reader = self._open(source)
+        whole = (
+            reader
+            if isinstance(reader, pa.ipc.RecordBatchStreamReader)
+            else (reader.get_batch(number) for number in range(reader.num_record_batches))
+        )
+        for batch in whole:
+            # Lengths and offsets of a hostile file must not lead outside of it.
+            batch.validate(full=True)
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                yield batch.slice(start, BATCH_ROWS)
+
+
+def _numbered(kind: str, batches: Iterator[pa.RecordBatch], wanted: Sequence[str]) -> Iterator[Batch]:
+    read = 0
+    try:
+        for batch in batches:
+            rows = list(range(read + 1, read + batch.num_rows + 1))
+            read += batch.num_rows
+            yield Batch(rows, {name: batch.column(name).to_pylist() for name in wanted}, read)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _damaged(kind, error) from None
+
+
+def _damaged(kind: str, error: Exception) -> InvalidData:
+    # Only the first line and none of the path that it may name.
+    reason = str(error).splitlines()[0][:200].split("'")[0].strip() if str(error) else type(error).__name__
+    return InvalidData(f"The file is not {kind}, or it is damaged: {reason}")

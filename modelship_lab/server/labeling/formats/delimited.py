@@ -1,0 +1,166 @@
+"""CSV and TSV, row by row, so that a bad row is one bad row."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from modelship_lab.records.errors import InvalidData
+from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, MAX_VALUE_CHARACTERS, Batch, Problems
+
+MAX_LINE = 8 << 20
+"""Characters of one line that are held in memory; the rest of a longer one is skipped."""
+
+_DELIMITERS = ",;\t|"
+
+
+class DelimitedReader:
+    """A UTF-8 file with a header and a delimiter between values; quotes as in RFC 4180.
+
+    Args:
+        path: the file.
+        delimiter: None finds it in the header: the commonest of comma, semicolon, tab and bar.
+
+    Raises:
+        InvalidData: there is no header, or a column's name stands twice.
+    """
+
+    untyped = True
+
+    def __init__(self, path: Path, delimiter: str | None) -> None:
+        self._path = path
+        csv.field_size_limit(MAX_VALUE_CHARACTERS)
+        with self._open() as file:
+            header_line = file.readline(MAX_LINE).strip("\r\n")
+        if not header_line.strip():
+            raise InvalidData("The file has no header: its first line is empty.")
+        self._delimiter = delimiter or max(_DELIMITERS, key=header_line.count)
+        with self._open() as file:
+            try:
+                header = next(csv.reader(_Lines(file), delimiter=self._delimiter, strict=True))
+            except (csv.Error, StopIteration) as error:
+                raise InvalidData(f"The header cannot be read: {error}.") from None
+        # A frame written with its index has a column without a name.
+        self.columns = [name.strip() or f"column_{position}" for position, name in enumerate(header, 1)]
+        if len(set(self.columns)) < len(self.columns):
+            twice = next(name for name in self.columns if self.columns.count(name) > 1)
+            raise InvalidData(f"The header names the column '{twice[:200]}' twice.")
+        unreadable = next((name for name in self.columns if not _is_unicode(name)), None)
+        if unreadable is not None:
+            raise InvalidData(
+                "The header is not UTF-8. Name the file's encoding with `encoding`, e.g. latin-1."
+            )
+
+    def _open(self) -> IO[str]:
+        # What is not UTF-8 comes as half surrogates, which are found row by row.
+        return self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+    def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
+        positions = [self.columns.index(name) for name in wanted]
+        width, number = len(self.columns), 0
+        rows: list[int] = []
+        values: list[list[str]] = []
+
+        def batch() -> Batch:
+            kept = _without_bad_text(rows, values, problems)
+            columns = {
+                name: [value[at] for value in values] for name, at in zip(wanted, positions, strict=True)
+            }
+            return Batch(kept, columns, number)
+
+        with self._open() as file:
+            lines = _Lines(file)
+            reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+            next(reader)
+            while True:
+                try:
+                    value = next(reader)
+                except StopIteration:
+                    break
+                except csv.Error as error:
+                    number += 1
+                    problems.add(number, _reason(error))
+                    continue
+                if not value:
+                    continue
+                number += 1
+                if lines.too_long:
+                    lines.too_long = False
+                    problems.add(
+                        number, f"a line of this row has more than {MAX_LINE >> 20} million characters"
+                    )
+                elif len(value) != width:
+                    problems.add(number, f"{_columns(width)} expected, {len(value)} found")
+                else:
+                    rows.append(number)
+                    values.append(value)
+                if len(rows) >= BATCH_ROWS:
+                    yield batch()
+                    rows, values = [], []
+        yield batch()
+
+
+class _Lines:
+    """The lines of a file, each cut at a length that memory can hold."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.too_long = False
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(MAX_LINE)
+        if not line:
+            raise StopIteration
+        if len(line) == MAX_LINE and line[-1] not in "\r\n":
+            self.too_long = True
+            while (rest := self._file.readline(MAX_LINE)) and rest[-1] not in "\r\n":
+                pass
+        return line
+
+
+def _columns(count: int) -> str:
+    return "1 column" if count == 1 else f"{count} columns"
+
+
+def _reason(error: csv.Error) -> str:
+    text = str(error)
+    if "field larger" in text:
+        return "a value is longer than 1 million characters, or a quote in this row is never closed"
+    if "unexpected end" in text:
+        return "a quote that is opened in this row is never closed; the rest of the file was not read"
+    return f"quotes: {text}"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _without_bad_text(rows: list[int], values: list[list[str]], problems: Problems) -> list[int]:
+    """Take out the rows that are not UTF-8 or hold a NUL; the numbers of those that stay."""
+    whole = "".join("".join(value) for value in values)
+    if _is_unicode(whole) and "\0" not in whole:
+        return rows
+    kept = []
+    good = []
+    for number, value in zip(rows, values, strict=True):
+        text = "".join(value)
+        if "\0" in text:
+            problems.add(number, "holds a NUL character")
+        elif not _is_unicode(text):
+            byte = next(ord(char) & 0xFF for char in text if 0xDC80 <= ord(char) <= 0xDCFF)
+            problems.add(
+                number,
+                f"encoding: the byte 0x{byte:02x} is not UTF-8; name the file's encoding with `encoding`",
+            )
+        else:
+            kept.append(number)
+            good.append(value)
+    values[:] = good
+    return kept

@@ -1,0 +1,332 @@
+"""Imports: a file is taken at once, read in the background, and stored as a whole or not at all."""
+
+import asyncio
+import logging
+import os
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from modelship_lab.records.errors import InvalidInput, LabError, NotFound, Unavailable
+from modelship_lab.records.labeling import Import, ImportOptions, Project, RowProblem
+from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.labeling.candidates import SCHEMA, Candidates
+from modelship_lab.server.labeling.formats import open_reader
+from modelship_lab.server.labeling.formats.intake import require_encoding
+from modelship_lab.server.labeling.formats.rows import MAX_LISTED, Problems
+from modelship_lab.server.labeling.progress import ProgressCounts, State
+from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.storage.blobs import Blobs
+from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+
+log = logging.getLogger(__name__)
+
+PROGRESS_EVERY_S = 1.0
+
+_COLUMNS_OF_TASK = {
+    "text_classification": {"text"},
+    "image_classification": {"image"},
+    "tabular_classification": {"features"},
+}
+
+
+class Imports:
+    """Files on their way into projects, one after the other."""
+
+    def __init__(
+        self,
+        database: Database,
+        events: EventLog,
+        blobs: Blobs,
+        uploads: Path,
+        counts: ProgressCounts,
+        queue: LabelQueue,
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._blobs = blobs
+        self._uploads = uploads
+        self._counts = counts
+        self._queue = queue
+        # One at a time: each must see what the one before it has added, to know what is there twice.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mlship-import")
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._rows_read: dict[int, int] = {}
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Mark the imports that a former process did not finish. Nothing of them was stored."""
+
+        def work(transaction: Transaction) -> None:
+            lost = transaction.rows("SELECT id, project_id, author FROM imports WHERE status = 'running'")
+            for row in lost:
+                error = "The lab server stopped before the file was read. Nothing of it was stored: import it again."
+                self._fail(transaction, row["id"], row["project_id"], row["author"], error)
+
+        await self._database.write(work)
+
+    async def stop(self) -> None:
+        """Give up what is being read."""
+        self._stopping = True
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+        self._thread.shutdown(wait=False)
+
+    async def begin(self, project: Project, options: ImportOptions, file: Path, caller: Caller) -> Import:
+        """Take a finished file; it is read in the background.
+
+        Raises:
+            InvalidInput: the options do not fit the project, or name no encoding.
+        """
+        _check(project, options)
+        size = file.stat().st_size
+        kept = self._uploads / f"import-{uuid.uuid4().hex}"
+        os.replace(file, kept)
+
+        def work(transaction: Transaction) -> Import:
+            identity = transaction.value(
+                "INSERT INTO imports (project_id, filename, options, status, bytes_total, author, created_at) "
+                "VALUES (?, ?, ?, 'running', ?, ?, ?) RETURNING id",
+                project.id,
+                options.filename,
+                options.model_dump_json(),
+                size,
+                caller.name,
+                now(),
+            )
+            return _import(transaction, identity)
+
+        begun = await self._database.write(work)
+        task = asyncio.create_task(self._run(begun.id, project, options, kept, caller))
+        self._tasks[begun.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(begun.id, None))
+        return begun
+
+    async def get(self, import_id: int, wait_s: float = 0) -> Import:
+        """An import; waits until it has ended, but no longer than `wait_s`.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        task = self._tasks.get(import_id)
+        if task is not None and wait_s > 0:
+            await asyncio.wait([task], timeout=wait_s)
+        found = await self._database.read(lambda cursor: _import(cursor, import_id))
+        if found.status == "running":
+            return found.model_copy(update={"rows_read": self._rows_read.get(import_id, 0)})
+        return found
+
+    async def _run(
+        self, import_id: int, project: Project, options: ImportOptions, file: Path, caller: Caller
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            candidates, staged = await loop.run_in_executor(
+                self._thread, self._stage, import_id, project, options, file, caller
+            )
+            await self._database.write(
+                lambda transaction: self._store(transaction, import_id, project, candidates, staged, caller)
+            )
+        except Exception as error:
+            message = (
+                error.message if isinstance(error, LabError) else "The lab server met an error of its own."
+            )
+            with suppress(Unavailable):
+                await self._database.write(
+                    lambda transaction: self._fail(transaction, import_id, project.id, caller.name, message)
+                )
+            if not isinstance(error, LabError):
+                log.exception("Import %d failed", import_id)
+        finally:
+            self._rows_read.pop(import_id, None)
+            await asyncio.to_thread(_remove, file)
+
+    def _stage(
+        self, import_id: int, project: Project, options: ImportOptions, file: Path, caller: Caller
+    ) -> tuple[Candidates, pa.Table]:
+        """Read and check the whole file, into a table that lies on disk."""
+        reader = open_reader(file, options.format, options.encoding)
+        candidates = Candidates(project, options, reader, self._blobs)
+        staged = file.with_name(f"{file.name}.staged")
+        told = time.monotonic()
+        with pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            for batch in candidates.batches():
+                if self._stopping:
+                    raise Unavailable(
+                        "The lab server was stopped. Nothing of the file was stored: import it again."
+                    )
+                writer.write_batch(batch)
+                self._rows_read[import_id] = candidates.rows_read
+                if time.monotonic() - told > PROGRESS_EVERY_S:
+                    told = time.monotonic()
+                    self._tell(import_id, project.id, candidates.rows_read, caller)
+        if candidates.rows_read == 0:
+            raise InvalidInput("The file has no rows.")
+        with pa.memory_map(str(staged)) as source:
+            return candidates, pa.ipc.open_file(source).read_all()
+
+    def _tell(self, import_id: int, project_id: int, rows_read: int, caller: Caller) -> None:
+        self._database.submit(
+            lambda transaction: self._events.record(
+                transaction,
+                "import.progress",
+                f"project:{project_id}",
+                caller.name,
+                import_id=import_id,
+                rows_read=rows_read,
+            )
+        )
+
+    def _store(
+        self,
+        transaction: Transaction,
+        import_id: int,
+        project: Project,
+        candidates: Candidates,
+        staged: pa.Table,
+        caller: Caller,
+    ) -> None:
+        if transaction.value("SELECT id FROM projects WHERE id = ?", project.id) is None:
+            raise NotFound("The project was deleted while the file was being read.")
+        self._counts.load(transaction, project.id)
+        moment = now()
+        before = transaction.value("SELECT coalesce(max(id), 0) FROM samples")
+        present = transaction.rows_with(
+            'SELECT i."row" FROM staged_rows i WHERE i.content_hash IN '
+            '(SELECT content_hash FROM samples WHERE project_id = ?) ORDER BY i."row"',
+            {"staged_rows": staged},
+            project.id,
+        )
+        known = Problems()
+        for row in present:
+            known.add(row["row"], "duplicate of a sample that the project has already")
+        # The file's order is the order of the ids.
+        inserted = transaction.rows_with(
+            """
+            INSERT INTO samples (project_id, import_id, content_hash, text, image, fields, created_at)
+            SELECT ?, ?, i.content_hash, i.text, i.image, i.fields, ?
+            FROM staged_rows i
+            WHERE i.content_hash NOT IN (SELECT content_hash FROM samples WHERE project_id = ?)
+            ORDER BY i."row"
+            """,
+            {"staged_rows": staged},
+            project.id,
+            import_id,
+            moment,
+            project.id,
+        )
+        added = inserted[0]["Count"]
+        labels = self._store_labels(transaction, import_id, project, staged, before, caller, moment)
+        problems = sorted(
+            [*candidates.bad.listed, *candidates.duplicates.listed, *known.listed], key=lambda one: one.row
+        )[:MAX_LISTED]
+        duplicates = candidates.duplicates.count + known.count
+        transaction.execute(
+            "UPDATE imports SET status = 'finished', rows_read = ?, samples_added = ?, labels_added = ?, "
+            "duplicates = ?, bad_rows = ?, problems = ?, finished_at = ? WHERE id = ?",
+            candidates.rows_read,
+            added,
+            sum(labels.values()),
+            duplicates,
+            candidates.bad.count,
+            orjson.dumps([one.model_dump() for one in problems]).decode(),
+            moment,
+            import_id,
+        )
+        self._counts.change(transaction, project.id, samples=added, states=labels)
+        self._events.record(
+            transaction,
+            "import.finished",
+            f"project:{project.id}",
+            caller.name,
+            import_id=import_id,
+            samples_added=added,
+            labels_added=sum(labels.values()),
+            duplicates=duplicates,
+            bad_rows=candidates.bad.count,
+        )
+        transaction.after_commit(lambda: self._queue.refresh(project.id))
+
+    def _store_labels(
+        self,
+        transaction: Transaction,
+        import_id: int,
+        project: Project,
+        staged: pa.Table,
+        before: int,
+        caller: Caller,
+        moment: Any,
+    ) -> dict[State, int]:
+        """Labels that came with the samples; returns how many of each."""
+        if staged["label"].null_count == staged.num_rows:
+            return {}
+        first = transaction.value("SELECT coalesce(max(id), 0) FROM labels")
+        transaction.rows_with(
+            """
+            INSERT INTO labels (project_id, sample_id, action, label, source, author, created_at)
+            SELECT ?, s.id, 'label', i.label, 'import', ?, ?
+            FROM staged_rows i JOIN samples s ON s.content_hash = i.content_hash
+            WHERE s.id > ? AND s.import_id = ? AND i.label IS NOT NULL ORDER BY s.id
+            """,
+            {"staged_rows": staged},
+            project.id,
+            caller.name,
+            moment,
+            before,
+            import_id,
+        )
+        transaction.execute(
+            "INSERT INTO sample_states SELECT sample_id, project_id, 'labeled', label, id, created_at "
+            "FROM labels WHERE id > ?",
+            first,
+        )
+        added = transaction.rows(
+            "SELECT label, count(*) AS samples FROM labels WHERE id > ? GROUP BY label", first
+        )
+        return {("labeled", row["label"]): row["samples"] for row in added}
+
+    def _fail(
+        self, transaction: Transaction, import_id: int, project_id: int, author: str, error: str
+    ) -> None:
+        transaction.execute(
+            "UPDATE imports SET status = 'failed', error = ?, finished_at = ? WHERE id = ?",
+            error,
+            now(),
+            import_id,
+        )
+        self._events.record(
+            transaction, "import.failed", f"project:{project_id}", author, import_id=import_id, error=error
+        )
+
+
+def _check(project: Project, options: ImportOptions) -> None:
+    allowed = _COLUMNS_OF_TASK[project.task]
+    given = {name for name in ("text", "image", "features") if getattr(options, name)}
+    wrong = sorted(given - allowed)
+    if wrong:
+        raise InvalidInput(
+            f"Project '{project.name}' is for {project.task.replace('_', ' ')}: it takes no `{wrong[0]}`.",
+            [{"field": name, "reason": f"is not for {project.task}"} for name in wrong],
+        )
+    require_encoding(options.encoding)
+
+
+def _import(cursor: Cursor, import_id: int) -> Import:
+    row = cursor.row("SELECT * FROM imports WHERE id = ?", import_id)
+    if row is None:
+        raise NotFound(f"There is no import {import_id}.")
+    problems = tuple(RowProblem(**one) for one in orjson.loads(row["problems"]))
+    fields = {name: value for name, value in row.items() if name in Import.model_fields}
+    return Import(**{**fields, "problems": problems})
+
+
+def _remove(file: Path) -> None:
+    for path in file.parent.glob(f"{file.name}*"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,171 @@
+"""Samples: one by one, as pages, and all of them as a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.errors import NotFound
+from modelship_lab.records.labeling import Project, Sample, SampleStatus, Suggestion
+from modelship_lab.server.labeling.features import feature_columns
+from modelship_lab.server.storage.database import Cursor, Database
+
+_COLUMNS = """
+    s.id, s.project_id, coalesce(st.status, 'unlabeled') AS status, s.text, s.image, s.fields, st.label,
+    g.label AS suggested, g.confidence, g.uncertainty, g.source
+"""
+
+_JOINS = """
+    LEFT JOIN sample_states st ON st.sample_id = s.id
+    LEFT JOIN suggestions g ON g.sample_id = s.id
+"""
+
+
+class Samples:
+    """The samples of all projects, with what was decided about each and what is suggested."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, sample_id: int) -> Sample:
+        """One sample.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        return await self._database.read(lambda cursor: read_sample(cursor, sample_id))
+
+    async def page(
+        self,
+        project: Project,
+        status: SampleStatus | None,
+        label: str | None,
+        search: str,
+        limit: int,
+        offset: int,
+    ) -> Page[Sample]:
+        """Samples in the order of their import; `search` looks into texts and fields in any case."""
+        where, parameters = _filter(project, status, label, search)
+
+        def work(cursor: Cursor) -> Page[Sample]:
+            states = "LEFT JOIN sample_states st ON st.sample_id = s.id"
+            total = cursor.value(f"SELECT count(*) FROM samples s {states} WHERE {where}", *parameters)
+            identities = cursor.column(
+                f"SELECT s.id FROM samples s {states} WHERE {where} "
+                f"ORDER BY s.id LIMIT {limit:d} OFFSET {offset:d}",
+                *parameters,
+            )
+            items = tuple(read_samples(cursor, identities))
+            return Page(items=items, total=total, limit=limit, offset=offset)
+
+        return await self._database.read(work)
+
+    async def table(
+        self,
+        project: Project,
+        status: SampleStatus | None,
+        label: str | None,
+        search: str,
+        limit: int | None,
+        offset: int,
+    ) -> pa.Table:
+        """Samples as a table: `id`, `status`, then `text`, `image` or a column for each feature, then `label`."""
+        where, parameters = _filter(project, status, label, search)
+        content = CONTENT_COLUMN[project.task]
+        cut = "" if limit is None else f"LIMIT {limit:d}"
+
+        def work(cursor: Cursor) -> pa.Table:
+            found = cursor.table(
+                f"SELECT s.id, coalesce(st.status, 'unlabeled') AS status, s.{content}, st.label "
+                "FROM samples s LEFT JOIN sample_states st ON st.sample_id = s.id "
+                f"WHERE {where} ORDER BY s.id {cut} OFFSET {offset:d}",
+                *parameters,
+            )
+            return expand_fields(found) if content == "fields" else found
+
+        return await self._database.read(work)
+
+
+CONTENT_COLUMN = {
+    "text_classification": "text",
+    "image_classification": "image",
+    "tabular_classification": "fields",
+}
+"""Where the content of a sample stands in the table `samples`."""
+
+
+def read_sample(cursor: Cursor, sample_id: int) -> Sample:
+    """One sample.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    found = read_samples(cursor, [sample_id])
+    if not found:
+        raise NotFound(f"There is no sample {sample_id}.")
+    return found[0]
+
+
+def read_samples(cursor: Cursor, identities: Sequence[int]) -> list[Sample]:
+    """The samples with these ids, in this order; those that are not there are left out."""
+    # Joining a list is twice as fast as `IN` with as many parameters.
+    rows = cursor.rows(
+        f"WITH wanted AS MATERIALIZED (SELECT unnest(?::BIGINT[]) AS id) "
+        f"SELECT {_COLUMNS} FROM wanted JOIN samples s ON s.id = wanted.id {_JOINS}",
+        list(identities),
+    )
+    by_id = {row["id"]: _record(row) for row in rows}
+    return [by_id[identity] for identity in identities if identity in by_id]
+
+
+def expand_fields(table: pa.Table) -> pa.Table:
+    """A table whose JSON column `fields` is replaced by one typed column for each feature."""
+    position = table.column_names.index("fields")
+    columns = feature_columns(table["fields"].to_pylist())
+    taken = set(table.column_names) - {"fields"}
+    result = table.remove_column(position)
+    for name, values in reversed(columns.items()):
+        # A feature may have the name of one of our own columns.
+        result = result.add_column(position, f"feature_{name}" if name in taken else name, values)
+    return result
+
+
+def _record(row: dict[str, Any]) -> Sample:
+    suggestion = None
+    if row["suggested"] is not None:
+        suggestion = Suggestion(
+            label=row["suggested"],
+            confidence=row["confidence"],
+            uncertainty=row["uncertainty"],
+            source=row["source"],
+        )
+    return Sample(
+        id=row["id"],
+        project_id=row["project_id"],
+        status=row["status"],
+        text=row["text"],
+        image=row["image"],
+        row=None if row["fields"] is None else orjson.loads(row["fields"]),
+        label=row["label"],
+        suggestion=suggestion,
+    )
+
+
+def _filter(
+    project: Project, status: SampleStatus | None, label: str | None, search: str
+) -> tuple[str, list[Any]]:
+    conditions, parameters = ["s.project_id = ?"], [project.id]
+    if status is not None:
+        conditions.append("coalesce(st.status, 'unlabeled') = ?")
+        parameters.append(status)
+    if label is not None:
+        conditions.append("st.label = ?")
+        parameters.append(label)
+    if search:
+        # What is typed is looked for as it stands, its `%` and `_` too.
+        escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        conditions.append("(s.text ILIKE ? ESCAPE '\\' OR s.fields::VARCHAR ILIKE ? ESCAPE '\\')")
+        parameters += [f"%{escaped}%", f"%{escaped}%"]
+    return " AND ".join(conditions), parameters

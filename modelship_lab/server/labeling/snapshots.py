@@ -1,0 +1,179 @@
+"""Snapshots: immutable, numbered copies of a project's labels with their samples."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.errors import Conflict, NotFound
+from modelship_lab.records.labeling import NewSnapshot, Project, Snapshot
+from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.labeling.samples import CONTENT_COLUMN, expand_fields
+from modelship_lab.server.storage.blobs import Blobs
+from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+
+_BATCH_BYTES = 8 << 20
+
+_OWN_COLUMNS = ("sample_id", "label", "source")
+
+
+class Snapshots:
+    """The snapshots of all projects. Their files are blobs: what is the same is stored once."""
+
+    def __init__(self, database: Database, events: EventLog, blobs: Blobs, uploads: Path) -> None:
+        self._database = database
+        self._events = events
+        self._blobs = blobs
+        self._uploads = uploads
+
+    async def create(self, project: Project, new: NewSnapshot, caller: Caller) -> Snapshot:
+        """Copy what is labeled now: one consistent state, to which nothing that is labeled later is added.
+
+        Raises:
+            Conflict: nothing is labeled yet.
+        """
+        labeled = await self._database.read(lambda cursor: _labeled(cursor, project))
+        if labeled.num_rows == 0:
+            raise Conflict(
+                f"Nothing in '{project.name}' is labeled yet: a snapshot needs labels. Label some first."
+            )
+        table, by_class = await asyncio.to_thread(_arrange, project, labeled)
+        digest = await asyncio.to_thread(self._write, table)
+        features = (
+            [name for name in table.column_names if name not in _OWN_COLUMNS]
+            if project.task == "tabular_classification"
+            else []
+        )
+
+        def work(transaction: Transaction) -> Snapshot:
+            if transaction.value("SELECT id FROM projects WHERE id = ?", project.id) is None:
+                raise NotFound(f"There is no project '{project.name}' any more.")
+            number = transaction.value(
+                "SELECT coalesce(max(number), 0) + 1 FROM snapshots WHERE project_id = ?", project.id
+            )
+            row = transaction.row(
+                "INSERT INTO snapshots (project_id, number, task, classes, features, rows, by_class, digest, "
+                "description, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                project.id,
+                number,
+                project.task,
+                list(project.classes),
+                features,
+                table.num_rows,
+                orjson.dumps(by_class).decode(),
+                digest,
+                new.description,
+                now(),
+            )
+            assert row is not None
+            snapshot = _record(row)
+            self._events.record(
+                transaction,
+                "snapshot.created",
+                f"project:{project.id}",
+                caller.name,
+                snapshot_id=snapshot.id,
+                number=number,
+                rows=table.num_rows,
+            )
+            return snapshot
+
+        return await self._database.write(work)
+
+    async def page(self, project: Project) -> Page[Snapshot]:
+        """All snapshots of a project, the newest first."""
+
+        def work(cursor: Cursor) -> Page[Snapshot]:
+            found = cursor.rows(
+                "SELECT * FROM snapshots WHERE project_id = ? ORDER BY number DESC", project.id
+            )
+            items = tuple(_record(row) for row in found)
+            return Page(items=items, total=len(items), limit=len(items), offset=0)
+
+        return await self._database.read(work)
+
+    async def get(self, snapshot_id: int) -> Snapshot:
+        """One snapshot.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+        def work(cursor: Cursor) -> Snapshot:
+            row = cursor.row("SELECT * FROM snapshots WHERE id = ?", snapshot_id)
+            if row is None:
+                raise NotFound(f"There is no snapshot {snapshot_id}.")
+            return _record(row)
+
+        return await self._database.read(work)
+
+    async def data(self, snapshot_id: int) -> Path:
+        """The Arrow IPC file of a snapshot."""
+        return self._blobs.path((await self.get(snapshot_id)).digest)
+
+    async def images(self, snapshot_id: int) -> Path:
+        """A temporary Arrow IPC stream with all images of a snapshot: `digest` string, `data` binary.
+
+        It has no rows when the snapshot is not one of images.
+        """
+        snapshot = await self.get(snapshot_id)
+        return await asyncio.to_thread(self._write_images, snapshot)
+
+    def _write(self, table: pa.Table) -> str:
+        with tempfile.NamedTemporaryFile(dir=self._uploads, prefix="snapshot-", delete=False) as file:
+            with pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            path = Path(file.name)
+        return self._blobs.adopt(path)
+
+    def _write_images(self, snapshot: Snapshot) -> Path:
+        schema = pa.schema([("digest", pa.string()), ("data", pa.binary())])
+        digests: list[str] = []
+        if snapshot.task == "image_classification":
+            with pa.memory_map(str(self._blobs.path(snapshot.digest))) as source:
+                digests = pc.unique(pa.ipc.open_file(source).read_all()["image"]).to_pylist()
+        with tempfile.NamedTemporaryFile(dir=self._uploads, prefix="images-", delete=False) as file:
+            with pa.ipc.new_stream(file, schema) as writer:
+                batch: dict[str, bytes] = {}
+                size = 0
+                for digest in [*digests, None]:
+                    if batch and (digest is None or size > _BATCH_BYTES):
+                        writer.write_batch(
+                            pa.record_batch([list(batch), list(batch.values())], schema=schema)
+                        )
+                        batch, size = {}, 0
+                    if digest is not None:
+                        batch[digest] = self._blobs.read(digest)
+                        size += len(batch[digest])
+            return Path(file.name)
+
+
+def _labeled(cursor: Cursor, project: Project) -> pa.Table:
+    # One statement sees one state of the database.
+    return cursor.table(
+        f"SELECT s.id AS sample_id, st.label, l.source, s.{CONTENT_COLUMN[project.task]} "
+        "FROM sample_states st JOIN samples s ON s.id = st.sample_id JOIN labels l ON l.id = st.label_id "
+        "WHERE st.project_id = ? AND st.status = 'labeled' ORDER BY s.id",
+        project.id,
+    )
+
+
+def _arrange(project: Project, labeled: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+    """The table of a snapshot, and how many samples each class has."""
+    found = Counter(labeled["label"].to_pylist())
+    codes = pc.index_in(labeled["label"], pa.array(project.classes, pa.string())).cast(pa.int32())
+    table = labeled.set_column(1, "label", codes)
+    if project.task == "tabular_classification":
+        table = expand_fields(table)
+    return table.replace_schema_metadata(None), {name: found[name] for name in project.classes}
+
+
+def _record(row: dict[str, Any]) -> Snapshot:
+    return Snapshot(**{**row, "by_class": orjson.loads(row["by_class"])})
