@@ -13,7 +13,10 @@ from tests.bundles.examples import TEXT, text_model, write
 
 def text_bundle(folder: Path, seed: int = 0) -> bytes:
     """The tar of a small text model; each seed is another model."""
-    write(folder, "text_classification", TEXT, text_model(seed=seed))
+    return tar_of(write(folder, "text_classification", TEXT, text_model(seed=seed)))
+
+
+def tar_of(folder: Path) -> bytes:
     tar = io.BytesIO()
     to_tar(folder, tar)
     return tar.getvalue()
