@@ -88,7 +88,9 @@ def absent(preprocessing: Preprocessing, rows: int) -> Arrays:
 def check_signature(
     session: onnxruntime.InferenceSession, preprocessing: Preprocessing, classes: Sequence[str]
 ) -> None:
-    """Make sure that a model takes what the preprocessing gives and answers for every class, also in batches.
+    """Make sure that a model takes what the preprocessing gives and answers for every class.
+
+    Also in batches, and also where everything is missing: explanations start from there.
 
     Raises:
         InvalidData: names the difference.
@@ -109,4 +111,8 @@ def check_signature(
             raise InvalidData(
                 f"for {rows} rows the ONNX model gives {probabilities.dtype} of shape {probabilities.shape}; "
                 f"float32 {(rows, len(classes))} is needed for the classes {list(classes)}"
+            )
+        if not np.isfinite(probabilities).all():
+            raise InvalidData(
+                "the ONNX model gives no number where everything is missing (an empty text, a row without values)"
             )

@@ -6,11 +6,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from modelship_lab.bundles.pack import digest, from_tar, pack, read, to_tar
 from modelship_lab.records.bundle import Lineage
 from modelship_lab.records.errors import Conflict, InvalidData, LabError, PayloadTooLarge
-from tests.bundles.examples import CLASSES, TEXT, table, table_model, text_model, write
+from tests.bundles.examples import CLASSES, TEXT, build, table, table_model, text_model, write
 
 
 @pytest.fixture
@@ -53,6 +54,13 @@ def test_model_that_does_not_fit_is_not_packed(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="cannot be loaded"):
         write(tmp_path / "b", "text_classification", TEXT, b"not a model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_model_without_an_answer_to_nothing_is_not_packed(tmp_path: Path) -> None:
+    numeric = helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["rows", 3])
+    model = build([numeric], [helper.make_node("Softmax", ["numeric"], ["probabilities"], axis=1)], {})
+    with pytest.raises(InvalidData, match="everything is missing"):
+        write(tmp_path / "b", "tabular_classification", table(3), model)
 
 
 def test_a_folder_with_something_in_it_is_not_overwritten(bundle: Path) -> None:

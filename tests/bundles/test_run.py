@@ -64,12 +64,13 @@ def test_bad_input_is_the_callers_error(make_model: MakeModel) -> None:
 
 def test_answer_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("Slice", ["numeric", "start", "end", "axis"], ["part"]),
-        helper.make_node("Log", ["part"], ["probabilities"]),
+        helper.make_node("IsNaN", ["numeric"], ["missing"]),
+        helper.make_node("Where", ["missing", "one", "numeric"], ["filled"]),
+        helper.make_node("Log", ["filled"], ["probabilities"]),
     ]
     numeric = helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["rows", 3])
-    bounds = {"start": np.array([0]), "end": np.array([3]), "axis": np.array([1])}
-    folder = write(tmp_path / "b", "tabular_classification", table(3), build([numeric], nodes, bounds))
+    onnx = build([numeric], nodes, {"one": np.float32(1)})
+    folder = write(tmp_path / "b", "tabular_classification", table(3), onnx)
     model = BundleModel(folder)
     assert model.probabilities([[1, 1, 1]]).tolist() == [[0, 0, 0]]
     with pytest.raises(PredictionFailed, match="row 1"):
