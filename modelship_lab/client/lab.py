@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from modelship_lab.client import discovery, spool
 from modelship_lab.client.connection import ARROW, Connection
+from modelship_lab.client.deployments import wait_until_started
 from modelship_lab.client.projects import ProjectHandle, quoted
 from modelship_lab.client.runs import RunHandle, as_json
 from modelship_lab.client.snapshots import SnapshotData
@@ -256,27 +257,31 @@ class Lab:
         model: str,
         name: str,
         *,
+        answer_timeout_s: float = 30.0,
+        max_batch: int = 64,
+        max_queue: int = 1024,
         wait: bool = True,
-        timeout_s: float = _START_TIMEOUT_S,
-        **settings: Any,
+        wait_timeout_s: float = _START_TIMEOUT_S,
     ) -> Deployment:
         """Serve a model version under a name; an existing name gets a new version of the deployment.
 
         Args:
             model: `model-name/version`.
             name: of the deployment.
+            answer_timeout_s: longest answer to one request.
+            max_batch: most rows that are predicted at once.
+            max_queue: most requests that wait; beyond, the answer is 429.
             wait: whether to wait until it answers.
-            timeout_s: longest wait.
-            settings: further fields of `records.serving.NewDeployment`.
+            wait_timeout_s: longest wait.
 
         Raises:
             DeploymentFailed: the worker did not start; the message says why.
         """
-        from modelship_lab.client.deployments import wait_until_started
-
-        new = NewDeployment(model=model, name=name, **settings)
+        new = NewDeployment(
+            model=model, name=name, timeout_s=answer_timeout_s, max_batch=max_batch, max_queue=max_queue
+        )
         deployment = self.connection.record(Deployment, "POST", "deployments", json=new)
-        return wait_until_started(self.connection, deployment, timeout_s) if wait else deployment
+        return wait_until_started(self.connection, deployment, wait_timeout_s) if wait else deployment
 
     def deployments(self) -> list[Deployment]:
         """All deployments."""

@@ -1,0 +1,87 @@
+"""Verbs of data: import, snapshot."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from modelship_lab.commands.parameters import PROJECT
+from modelship_lab.commands.results import Imported
+from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.labeling import ImportFormat
+
+if TYPE_CHECKING:
+    from modelship_lab.client import ProjectHandle, SnapshotData
+
+
+@click.command("import")
+@click.argument("project", type=PROJECT)
+@click.argument("source", type=click.Path())
+@click.option("--text", help="Column with the text of a text project.")
+@click.option("--image", help="Column with the encoded images of an image project.")
+@click.option(
+    "--features", help="Columns of a tabular project, separated by commas. Default: all but the label."
+)
+@click.option("--label", help="Column with labels that are known already.")
+@click.option("--format", type=click.Choice(get_args(ImportFormat)), help="Default: by the file's name.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
+@pass_session
+def import_(
+    session: Session,
+    project: str,
+    source: str,
+    text: str | None,
+    image: str | None,
+    features: str | None,
+    label: str | None,
+    format: ImportFormat | None,
+    encoding: str,
+) -> Imported:
+    """Import SOURCE into PROJECT.
+
+    SOURCE is a CSV, TSV, JSON, JSONL, Parquet or Arrow file, a folder of images (subfolders are
+    their labels), or in a notebook a variable that holds a polars or pandas frame. What the project
+    has already is counted and left out; bad rows are listed with the reason.
+    """
+    handle = session.project(project)
+    path = Path(source).expanduser()
+    frame = None if path.exists() else session.variable(source)
+    if frame is None and not path.exists():
+        raise InvalidInput(f"There is no file, folder or variable '{source}'.")
+    with session.importing(f"{path.name} → {handle.name}") as on_progress:
+        if frame is not None:
+            result = handle.import_frame(
+                frame,
+                text=text,
+                image=image,
+                features=features,
+                label=label,
+                name=source,
+                on_progress=on_progress,
+            )
+        else:
+            result = handle.import_file(
+                path,
+                format=format,
+                text=text,
+                image=image,
+                features=features,
+                label=label,
+                encoding=encoding,
+                on_progress=on_progress,
+            )
+    return Imported(handle.name, result)
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.option("--description", default="", help="What is special about it.")
+@pass_session
+def snapshot(session: Session, project: str, description: str) -> "SnapshotData":
+    """Freeze the labels of PROJECT with their samples, so that a run can name what it used."""
+    handle: ProjectHandle = session.project(project)
+    return handle.snapshot(description)
+
+
+VERBS = (import_, snapshot)

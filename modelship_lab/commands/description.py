@@ -1,0 +1,367 @@
+"""What a verb returned, as words: a title, facts and tables, for a shell and a notebook alike."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import singledispatch
+from typing import Any
+
+from modelship_lab.client import ProjectHandle, RunHandle, SnapshotData
+from modelship_lab.commands.results import (
+    DeploymentReport,
+    Done,
+    Imported,
+    Predicted,
+    ProjectProgress,
+    RunReport,
+)
+from modelship_lab.records.bundle import BundleManifest
+from modelship_lab.records.events import LabInfo
+from modelship_lab.records.registry import ModelVersion
+from modelship_lab.records.serving import Deployment, WindowMetrics
+from modelship_lab.records.tracking import Run
+
+MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_f1", "val_loss", "train_loss")
+_MOST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A thing in words."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+    grids: tuple[Grid, ...] = ()
+    note: str = ""
+
+
+@singledispatch
+def describe(value: Any) -> Description:
+    """A value in words.
+
+    Raises:
+        TypeError: it is nothing that a verb returns.
+    """
+    raise TypeError(f"A {type(value).__name__} is nothing that a verb returns.")
+
+
+def can_describe(value: Any) -> bool:
+    """Whether `describe` knows values of this kind."""
+    return describe.dispatch(type(value)) is not describe.dispatch(object)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure for reading: four digits, and none of them for whole numbers."""
+    if value is None:
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.{digits}g}"
+
+
+def moment(value: datetime | None) -> str:
+    """A time for reading, in UTC."""
+    return "–" if value is None else value.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float | None) -> str:
+    """A duration for reading."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def preview(text: str, length: int = 100) -> str:
+    """The beginning of a text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+@describe.register
+def _(value: Done) -> Description:
+    return Description(value.message)
+
+
+@describe.register
+def _(value: ProjectHandle) -> Description:
+    record = value.record
+    return Description(
+        f"Project {record.name}",
+        (
+            ("id", str(record.id)),
+            ("task", record.task),
+            ("classes", ", ".join(record.classes)),
+            *((("description", record.description),) if record.description else ()),
+            ("created", moment(record.created_at)),
+        ),
+    )
+
+
+@describe.register
+def _(value: ProjectProgress) -> Description:
+    progress = value.progress
+    done = progress.labeled + progress.skipped + progress.flagged
+    share = done / progress.total if progress.total else 0.0
+    return Description(
+        f"{value.project}: {done:,} of {progress.total:,} samples done ({share:.0%})",
+        (
+            ("labeled", number(progress.labeled)),
+            ("skipped", number(progress.skipped)),
+            ("flagged", number(progress.flagged)),
+            ("unlabeled", number(progress.unlabeled)),
+            ("seconds per label", number(progress.seconds_per_label, 2)),
+            ("time left", duration(progress.remaining_s)),
+        ),
+        (Grid("Labels by class", ("class", "labels"), _counts(progress.by_class)),),
+    )
+
+
+def _counts(counts: dict[str, int]) -> tuple[tuple[str, ...], ...]:
+    return tuple((name, number(count)) for name, count in counts.items())
+
+
+@describe.register
+def _(value: Imported) -> Description:
+    result = value.result
+    grids: tuple[Grid, ...] = ()
+    if result.problems:
+        rows = tuple((str(problem.row), problem.reason) for problem in result.problems[:_MOST_ROWS])
+        grids = (Grid("Rows that were not added", ("row", "reason"), rows),)
+    left = result.duplicates + result.bad_rows - min(len(result.problems), _MOST_ROWS)
+    return Description(
+        f"{result.filename}: {result.samples_added:,} samples added to {value.project}",
+        (
+            ("rows read", number(result.rows_read)),
+            ("samples added", number(result.samples_added)),
+            ("labels added", number(result.labels_added)),
+            ("duplicates", number(result.duplicates)),
+            ("bad rows", number(result.bad_rows)),
+        ),
+        grids,
+        f"and {left:,} more rows" if grids and left > 0 else "",
+    )
+
+
+@describe.register
+def _(value: SnapshotData) -> Description:
+    info = value.info
+    return Description(
+        f"Snapshot {info.id} (number {info.number} of its project): {info.rows:,} rows",
+        (
+            *((("description", info.description),) if info.description else ()),
+            ("created", moment(info.created_at)),
+            ("SHA-256", info.digest),
+        ),
+        (Grid("Rows by class", ("class", "rows"), _counts(info.by_class)),),
+    )
+
+
+@describe.register
+def _(value: Run) -> Description:
+    ended = value.ended_at or value.heartbeat_at
+    order = [name for name in MAIN_FIGURES if name in value.summary]
+    order += [name for name in value.summary if name not in order]
+    return Description(
+        f"Run {value.id}"
+        + "".join(f" · {part}" for part in (value.name, value.project, value.status) if part),
+        (
+            *((("recipe", value.recipe),) if value.recipe else ()),
+            *((("snapshot", str(value.snapshot_id)),) if value.snapshot_id is not None else ()),
+            ("started", moment(value.started_at)),
+            ("duration", duration((ended - value.started_at).total_seconds())),
+            *((("tags", ", ".join(value.tags)),) if value.tags else ()),
+            *((("error", value.error),) if value.error else ()),
+            *((name, number(value.summary[name])) for name in order),
+        ),
+        (_grid_of_params(value),) if value.params else (),
+    )
+
+
+def _grid_of_params(run: Run) -> Grid:
+    return Grid(
+        "Parameters", ("name", "value"), tuple((name, str(value)) for name, value in run.params.items())
+    )
+
+
+@describe.register
+def _(value: RunHandle) -> Description:
+    return describe(value.record)
+
+
+@describe.register
+def _(value: RunReport) -> Description:
+    base = describe(value.run)
+    grids = list(base.grids)
+    evaluation = value.evaluation
+    if evaluation is not None:
+        grids.append(
+            Grid(
+                f"{evaluation.rows:,} held-out rows: accuracy {evaluation.accuracy:.4f} "
+                f"(always the commonest class: {evaluation.baseline_accuracy:.4f}), "
+                f"macro F1 {evaluation.macro_f1:.4f}, log loss {evaluation.log_loss:.4f}",
+                ("class", "precision", "recall", "F1", "rows"),
+                tuple(
+                    (
+                        one.label,
+                        f"{one.precision:.3f}",
+                        f"{one.recall:.3f}",
+                        f"{one.f1:.3f}",
+                        number(one.support),
+                    )
+                    for one in evaluation.per_class
+                ),
+            )
+        )
+        if evaluation.worst:
+            rows = tuple(
+                (str(one.sample_id), one.actual, one.predicted, f"{one.confidence:.3f}", preview(one.preview))
+                for one in evaluation.worst[:_MOST_ROWS]
+            )
+            grids.append(
+                Grid("Worst errors", ("sample", "actual", "predicted", "confidence", "content"), rows)
+            )
+    if value.artifacts:
+        files = tuple((one.name, f"{one.size:,}", one.content_type) for one in value.artifacts)
+        grids.append(Grid("Artifacts", ("name", "bytes", "type"), files))
+    return Description(base.title, base.facts, tuple(grids), base.note)
+
+
+@describe.register
+def _(value: BundleManifest) -> Description:
+    parity = value.parity
+    facts = [
+        ("task", value.task),
+        ("classes", ", ".join(value.classes)),
+        ("preprocessing", value.preprocessing.kind),
+        ("files", ", ".join(value.checksums)),
+    ]
+    if parity is not None:
+        facts += [
+            ("parity", f"checked on {parity.rows:,} real rows at batch sizes {_listed(parity.batch_sizes)}"),
+            ("largest difference", f"{parity.max_difference:.2g} (allowed: {parity.tolerance:.0e})"),
+            ("label flips", str(parity.label_flips)),
+        ]
+    facts += [(name, number(figure)) for name, figure in value.metrics.items()]
+    origin = f"of run {value.lineage.run_id}" if value.lineage.run_id is not None else ""
+    return Description(f"Bundle {origin}".strip(), tuple(facts))
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(str(one) for one in numbers)
+
+
+@describe.register
+def _(value: ModelVersion) -> Description:
+    return Description(
+        f"Model {value.model}/{value.version}",
+        (
+            ("stage", value.stage),
+            ("run", str(value.run_id)),
+            ("snapshot", "–" if value.snapshot_id is None else str(value.snapshot_id)),
+            *((("tags", ", ".join(value.tags)),) if value.tags else ()),
+            *((("description", value.description),) if value.description else ()),
+            ("bundle", value.bundle),
+            ("registered", moment(value.created_at)),
+            *((name, number(figure)) for name, figure in value.metrics.items()),
+        ),
+    )
+
+
+@describe.register
+def _(value: Deployment) -> Description:
+    start = ", ".join(f"{name} {milliseconds:.0f}" for name, milliseconds in value.cold_start_ms.items())
+    return Description(
+        f"Deployment {value.name} · {value.status}",
+        (
+            ("model", value.model),
+            ("version", f"v{value.version}"),
+            ("direct address", value.address or "–"),
+            ("classes", ", ".join(value.classes)),
+            ("restarts", str(value.restarts)),
+            *((("cold start, ms", start),) if start else ()),
+            *((("error", value.error),) if value.error else ()),
+        ),
+    )
+
+
+@describe.register
+def _(value: DeploymentReport) -> Description:
+    base = describe(value.deployment)
+    total = value.metrics.total
+    return Description(
+        base.title,
+        base.facts,
+        (
+            Grid(
+                f"Last {value.metrics.window_s} seconds",
+                ("requests", "errors", "rows", "p50, ms", "p95, ms", "p99, ms"),
+                (_window(total),),
+            ),
+        ),
+    )
+
+
+def _window(window: WindowMetrics) -> tuple[str, ...]:
+    latencies = (window.p50_ms, window.p95_ms, window.p99_ms)
+    return (
+        number(window.requests),
+        number(window.errors),
+        number(window.rows),
+        *("–" if one is None else f"{one:.2f}" for one in latencies),
+    )
+
+
+@describe.register
+def _(value: Predicted) -> Description:
+    prediction = value.prediction
+    ranked = sorted(zip(value.classes, prediction.probabilities, strict=True), key=lambda pair: -pair[1])
+    grids = [
+        Grid(
+            "", ("class", "probability"), tuple((name, f"{share:.4f}") for name, share in ranked[:_MOST_ROWS])
+        )
+    ]
+    attribution = prediction.explanation
+    if attribution is not None:
+        strongest = sorted(
+            zip(attribution.parts, attribution.values, strict=True), key=lambda pair: -abs(pair[1])
+        )
+        grids.append(
+            Grid(
+                f"What moved '{attribution.label}' from {attribution.base:.3f} to {attribution.probability:.3f} "
+                f"({attribution.method})",
+                ("part", "contribution"),
+                tuple((part, f"{share:+.4f}") for part, share in strongest[:_MOST_ROWS]),
+            )
+        )
+    return Description(
+        f"{prediction.prediction} ({prediction.confidence:.1%})",
+        (
+            ("deployment", " ".join(part for part in (value.deployment, prediction.model_version) if part)),
+            ("response time", f"{prediction.response_time_ms:.2f} ms"),
+        ),
+        tuple(grids),
+    )
+
+
+@describe.register
+def _(value: LabInfo) -> Description:
+    return Description(
+        f"Lab at {value.url}",
+        (
+            ("data", value.data_dir),
+            ("version", value.version),
+            ("process", str(value.pid)),
+            ("running since", moment(value.started_at)),
+        ),
+    )

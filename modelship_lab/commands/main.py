@@ -1,0 +1,107 @@
+"""The command group `mlship`, and how a line of it is executed."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from modelship_lab.commands import data, failures, labeling, models, projects, runs, server, serving, training
+from modelship_lab.commands.failures import CommandFailed
+from modelship_lab.commands.naming import closest
+from modelship_lab.commands.session import Session
+from modelship_lab.records.errors import LabError
+from modelship_lab.version import __version__
+
+
+class Verbs(click.Group):
+    """A group that knows which verb was meant, and lists its verbs in the order of the loop."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
+            meant = closest(name, self.commands)
+            advice = f" Did you mean '{meant}'?" if meant else ""
+            raise click.UsageError(f"There is no verb '{name}'.{advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Every verb explains itself: `mlship train --help`.",
+)
+@click.version_option(__version__, prog_name="mlship")
+def mlship() -> None:
+    """Label data, train and ship models, and watch them."""
+
+
+for _verb in (
+    *projects.VERBS,
+    *data.VERBS,
+    *labeling.VERBS,
+    *training.VERBS,
+    *runs.VERBS,
+    *models.VERBS,
+    *serving.VERBS,
+    *server.VERBS,
+):
+    mlship.add_command(_verb)
+
+
+def execute(arguments: Sequence[str], session: Session, program: str) -> Any:
+    """Do what a line says.
+
+    Args:
+        arguments: the line's words after the program's name.
+        session: where the line was written.
+        program: `mlship` or `%mlship`, for messages.
+
+    Returns:
+        What the verb returns; None after `--help`.
+
+    Raises:
+        CommandFailed: with one line that says what is wrong and what to do.
+    """
+    try:
+        value = mlship.main(
+            list(arguments), prog_name=program, standalone_mode=False, obj=session, auto_envvar_prefix=None
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return None
+    except click.ClickException as error:
+        raise failures.from_click(error, program) from error
+    except click.Abort as error:
+        raise CommandFailed("Interrupted.", 130) from error
+    except LabError as error:
+        session.failed(error)
+        raise failures.from_lab(error) from error
+    except ValidationError as error:
+        raise failures.from_validation(error) from error
+    # click hands back the exit code of --help and --version.
+    return None if isinstance(value, int) else value
+
+
+def main() -> None:
+    """`mlship` in a shell."""
+    from modelship_lab.commands.shell import ShellSession
+
+    session = ShellSession()
+    try:
+        session.show(execute(sys.argv[1:], session, "mlship"))
+    except CommandFailed as failure:
+        click.echo(f"mlship: {failure.message}", err=True)
+        sys.exit(failure.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Verbs of models: export, register, models, stage."""
+
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from modelship_lab.commands.naming import with_suggestion
+from modelship_lab.commands.parameters import MODEL, MODEL_VERSION, RUN
+from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.bundle import BundleManifest
+from modelship_lab.records.errors import NotFound
+from modelship_lab.records.registry import ModelVersion, Stage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+STAGES = click.Choice(get_args(Stage), case_sensitive=False)
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.option(
+    "--format", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Of the model."
+)
+@pass_session
+def export(session: Session, run: int, format: str) -> BundleManifest:
+    """Export the model of RUN as a bundle; fails unless it agrees with its source on real rows."""
+    from modelship_lab.learning import export as exporting
+
+    return exporting.export(session.lab, run, format)
+
+
+@click.command()
+@click.argument("run", type=RUN)
+@click.option("--name", type=MODEL, required=True, help="Of the model; a known name gets its next version.")
+@click.option("--stage", type=STAGES, default="None", show_default=True, help="Of this version.")
+@click.option("--description", default="", help="What is special about this version.")
+@click.option("--tag", "tags", multiple=True, help="May be repeated.")
+@pass_session
+def register(
+    session: Session, run: int, name: str, stage: Stage, description: str, tags: tuple[str, ...]
+) -> ModelVersion:
+    """Register the exported model of RUN."""
+    return session.lab.register(run, name, stage, description, tags)
+
+
+@click.command()
+@click.argument("model", type=MODEL, required=False)
+@pass_session
+def models(session: Session, model: str | None) -> "pl.DataFrame":
+    """List the models, or the versions of MODEL; the newest first."""
+    import polars as pl
+
+    lab = session.lab
+    names = [model] if model else [one.name for one in lab.models()]
+    versions = [version for name in names for version in _versions(session, name)]
+    return pl.DataFrame(
+        {
+            "model": [f"{version.model}/{version.version}" for version in versions],
+            "stage": [version.stage for version in versions],
+            "run_id": [version.run_id for version in versions],
+            "snapshot_id": [version.snapshot_id for version in versions],
+            "accuracy": [_accuracy(version) for version in versions],
+            "tags": [", ".join(version.tags) for version in versions],
+            "description": [version.description for version in versions],
+            "created_at": [version.created_at for version in versions],
+        },
+        schema_overrides={
+            "model": pl.String,
+            "stage": pl.String,
+            "run_id": pl.Int64,
+            "snapshot_id": pl.Int64,
+            "accuracy": pl.Float64,
+            "tags": pl.String,
+            "description": pl.String,
+            "created_at": pl.Datetime("us", "UTC"),
+        },
+    )
+
+
+@click.command()
+@click.argument("model", type=MODEL_VERSION)
+@click.argument("stage", type=STAGES)
+@pass_session
+def stage(session: Session, model: tuple[str, int | None], stage: Stage) -> ModelVersion:
+    """Move a version of MODEL (`name/version`) to another STAGE."""
+    name, version = resolve(session, model)
+    return session.lab.set_stage(name, version, stage)
+
+
+def resolve(session: Session, model: tuple[str, int | None]) -> tuple[str, int]:
+    """A model and its version; the newest when none was said."""
+    name, version = model
+    if version is not None:
+        return name, version
+    return name, max(one.version for one in _versions(session, name))
+
+
+def _versions(session: Session, name: str) -> list[ModelVersion]:
+    try:
+        versions = session.lab.model_versions(name)
+    except NotFound as error:
+        raise with_suggestion(error, "model", name, [one.name for one in session.lab.models()]) from error
+    return sorted(versions, key=lambda version: -version.version)
+
+
+def _accuracy(version: ModelVersion) -> float | None:
+    return next(
+        (version.metrics[name] for name in ("test_accuracy", "accuracy") if name in version.metrics), None
+    )
+
+
+VERBS = (export, register, models, stage)

@@ -1,0 +1,76 @@
+"""Verbs of projects: new, projects, progress."""
+
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from modelship_lab.commands.parameters import PROJECT
+from modelship_lab.commands.results import ProjectProgress
+from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.base import Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelship_lab.client import ProjectHandle
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--type",
+    "task",
+    type=click.Choice(get_args(Task)),
+    required=True,
+    help="What the samples are and what is predicted for them.",
+)
+@click.option("--classes", required=True, help="The classes, separated by commas.")
+@click.option("--description", default="", help="What the project is for.")
+@click.option("--exist-ok", is_flag=True, help="Take the project of this name if it is the same.")
+@pass_session
+def new(
+    session: Session, name: str, task: Task, classes: str, description: str, exist_ok: bool
+) -> "ProjectHandle":
+    """Create the project NAME."""
+    names = [one.strip() for one in classes.split(",") if one.strip()]
+    return session.lab.new_project(name, task, names, description, exist_ok=exist_ok)
+
+
+@click.command()
+@click.option("--search", help="Only those whose name contains this.")
+@pass_session
+def projects(session: Session, search: str | None) -> "pl.DataFrame":
+    """List the projects."""
+    import polars as pl
+
+    found = session.lab.projects(search)
+    return pl.DataFrame(
+        {
+            "id": [project.id for project in found],
+            "name": [project.name for project in found],
+            "task": [project.task for project in found],
+            "classes": [", ".join(project.classes) for project in found],
+            "description": [project.description for project in found],
+            "created_at": [project.created_at for project in found],
+        },
+        schema_overrides={
+            "id": pl.Int64,
+            "name": pl.String,
+            "task": pl.String,
+            "classes": pl.String,
+            "description": pl.String,
+            "created_at": pl.Datetime("us", "UTC"),
+        },
+    )
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
+@pass_session
+def progress(session: Session, project: str) -> ProjectProgress:
+    """Show how far the labeling of PROJECT is."""
+    handle = session.project(project)
+    return ProjectProgress(handle.name, handle.progress())
+
+
+VERBS = (new, projects, progress)

@@ -1,0 +1,73 @@
+"""What verbs return when one record does not say it all."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from modelship_lab.records.labeling import Import, Progress
+from modelship_lab.records.serving import Deployment, DeploymentMetrics, Prediction
+from modelship_lab.records.tracking import Artifact, Evaluation, Run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class ProjectProgress:
+    """How far the labeling of a project is."""
+
+    project: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import has done to a project."""
+
+    project: str
+    result: Import
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.result, name)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run with its evaluation, if it has one."""
+
+    run: Run
+    evaluation: Evaluation | None
+    artifacts: tuple[Artifact, ...]
+    metrics: "pl.DataFrame" = field(repr=False)
+    """The last value of each metric: `name`, `step`, `value`."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction with what was asked."""
+
+    prediction: Prediction
+    classes: tuple[str, ...]
+    input: Any = field(repr=False)
+    """A text, the bytes of an image, or a row."""
+    deployment: str
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.prediction, name)
+
+
+@dataclass(frozen=True)
+class DeploymentReport:
+    """A deployment with what it did lately."""
+
+    deployment: Deployment
+    metrics: DeploymentMetrics
+
+
+@dataclass(frozen=True)
+class Done:
+    """Something that was done and has nothing to show."""
+
+    message: str
+
+    def __repr__(self) -> str:
+        return self.message

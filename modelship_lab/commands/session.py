@@ -1,0 +1,80 @@
+"""Where a command is used: in a shell or in a notebook. The verbs are the same, their surroundings differ."""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelship_lab.commands.naming import with_suggestion
+from modelship_lab.records.errors import LabError, NotFound, Unauthenticated, Unavailable
+
+if TYPE_CHECKING:
+    from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client.imports import OnProgress
+    from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.records.serving import Deployment
+
+
+class Session(ABC):
+    """What the verbs need from where they are used."""
+
+    is_shell = False
+
+    def __init__(self) -> None:
+        self._lab: Lab | None = None
+
+    @property
+    def lab(self) -> "Lab":
+        """The lab of this session, connected on first use; a server is started when there is none."""
+        if self._lab is None:
+            self._lab = self.connect()
+        return self._lab
+
+    @abstractmethod
+    def connect(self) -> "Lab":
+        """Connect to the lab server."""
+
+    def failed(self, error: LabError) -> None:
+        """Take note of an error: after a lost server or credential, the next command connects anew."""
+        if isinstance(error, (Unavailable, Unauthenticated)):
+            self._lab = None
+
+    def project(self, name: str) -> "ProjectHandle":
+        """A project by name or id; an unknown name is answered with the one that is meant."""
+        try:
+            return self.lab.project(name)
+        except NotFound as error:
+            known = [project.name for project in self.lab.projects()]
+            raise with_suggestion(error, "project", name, known) from error
+
+    def deployment(self, name: str) -> "Deployment":
+        """A deployment by name or id; an unknown name is answered with the one that is meant."""
+        try:
+            return self.lab.deployment(name)
+        except NotFound as error:
+            known = [deployment.name for deployment in self.lab.deployments()]
+            raise with_suggestion(error, "deployment", name, known) from error
+
+    def variable(self, name: str) -> Any:
+        """The notebook's variable of this name, or None."""
+        return None
+
+    @abstractmethod
+    def importing(self, title: str) -> "AbstractContextManager[OnProgress]":
+        """A context manager that shows how an import goes on; gives an `OnProgress`."""
+
+    @abstractmethod
+    def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
+        """Let the user label."""
+
+    @abstractmethod
+    def follow(self, run: "RunHandle", *, wait: bool | None, epochs: int | None) -> Any:
+        """Show how a run goes on. `wait` None: as is usual here."""
+
+    @abstractmethod
+    def watch(self, deployment: "Deployment", window_s: int, once: bool) -> Any:
+        """Show what a deployment does."""
+
+
+pass_session = click.pass_obj

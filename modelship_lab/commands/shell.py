@@ -1,0 +1,191 @@
+"""The shell as a session: rich tables, progress bars, live views."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from modelship_lab.commands.results import DeploymentReport, RunReport
+from modelship_lab.commands.session import Session
+from modelship_lab.records.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client.imports import ImportProgress, OnProgress
+    from modelship_lab.commands.description import Description, Grid
+    from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.records.serving import Deployment
+    from modelship_lab.records.tracking import Metrics
+
+_MOST_ROWS = 100
+_STOP_TIMEOUT_S = 120.0
+
+
+class ShellSession(Session):
+    """`mlship` in a terminal, or in a script when its output is no terminal."""
+
+    is_shell = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console()
+
+    def connect(self) -> "Lab":
+        from modelship_lab import client
+
+        return client.connect()
+
+    def show(self, value: Any) -> None:
+        """Print what a verb returned."""
+        from modelship_lab.commands.description import can_describe, describe
+
+        if value is None:
+            return
+        if isinstance(value, list):
+            for one in value:
+                self.show(one)
+        elif can_describe(value):
+            self.console.print(drawn(describe(value)))
+        elif hasattr(value, "iter_rows") and hasattr(value, "columns"):
+            self.console.print(frame_table(value))
+        else:
+            self.console.print(str(value), markup=False)
+
+    @contextmanager
+    def importing(self, title: str) -> "Iterator[OnProgress]":
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TextColumn("{task.fields[rows]}"),
+            console=self.console,
+            transient=True,
+        ) as bars:
+            task = bars.add_task(title, rows="", total=None)
+
+            def show(progress: "ImportProgress") -> None:
+                rows = f"{progress.rows_read:,} rows" if progress.rows_read else ""
+                bars.update(task, total=progress.bytes_total, completed=progress.bytes_sent, rows=rows)
+
+            yield show
+
+    def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
+        raise MissingDependency(
+            f"Labeling needs a browser: in a notebook run `%mlship label {project.name}`, "
+            "or open the ModelShip panel in JupyterLab."
+        )
+
+    def follow(self, run: "RunHandle", *, wait: bool | None, epochs: int | None) -> RunReport:
+        """Wait for the end whatever is asked: the training thread ends with this process."""
+        from modelship_lab.commands.runs import report
+
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        ) as bars:
+            task = bars.add_task(f"Run {run.id}", total=epochs, figures="")
+            asked_at = 0.0
+            deadline: float | None = None
+            while run.is_running and (deadline is None or time.monotonic() < deadline):
+                try:
+                    run.wait(0.2)
+                    if time.monotonic() - asked_at > 1:
+                        asked_at = time.monotonic()
+                        epoch, figures = newest_figures(run.metrics(max_points=2))
+                        bars.update(task, completed=epoch, figures=figures)
+                except KeyboardInterrupt:
+                    bars.update(task, description=f"Run {run.id} stops after this step")
+                    run.stop()
+                    deadline = time.monotonic() + _STOP_TIMEOUT_S
+        return report(run)
+
+    def watch(self, deployment: "Deployment", window_s: int, once: bool) -> DeploymentReport | None:
+        from modelship_lab.commands.description import describe
+
+        def current() -> DeploymentReport:
+            found = self.lab.deployment(deployment.id)
+            return DeploymentReport(found, self.lab.deployment_metrics(deployment.id, window_s))
+
+        if once or not self.console.is_terminal:
+            return current()
+        try:
+            with Live(drawn(describe(current())), console=self.console, auto_refresh=False) as live:
+                while True:
+                    live.update(drawn(describe(current())), refresh=True)
+                    time.sleep(1)
+        except KeyboardInterrupt:
+            return None
+
+
+def newest_figures(metrics: "Metrics") -> tuple[float, str]:
+    """How many epochs are done, and the newest figures in words."""
+    last = {name: series.values[-1] for name, series in metrics.series.items() if series.values}
+    shown = [
+        name for name in ("train_loss", "val_loss", "val_accuracy", "val_f1") if last.get(name) is not None
+    ]
+    return last.get("epoch") or 0.0, "  ".join(f"{name} {last[name]:.4f}" for name in shown)
+
+
+def drawn(description: "Description") -> RenderableType:
+    """A description for the terminal."""
+    parts: list[RenderableType] = [Text(description.title, style="bold")]
+    if description.facts:
+        facts = Table.grid(padding=(0, 2))
+        for name, text in description.facts:
+            facts.add_row(Text(name, style="dim"), Text(text))
+        parts.append(facts)
+    parts.extend(grid_table(grid) for grid in description.grids if grid.rows)
+    if description.note:
+        parts.append(Text(description.note, style="dim"))
+    return Group(*parts)
+
+
+def grid_table(grid: "Grid") -> Table:
+    """A grid for the terminal."""
+    table = Table(title=Text(grid.title) if grid.title else None, title_justify="left", title_style="italic")
+    for column in grid.columns:
+        table.add_column(column, overflow="fold")
+    for row in grid.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def frame_table(frame: Any) -> RenderableType:
+    """A polars frame for the terminal: its first rows, and only columns that say something."""
+    from datetime import datetime
+
+    from modelship_lab.commands.description import moment, number
+
+    if frame.height == 0:
+        return Text("There is nothing yet.")
+
+    def cell(value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, float):
+            return number(value)
+        if isinstance(value, datetime):
+            return moment(value)
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    rows = [[cell(value) for value in row] for row in frame.head(_MOST_ROWS).iter_rows()]
+    said = [index for index in range(frame.width) if any(row[index] for row in rows)]
+    table = Table()
+    for index in said:
+        table.add_column(frame.columns[index], overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[index]) for index in said))
+    if frame.height <= _MOST_ROWS:
+        return table
+    return Group(table, Text(f"and {frame.height - _MOST_ROWS:,} more", style="dim"))

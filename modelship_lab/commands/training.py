@@ -1,0 +1,140 @@
+"""Verbs of training: train, stop."""
+
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from modelship_lab.commands.parameters import PROJECT, RUN, KeyValue
+from modelship_lab.commands.results import Done
+from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.errors import InvalidInput
+
+
+class RecipeName(click.ParamType[str]):
+    """The name of a recipe. The recipes are looked up when they are needed."""
+
+    name = "recipe"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from modelship_lab.learning.recipes import RECIPES
+
+        return str(click.Choice(list(RECIPES)).convert(value, param, ctx))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from modelship_lab.learning.recipes import RECIPES
+
+        return [
+            CompletionItem(name, help=recipe.summary)
+            for name, recipe in RECIPES.items()
+            if name.startswith(incomplete)
+        ]
+
+
+class RecipeOption(KeyValue):
+    """`name=value` of an option that the recipe has."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from modelship_lab.learning.recipes import RECIPES
+
+        chosen = RECIPES.get(str(ctx.params.get("recipe")))
+        fields: dict[str, str] = {}
+        for recipe in [chosen] if chosen else RECIPES.values():
+            fields.update(
+                {name: field.description or "" for name, field in recipe.options.model_fields.items()}
+            )
+        return [
+            CompletionItem(f"{name}=", help=text)
+            for name, text in fields.items()
+            if name.startswith(incomplete)
+        ]
+
+
+class TrainCommand(click.Command):
+    """Lists the recipes and their options at the end of its help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from modelship_lab.learning.recipes import RECIPES
+
+        for name, recipe in RECIPES.items():
+            with formatter.section(f"Recipe {name} ({recipe.task})"):
+                formatter.write_text(recipe.summary)
+                formatter.write_dl(
+                    [
+                        (f"{option}={_default(field.default)}", field.description or "")
+                        for option, field in recipe.options.model_fields.items()
+                    ]
+                )
+
+
+def _default(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+@click.command(cls=TrainCommand)
+@click.argument("project", type=PROJECT)
+@click.option("--recipe", type=RecipeName(), help="How to train. Default: the first for the project's task.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Most passes over the training rows.")
+@click.option("--seed", type=click.IntRange(min=0), help="Split, weights and order follow from it.")
+@click.option(
+    "--set", "settings", type=RecipeOption(), multiple=True, help="An option of the recipe; may be repeated."
+)
+@click.option("--snapshot", type=int, help="Id of the snapshot to train on. Default: a new one.")
+@click.option("--name", default="", help="Of the run.")
+@click.option("--tag", "tags", multiple=True, help="May be repeated.")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Whether to wait for the end. Default: in a shell yes, in a notebook no.",
+)
+@pass_session
+def train(
+    session: Session,
+    project: str,
+    recipe: str | None,
+    epochs: int | None,
+    seed: int | None,
+    settings: tuple[tuple[str, Any], ...],
+    snapshot: int | None,
+    name: str,
+    tags: tuple[str, ...],
+    wait: bool | None,
+) -> Any:
+    """Train a model on the labels of PROJECT, in a thread of this process.
+
+    An interrupt, or `stop`, ends it cleanly with a checkpoint.
+    """
+    from modelship_lab.learning import train as training
+    from modelship_lab.learning.recipes import recipe_of_task
+
+    handle = session.project(project)
+    recipe = recipe or recipe_of_task(handle.record.task).name
+    options = {**dict(settings)}
+    options.update({key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None})
+    run = training.start(
+        session.lab, handle.name, recipe, options, snapshot_id=snapshot, name=name, tags=tags
+    )
+    return session.follow(run, wait=wait, epochs=run.record.params.get("epochs"))
+
+
+@click.command()
+@click.argument("run", type=RUN, required=False)
+@click.option("--server", is_flag=True, help="Stop the lab server instead; deployments go with it.")
+@pass_session
+def stop(session: Session, run: int | None, server: bool) -> Done:
+    """Ask RUN to end cleanly with a checkpoint."""
+    if server:
+        from modelship_lab.commands.server import stop_server
+
+        return stop_server(session)
+    if run is None:
+        raise InvalidInput("Say which run is to stop, e.g. `mlship stop 12`, or --server.")
+    session.lab.run(run).stop()
+    return Done(f"Run {run} is asked to stop; it ends with a checkpoint after the step it is in.")
+
+
+VERBS = (train, stop)
