@@ -1,0 +1,86 @@
+"""A trained model as one file: weights, recipe, options and fitted preprocessing."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from modelship_lab.learning.network import Network
+from modelship_lab.learning.recipes import RECIPES, Recipe
+from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.records.bundle import Preprocessing
+from modelship_lab.records.errors import InvalidData
+
+__all__ = ["NAME", "Checkpoint"]
+
+NAME = "checkpoint.ckpt"
+"""The artifact of a run that holds its model."""
+_FORMAT = 1
+_PREPROCESSING: TypeAdapter[Any] = TypeAdapter(Preprocessing)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that makes a trained network again."""
+
+    recipe: Recipe
+    options: TrainingOptions
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    weights: Mapping[str, Tensor]
+    figures: Mapping[str, float]
+    """Of the validation when the weights were taken."""
+
+    def network(self) -> Network:
+        """The network with its weights, ready to predict."""
+        network = self.recipe.network(self.options, self.preprocessing, len(self.classes))
+        network.load_state_dict(dict(self.weights))
+        return network.eval()
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        about = {
+            "format": _FORMAT,
+            "recipe": self.recipe.name,
+            "options": self.options.model_dump(),
+            "preprocessing": self.preprocessing.model_dump(),
+            "classes": self.classes,
+            "figures": dict(self.figures),
+        }
+        file = io.BytesIO()
+        torch.save({"about": json.dumps(about), "weights": dict(self.weights)}, file)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Checkpoint":
+        """Read a checkpoint. It may come from anybody: nothing in it is executed.
+
+        Raises:
+            InvalidData: not a checkpoint of this lab, damaged, or from a newer version.
+        """
+        try:
+            loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            about = json.loads(loaded["about"])
+            if about["format"] != _FORMAT:
+                raise InvalidData(
+                    f"The checkpoint has format {about['format']}; this version reads format {_FORMAT}."
+                )
+            recipe = RECIPES[about["recipe"]]
+            return cls(
+                recipe=recipe,
+                options=recipe.checked(about["options"]),
+                preprocessing=_PREPROCESSING.validate_python(about["preprocessing"]),
+                classes=tuple(about["classes"]),
+                weights=loaded["weights"],
+                figures=about["figures"],
+            )
+        except InvalidData:
+            raise
+        # A file that is not a checkpoint makes torch's reader raise nearly anything.
+        except Exception as error:
+            raise InvalidData(f"The checkpoint cannot be read: {type(error).__name__}.") from error

@@ -1,0 +1,42 @@
+"""Keep Lightning's chatter out of the notebook."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["quiet"]
+
+_LOGGERS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.pytorch",
+    "lightning.fabric",
+)
+_quiet_threads: set[int] = set()
+
+
+class _OnlyErrors(logging.Filter):
+    """Drops what is not an error in threads that want quiet; a user's own Lightning stays as it is."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR or threading.get_ident() not in _quiet_threads
+
+
+_filter = _OnlyErrors()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """In this thread, Lightning says nothing but errors."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_filter)  # a second time is no time
+    # Lightning's own use of torch, which nobody in a notebook can change. `catch_warnings` would not do:
+    # it changes the filters of all threads and puts back old ones when it ends.
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    _quiet_threads.add(threading.get_ident())
+    try:
+        yield
+    finally:
+        _quiet_threads.discard(threading.get_ident())

@@ -1,0 +1,131 @@
+"""The recipes: named ways to train a model for a task.
+
+A recipe is a record of options (`recipes.options`) and a module with two functions:
+
+    preprocessing(options, samples, rows) -> Preprocessing   what raw inputs become, seen on the training rows
+    network(options, preprocessing, classes) -> Network      the untrained model
+
+The modules need torch and are loaded when they are used, so that a command line can list recipes
+and options without it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from modelship_lab.learning.recipes.options import (
+    ImageCnnOptions,
+    TabularMlpOptions,
+    TextLinearOptions,
+    TrainingOptions,
+)
+from modelship_lab.records.base import Task
+from modelship_lab.records.bundle import Preprocessing
+from modelship_lab.records.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelship_lab.learning.network import Network
+    from modelship_lab.learning.samples import Samples
+
+__all__ = ["RECIPES", "Recipe", "recipe_named", "recipe_of_task"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train a model."""
+
+    name: str
+    task: Task
+    summary: str
+    options: type[TrainingOptions]
+    module: str
+
+    def checked(self, options: Mapping[str, Any]) -> TrainingOptions:
+        """The options as a record, with defaults for what is left out.
+
+        Raises:
+            InvalidInput: unknown names or values out of range; the details name each of them.
+        """
+        try:
+            return self.options.model_validate(dict(options))
+        except ValidationError as error:
+            raise self._refusal(error) from None
+
+    def preprocessing(
+        self, options: TrainingOptions, samples: "Samples", rows: "np.ndarray"
+    ) -> Preprocessing:
+        """What raw inputs become; `rows` are the positions of the training rows in `samples`."""
+        made: Preprocessing = import_module(self.module).preprocessing(options, samples, rows)
+        return made
+
+    def network(self, options: TrainingOptions, preprocessing: Preprocessing, classes: int) -> "Network":
+        """The untrained network."""
+        made: Network = import_module(self.module).network(options, preprocessing, classes)
+        return made
+
+    def _refusal(self, error: ValidationError) -> InvalidInput:
+        details = []
+        for problem in error.errors():
+            name = ".".join(map(str, problem["loc"]))
+            if problem["type"] == "extra_forbidden":
+                reason = f"the recipe has no such option; it has {', '.join(self.options.model_fields)}"
+            else:
+                reason = f"{problem['msg'].lower()}, not {problem['input']!r:.50}"
+            details.append({"field": name, "reason": reason})
+        listed = "; ".join(f"{detail['field']}: {detail['reason']}" for detail in details)
+        return InvalidInput(f"The options do not fit the recipe {self.name}: {listed}.", details)
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="text-linear",
+            task="text_classification",
+            summary="Hashed words and word pairs, weighted by how telling they are, into a linear model.",
+            options=TextLinearOptions,
+            module="modelship_lab.learning.recipes.text_linear",
+        ),
+        Recipe(
+            name="image-cnn",
+            task="image_classification",
+            summary="A small convolutional network, trained from scratch on images of any size.",
+            options=ImageCnnOptions,
+            module="modelship_lab.learning.recipes.image_cnn",
+        ),
+        Recipe(
+            name="tabular-mlp",
+            task="tabular_classification",
+            summary="A neural network on numbers and categories; missing values are no problem.",
+            options=TabularMlpOptions,
+            module="modelship_lab.learning.recipes.tabular_mlp",
+        ),
+    )
+}
+
+
+def recipe_named(name: str, task: Task | None = None) -> Recipe:
+    """The recipe of a name.
+
+    Raises:
+        InvalidInput: there is none, or it is not for `task`; the message names those that are.
+    """
+    fitting = [recipe.name for recipe in RECIPES.values() if task in (None, recipe.task)]
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        raise InvalidInput(f"There is no recipe {name!r}. Choose {' or '.join(fitting)}.")
+    if recipe.name not in fitting:
+        raise InvalidInput(
+            f"The recipe {name} is for {recipe.task}, not for {task}. Choose {' or '.join(fitting)}."
+        )
+    return recipe
+
+
+def recipe_of_task(task: Task) -> Recipe:
+    """The recipe to begin with for a task."""
+    return next(recipe for recipe in RECIPES.values() if recipe.task == task)

@@ -1,0 +1,151 @@
+"""image-cnn: a small convolutional network for images of any size, trained from scratch."""
+
+import io
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modelship_lab.learning.network import Network
+from modelship_lab.learning.recipes.options import ImageCnnOptions
+from modelship_lab.learning.rows import Rows
+from modelship_lab.learning.samples import Samples
+from modelship_lab.records.bundle import ImageScaling
+
+__all__ = ["ImageCnn", "network", "preprocessing"]
+
+LONGEST_SIDE = 128
+LOOKED_AT = 200
+"""Images whose size and color are looked at."""
+STATISTICS_ROWS = 2000
+"""Rows from which the means of the channels are computed."""
+STEM_SIDE = 48
+"""Larger images are halved by strides before the first stage."""
+SMALLEST_SIDE = 4
+"""Maps are pooled until they are this small."""
+
+
+def preprocessing(options: ImageCnnOptions, samples: Samples, rows: np.ndarray) -> ImageScaling:
+    """The common size and color of some training images."""
+    digests = samples.digests()
+    step = max(1, len(rows) // LOOKED_AT)
+    looks = [_look(samples.image(digests[row])) for row in rows[::step][:LOOKED_AT]]
+    height, width = np.median([size for size, _ in looks], axis=0)
+    longest = max(height, width)
+    wanted = options.image_size or min(longest, LONGEST_SIDE)
+    return ImageScaling(
+        height=max(4, round(height * wanted / longest)),
+        width=max(4, round(width * wanted / longest)),
+        channels=3 if any(colored for _, colored in looks) else 1,
+    )
+
+
+def _look(data: bytes) -> tuple[tuple[int, int], bool]:
+    """Height, width and whether there is color."""
+    with Image.open(io.BytesIO(data)) as image:
+        size = (image.height, image.width)
+        if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):
+            return size, False
+        image.thumbnail((64, 64))
+        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int16), -1, 0)
+        return size, bool(max(np.abs(red - green).max(), np.abs(red - blue).max()) > 8)
+
+
+def network(options: ImageCnnOptions, preprocessing: ImageScaling, classes: int) -> "ImageCnn":
+    return ImageCnn(
+        preprocessing,
+        classes,
+        width=options.width,
+        dropout=options.dropout,
+        augmentation=options.augmentation,
+    )
+
+
+class ImageCnn(Network):
+    """Stages of two convolutions, each followed by pooling, then the mean over the image.
+
+    Args:
+        spec: size of the images.
+        classes: how many.
+        width: channels of the first stage; each stage doubles them up to four times as many.
+        dropout: share of features left out in training.
+        augmentation: `none`, `light` or `flip`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, spec: ImageScaling, classes: int, *, width: int, dropout: float, augmentation: str
+    ) -> None:
+        super().__init__()
+        self.augmentation = augmentation
+        self.register_buffer("mean", torch.full((spec.channels, 1, 1), 127.5))
+        self.register_buffer("deviation", torch.full((spec.channels, 1, 1), 63.75))
+        layers: list[nn.Module] = []
+        channels: int = spec.channels
+        side = min(spec.height, spec.width)
+        while side >= STEM_SIDE:
+            layers += _convolution(channels, width, stride=2)
+            channels, side = width, -(-side // 2)
+        widest, stage_width = width * 4, width
+        while True:
+            layers += [*_convolution(channels, stage_width), *_convolution(stage_width, stage_width)]
+            channels, stage_width = stage_width, min(stage_width * 2, widest)
+            if side <= SMALLEST_SIDE:
+                break
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(channels, classes)
+
+    def adapt(self, rows: Rows, chosen: Tensor) -> None:
+        """Mean and standard deviation of each channel."""
+        step = max(1, len(chosen) // STATISTICS_ROWS)
+        pixels = rows.take(chosen[::step][:STATISTICS_ROWS])["pixels"].float()
+        self.mean.copy_(pixels.mean((0, 1, 2)).view_as(self.mean))
+        self.deviation.copy_(pixels.std((0, 1, 2)).clamp_min(1.0).view_as(self.deviation))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits of pixels, uint8 (rows, height, width, channels)."""
+        images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
+        if self.training and self.augmentation != "none":
+            images = augmented(images, mirror=self.augmentation == "flip")
+        logits: Tensor = self.output(self.dropout(self.features(images).mean((2, 3))))
+        return logits
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    ]
+
+
+def augmented(images: Tensor, *, mirror: bool) -> Tensor:
+    """Each image turned by up to 10 degrees, shifted and zoomed by up to a tenth, and perhaps mirrored.
+
+    Args:
+        images: float (rows, channels, height, width).
+        mirror: whether half of them are mirrored left to right.
+    """
+    rows = len(images)
+    angle, zoom, right, down = (torch.rand(4, rows, device=images.device) * 2 - 1).unbind()
+    angle, zoom = angle * math.radians(10), 1 + 0.1 * zoom
+    ratio = images.shape[2] / images.shape[3]
+    turned, leaned = zoom * angle.cos(), zoom * angle.sin()
+    if mirror:
+        turned_x = torch.where(torch.rand(rows, device=images.device) < 0.5, -turned, turned)
+    else:
+        turned_x = turned
+    # Coordinates go from -1 to 1 on either side, whatever its length: hence the ratio.
+    change = torch.stack(
+        [turned_x, -leaned * ratio, 0.2 * right, leaned / ratio, turned, 0.2 * down], dim=1
+    ).view(rows, 2, 3)
+    grid = functional.affine_grid(change, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,113 @@
+"""The options of the recipes, as records whose fields say what they mean."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelship_lab.records.base import Record
+
+Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "32", "bf16"]
+
+
+class TrainingOptions(Record):
+    """What every recipe can be told."""
+
+    epochs: int = Field(default=20, ge=1, le=10_000, description="Most passes over the training rows.")
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Rows in one step; default: 32 to 256, growing with the data.",
+    )
+    learning_rate: float = Field(default=2e-3, gt=0, le=10, description="Highest step size of AdamW.")
+    weight_decay: float = Field(default=0.01, ge=0, le=10, description="Decoupled weight decay of AdamW.")
+    patience: int = Field(
+        default=5,
+        ge=0,
+        le=10_000,
+        description="Epochs without a better validation loss before it stops; 0: never stop early.",
+    )
+    class_weights: Literal["balanced", "none"] = Field(
+        default="balanced", description="Whether rare classes count as much in the loss as common ones."
+    )
+    holdout: float = Field(
+        default=0.15,
+        gt=0,
+        le=0.4,
+        description="Share of the labeled rows kept for the final test, and as many again for validation.",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Split, weights and order follow from it.")
+    accelerator: Accelerator = Field(
+        default="auto", description="Where to compute; auto: a GPU if there is one."
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="Of the arithmetic; auto: bf16 on a GPU that is made for it, else 32 bits.",
+    )
+
+
+class TextLinearOptions(TrainingOptions):
+    """Options of text-linear."""
+
+    epochs: int = Field(default=15, ge=1, le=10_000, description="Most passes over the training rows.")
+    learning_rate: float = Field(default=0.05, gt=0, le=10, description="Highest step size of AdamW.")
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
+    patience: int = Field(
+        default=3,
+        ge=0,
+        le=10_000,
+        description="Epochs without a better validation loss before it stops; 0: never stop early.",
+    )
+    max_ngram: int = Field(
+        default=2, ge=1, le=5, description="Longest word sequence that counts as one token."
+    )
+    max_length: int = Field(default=1024, ge=1, le=65_536, description="Tokens of a text that are read.")
+    buckets: int = Field(
+        default=2**18, ge=2, le=2**24, description="Size of the hash table; fewer make the model smaller."
+    )
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Numbers for each token before the output layer; default: one score for each class up to "
+        "64 classes, and beyond that 64 numbers.",
+    )
+
+
+class ImageCnnOptions(TrainingOptions):
+    """Options of image-cnn."""
+
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
+    image_size: int | None = Field(
+        default=None,
+        ge=4,
+        le=1024,
+        description="Pixels of the longer side; default: that of the images, at most 128.",
+    )
+    width: int = Field(
+        default=32, ge=4, le=512, description="Channels of the first layer; later ones have more."
+    )
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of features left out in a training step."
+    )
+    augmentation: Literal["none", "light", "flip"] = Field(
+        default="light",
+        description="Random changes of training images. light: small shifts, turns and zooms; flip: mirrored, too.",
+    )
+
+
+class TabularMlpOptions(TrainingOptions):
+    """Options of tabular-mlp."""
+
+    epochs: int = Field(default=60, ge=1, le=10_000, description="Most passes over the training rows.")
+    learning_rate: float = Field(default=3e-3, gt=0, le=10, description="Highest step size of AdamW.")
+    patience: int = Field(
+        default=10,
+        ge=0,
+        le=10_000,
+        description="Epochs without a better validation loss before it stops; 0: never stop early.",
+    )
+    width: int = Field(default=128, ge=4, le=4096, description="Units of each hidden layer.")
+    layers: int = Field(default=2, ge=0, le=16, description="Hidden layers; 0 makes it a linear model.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of units left out in a training step.")

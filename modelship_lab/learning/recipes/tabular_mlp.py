@@ -1,0 +1,143 @@
+"""tabular-mlp: a multilayer perceptron on numbers and embedded categories."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from modelship_lab.bundles.preprocessing import category_name
+from modelship_lab.learning.network import Network
+from modelship_lab.learning.recipes.options import TabularMlpOptions
+from modelship_lab.learning.rows import Rows
+from modelship_lab.learning.samples import Samples
+from modelship_lab.records.bundle import TableEncoding
+from modelship_lab.records.errors import InvalidData
+
+__all__ = ["TabularMlp", "network", "preprocessing"]
+
+MOST_CATEGORIES = 1000
+"""Values of a feature beyond the commonest count as unknown."""
+LEAST_ROWS = 2
+"""A value in fewer training rows counts as unknown: nothing can be learned from one row."""
+FAR = 6.0
+"""Standardized numbers beyond this are cut, so that one outlier does not rule a row."""
+
+
+def preprocessing(options: TabularMlpOptions, samples: Samples, rows: np.ndarray) -> TableEncoding:
+    """Numbers stay numbers; texts and truth values become categories.
+
+    A feature with one value only, or whose texts are nearly all different (names, ids), says nothing
+    that could be learned and is left out.
+
+    Raises:
+        InvalidData: no feature is left.
+    """
+    chosen = samples.taken(rows)
+    numeric: list[str] = []
+    categories: dict[str, tuple[str, ...]] = {}
+    typical: dict[str, float | str | None] = {}
+    for name, values in chosen.columns().items():
+        if isinstance(values, np.ndarray):
+            finite = values[np.isfinite(values)]
+            if np.unique(finite).size > 1 or 0 < finite.size < len(values):
+                numeric.append(name)
+                typical[name] = float(np.median(finite))
+        elif _is_categorical(chosen.table.column(name).type):
+            counts = Counter(map(category_name, values))
+            missing = counts.pop(None, 0)
+            known = [value for value, count in counts.most_common(MOST_CATEGORIES) if count >= LEAST_ROWS]
+            if known and (len(counts) > 1 or missing):
+                categories[name] = tuple(sorted(str(value) for value in known))
+                typical[name] = known[0]
+    if not numeric and not categories:
+        raise InvalidData(
+            "No feature of the snapshot can be learned from: each has a single value, is empty, or has "
+            "texts that hardly ever repeat. Import columns with numbers or categories."
+        )
+    return TableEncoding(
+        features=samples.features, numeric=tuple(numeric), categories=categories, typical=typical
+    )
+
+
+def _is_categorical(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind))
+
+
+def network(options: TabularMlpOptions, preprocessing: TableEncoding, classes: int) -> "TabularMlp":
+    return TabularMlp(
+        preprocessing, classes, width=options.width, layers=options.layers, dropout=options.dropout
+    )
+
+
+class TabularMlp(Network):
+    """Missing numbers become the median, numbers are standardized, categories embedded; then hidden layers.
+
+    Every number comes with a flag that says whether it was missing, if it ever was in training.
+
+    Args:
+        spec: the features.
+        classes: how many.
+        width: units of each hidden layer.
+        layers: hidden layers.
+        dropout: share of units left out in training.
+    """
+
+    median: Tensor
+    mean: Tensor
+    deviation: Tensor
+    offsets: Tensor
+    is_ever_missing: Tensor
+
+    def __init__(self, spec: TableEncoding, classes: int, *, width: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        numbers = len(spec.numeric)
+        for name, value in {"median": 0.0, "mean": 0.0, "deviation": 1.0, "is_ever_missing": 0.0}.items():
+            self.register_buffer(name, torch.full((numbers,), value))
+        sizes = [len(known) + 1 for known in spec.categories.values()]
+        # One table holds all features, each behind the one before: one look-up instead of many.
+        self.register_buffer("offsets", torch.tensor(np.cumsum([0, *sizes])[:-1], dtype=torch.int64))
+        dimensions = max((min(32, round(1.6 * size**0.56)) for size in sizes), default=0)
+        self.categories = nn.Embedding(sum(sizes), dimensions) if sizes else None
+        if self.categories is not None:
+            nn.init.normal_(self.categories.weight, std=0.1)
+        hidden: list[nn.Module] = []
+        inputs = 2 * numbers + dimensions * len(sizes)
+        for _ in range(layers):
+            hidden += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU(), nn.Dropout(dropout)]
+            inputs = width
+        self.hidden = nn.Sequential(*hidden)
+        self.output = nn.Linear(inputs, classes)
+
+    def adapt(self, rows: Rows, chosen: Tensor) -> None:
+        """Median, mean and standard deviation of each number."""
+        if not len(self.median):
+            return
+        numeric = rows.take(chosen)["numeric"].double()
+        # Of an even count `nanmedian` takes the lower middle; any middle will do for filling in.
+        median = numeric.nanmedian(0).values
+        filled = torch.where(numeric.isnan(), median, numeric)
+        self.median.copy_(median)
+        self.mean.copy_(filled.mean(0))
+        deviation = filled.std(0) if len(filled) > 1 else torch.ones_like(median)
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
+        self.is_ever_missing.copy_(numeric.isnan().any(0))
+
+    def forward(self, numeric: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
+        """Logits of numbers, float32 (rows, n) with NaN for missing, and codes, int64 (rows, m)."""
+        parts: list[Tensor] = []
+        if numeric is not None:
+            missing = numeric.isnan()
+            filled = torch.where(missing, self.median, numeric)
+            parts += [
+                ((filled - self.mean) / self.deviation).clamp(-FAR, FAR),
+                missing.to(filled.dtype) * self.is_ever_missing,
+            ]
+        if categories is not None:
+            assert self.categories is not None
+            parts.append(self.categories(categories + self.offsets).flatten(1))
+        logits: Tensor = self.output(self.hidden(torch.cat(parts, 1)))
+        return logits

@@ -1,0 +1,107 @@
+"""Encoded rows as tensors, and batches of them without Python for each row."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Batch", "Batches", "Rows", "TokenLists"]
+
+Batch = tuple[dict[str, Tensor], Tensor]
+"""The network's inputs by name, and the labels int64 (rows)."""
+
+
+@dataclass(frozen=True)
+class TokenLists:
+    """Lists of token ids of different lengths.
+
+    Args:
+        ids: int32, all lists one after another.
+        offsets: int64 (rows + 1), where each list begins and the last one ends.
+    """
+
+    ids: Tensor
+    offsets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def take(self, rows: Tensor) -> Tensor:
+        """The lists of some rows as int64 (rows, longest), filled up with 0; the longest is at least 1."""
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        places = torch.arange(max(1, int(lengths.max())) if len(rows) else 1, device=self.ids.device)
+        if not len(self.ids):
+            return torch.zeros(len(rows), 1, dtype=torch.int64, device=self.ids.device)
+        there = places < lengths[:, None]
+        found = self.ids[(starts[:, None] + places).clamp_(max=len(self.ids) - 1)]
+        return torch.where(there, found, 0).long()
+
+    def to(self, device: torch.device) -> "TokenLists":
+        return TokenLists(self.ids.to(device), self.offsets.to(device))
+
+
+class Rows:
+    """Encoded rows: what a network takes, by input name."""
+
+    def __init__(self, inputs: Mapping[str, Tensor | TokenLists]) -> None:
+        self.inputs = dict(inputs)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def take(self, rows: Tensor) -> dict[str, Tensor]:
+        """The inputs of some rows, given by their positions."""
+        return {
+            name: column.take(rows) if isinstance(column, TokenLists) else column[rows]
+            for name, column in self.inputs.items()
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+        columns = (
+            column.ids if isinstance(column, TokenLists) else column for column in self.inputs.values()
+        )
+        return sum(column.nbytes for column in columns)
+
+    def to(self, device: torch.device) -> "Rows":
+        """The same rows in the memory of a device."""
+        return Rows({name: column.to(device) for name, column in self.inputs.items()})
+
+
+class Batches:
+    """Some rows, batch by batch; what Lightning takes for a data loader.
+
+    A batch is a slice of a permutation and one gather of tensors: there are no worker processes and
+    nothing is done row by row.
+
+    Args:
+        rows: the encoded rows.
+        labels: int64 (all rows).
+        chosen: positions of the rows to go through.
+        batch_size: most rows in one batch. The batches of a pass are about equally large, so that
+            none is so small that its statistics are worthless.
+        seed: of the order, a new one in every pass; None keeps the order.
+    """
+
+    def __init__(
+        self, rows: Rows, labels: Tensor, chosen: np.ndarray, batch_size: int, seed: int | None = None
+    ) -> None:
+        self._rows = rows
+        self._labels = labels
+        self._chosen = torch.from_numpy(chosen)
+        self._count = -(-len(chosen) // batch_size)
+        self._random = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Batch]:
+        chosen = self._chosen
+        if self._random is not None:
+            chosen = chosen[torch.randperm(len(chosen), generator=self._random)]
+        for places in chosen.to(self._labels.device).tensor_split(self._count):
+            yield self._rows.take(places), self._labels[places]

@@ -1,0 +1,84 @@
+"""Which rows train, which choose the best epoch, and which test."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.labeling import Snapshot
+
+__all__ = ["Split", "check_trainable", "split_rows"]
+
+LEAST_OF_A_CLASS = 3
+"""Labels that a class needs to be in all three parts."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of rows, int64, each row in one part."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def check_trainable(snapshot: Snapshot) -> None:
+    """Raise InvalidData, saying what to label, unless there is enough to train and test on."""
+    _check(dict.fromkeys(snapshot.classes, 0) | snapshot.by_class)
+
+
+def split_rows(
+    labels: np.ndarray, sample_ids: np.ndarray, classes: Sequence[str], holdout: float, seed: int
+) -> Split:
+    """Split rows so that every part has about the same shares of the classes.
+
+    A row's place follows from its sample id and the seed alone, so that a later snapshot with more
+    labels keeps most samples where they were: runs stay comparable.
+
+    Args:
+        labels: int (rows), indexes into `classes`.
+        sample_ids: int64 (rows).
+        classes: names of the classes.
+        holdout: share for the test, and again for validation. A class with 3 labels or more has at
+            least one in each part; one with fewer is only trained on.
+        seed: other seeds give other splits.
+
+    Raises:
+        InvalidData: fewer than two classes have enough labels; says what to label.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    _check(dict(zip(classes, counts.tolist(), strict=True)))
+    order = _scattered(sample_ids, seed)
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])
+    for label, count in enumerate(counts):
+        rows = np.flatnonzero(labels == label)
+        rows = rows[np.argsort(order[rows], kind="stable")]
+        held = max(1, round(count * holdout)) if count >= LEAST_OF_A_CLASS else 0
+        for part, chosen in zip(parts, np.split(rows, [count - 2 * held, count - held]), strict=True):
+            part.append(chosen)
+    train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
+    return Split(train, validation, test)
+
+
+def _check(counts: Mapping[str, int]) -> None:
+    total = sum(counts.values())
+    if not total:
+        raise InvalidData("The snapshot has no labels. Label some samples first, then train.")
+    enough = [name for name, count in counts.items() if count >= LEAST_OF_A_CLASS]
+    if len(enough) >= 2:
+        return
+    found = ", ".join(f"{name} {count}" for name, count in counts.items())
+    raise InvalidData(
+        f"Training needs at least {LEAST_OF_A_CLASS} labels in each of two classes, but the snapshot's "
+        f"{total} labels are: {found}. Label more samples of the rare classes, then train again."
+    )
+
+
+def _scattered(ids: np.ndarray, seed: int) -> np.ndarray:
+    """A random-looking number for each id: SplitMix64 (Steele et al., "Fast splittable generators", 2014)."""
+    with np.errstate(over="ignore"):
+        z = ids.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

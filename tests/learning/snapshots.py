@@ -1,0 +1,117 @@
+"""Snapshots of real data, as a lab would hand them out, for fits without a server."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from sklearn import datasets
+
+from modelship_lab.records.base import Task, utc_now
+from modelship_lab.records.labeling import Snapshot
+
+
+@dataclass(frozen=True)
+class LocalSnapshot:
+    """What `client.SnapshotData` offers, from memory."""
+
+    info: Snapshot
+    content: pa.Table
+    encoded: Mapping[str, bytes]
+
+    def table(self) -> pa.Table:
+        return self.content
+
+    def images(self) -> Mapping[str, bytes]:
+        return self.encoded
+
+
+def snapshot(
+    task: Task,
+    classes: Sequence[str],
+    labels: Sequence[int],
+    columns: Mapping[str, Any],
+    images: Mapping[str, bytes] | None = None,
+) -> LocalSnapshot:
+    labels = np.asarray(labels, np.int32)
+    table = pa.table(
+        {
+            "sample_id": pa.array(np.arange(1, len(labels) + 1)),
+            "label": pa.array(labels),
+            "source": pa.array(["import"] * len(labels)),
+            **columns,
+        }
+    )
+    counts = np.bincount(labels, minlength=len(classes)).tolist()
+    info = Snapshot(
+        id=1,
+        project_id=1,
+        number=1,
+        task=task,
+        classes=tuple(classes),
+        features=tuple(columns) if task == "tabular_classification" else (),
+        rows=len(labels),
+        by_class=dict(zip(classes, counts, strict=True)),
+        digest="0" * 64,
+        description="",
+        created_at=utc_now(),
+    )
+    return LocalSnapshot(info, table, images or {})
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def images_snapshot(
+    pictures: Sequence[bytes], labels: Sequence[int], classes: Sequence[str]
+) -> LocalSnapshot:
+    digests = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+    return snapshot(
+        "image_classification", classes, labels, {"image": digests}, dict(zip(digests, pictures, strict=True))
+    )
+
+
+def digits(rows: int | None = None) -> LocalSnapshot:
+    """Scans of handwritten digits, 8 x 8 pixels, as PNG files."""
+    data = datasets.load_digits()
+    pictures = [encode_png((image * 255 / 16).astype(np.uint8)) for image in data.images[:rows]]
+    return images_snapshot(pictures, data.target[:rows], [str(digit) for digit in range(10)])
+
+
+def table(name: str) -> LocalSnapshot:
+    """`breast_cancer` or `wine`."""
+    data = getattr(datasets, f"load_{name}")(as_frame=True)
+    columns = {column: data.data[column].to_numpy() for column in data.data}
+    return snapshot("tabular_classification", list(map(str, data.target_names)), data.target, columns)
+
+
+def texts(sentences: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> LocalSnapshot:
+    return snapshot("text_classification", classes, labels, {"text": list(sentences)})
+
+
+class Recorder:
+    """A run's log that keeps everything in memory."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int | None, dict[str, float]]] = []
+        self.params: dict[str, Any] = {}
+        self.artifacts: dict[str, bytes] = {}
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        self.points.append((step, dict(metrics)))
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        self.params |= params
+
+    def save_artifact(self, name: str, content: Any, content_type: str | None = None) -> None:
+        self.artifacts[name] = content.encode() if isinstance(content, str) else bytes(content)
+
+    def series(self, name: str) -> list[float]:
+        return [metrics[name] for _, metrics in self.points if name in metrics]
