@@ -139,6 +139,8 @@ class Supervisor:
                 live.plan, live.given_up = plan, plan.error
             elif plan.status == "starting":
                 self.roll_out(plan)
+        for live in self._live.values():
+            live.changed()
 
     async def _adopt(self, found: Found, wanted: dict[tuple[int, int], Plan]) -> Worker | None:
         """A living worker that is still wanted and answers; others are ended."""
@@ -186,14 +188,14 @@ class Supervisor:
                     return
                 try:
                     worker = await self._start(plan, port=0)
-                except LabError as error:
-                    await self._fail(live, plan, error.message)
+                    try:
+                        await self._store.ready(plan, worker.address, worker.pid, worker.cold_start_ms)
+                    except BaseException:
+                        await asyncio.shield(worker.stop(0.0))
+                        raise
+                except Exception as error:
+                    await self._fail(live, plan, _reason(error))
                     return
-                try:
-                    await self._store.ready(plan, worker.address, worker.pid, worker.cold_start_ms)
-                except BaseException:
-                    await asyncio.shield(worker.stop(0.0))
-                    raise
                 before, live.worker = live.worker, worker
                 was, live.plan, live.given_up = live.plan, replace(plan, address=worker.address), ""
                 if before is not None and was is not None:
@@ -244,7 +246,8 @@ class Supervisor:
             try:
                 if worker is not None:
                     reason = await self._until_dead(live, worker)
-                    if not reason or plan is None:
+                    if not reason or plan is None or live.worker is not worker:
+                        # Another version has taken over.
                         deaths = 0
                         continue
                     lived_s = time.monotonic() - worker.ready_at
@@ -293,9 +296,9 @@ class Supervisor:
         try:
             # The first try takes the old port: who calls the worker directly need not notice.
             worker = await self._start(plan, port_of(plan.address) if deaths <= 1 else 0)
-        except LabError as error:
+        except Exception as error:
             if deaths >= self._patience.quick_deaths:
-                await self._fail(live, plan, error.message)
+                await self._fail(live, plan, _reason(error))
                 live.changed()
             return deaths + 1
         if live.plan is not plan or live.worker is not None:
@@ -334,6 +337,14 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*tasks, *self._retiring, return_exceptions=True)
         await self._engine.close()
+
+
+def _reason(error: Exception) -> str:
+    """Why a worker did not start, for its deployment's record; what nobody foresaw goes to the log."""
+    if isinstance(error, LabError):
+        return error.message
+    log.error("A model worker could not be started", exc_info=error)
+    return "The lab server met an error of its own while it started the model worker; its log says more."
 
 
 def _begin(live: LiveDeployment, work: Coroutine[Any, Any, None]) -> None:

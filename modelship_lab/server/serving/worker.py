@@ -34,7 +34,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-_PASSED_ON = ("Retry-After",)
+_PASSED_ON = ("Retry-After", "X-Request-ID")
+"""The request's id too: it stands in the body of an error and in the worker's log."""
 
 
 class Worker:
