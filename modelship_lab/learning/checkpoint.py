@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import TypeAdapter
@@ -14,7 +14,10 @@ from modelship_lab.learning.network import Network
 from modelship_lab.learning.recipes import RECIPES, Recipe
 from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.records.bundle import Preprocessing
-from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.errors import Conflict, InvalidData, NotFound
+
+if TYPE_CHECKING:
+    from modelship_lab.client import RunHandle
 
 __all__ = ["NAME", "Checkpoint"]
 
@@ -55,6 +58,21 @@ class Checkpoint:
         file = io.BytesIO()
         torch.save({"about": json.dumps(about), "weights": dict(self.weights)}, file)
         return file.getvalue()
+
+    @classmethod
+    def of_run(cls, run: "RunHandle") -> "Checkpoint":
+        """The model of a run.
+
+        Raises:
+            Conflict: the run has none.
+        """
+        try:
+            return cls.from_bytes(run.artifact(NAME))
+        except NotFound:
+            raise Conflict(
+                f"Run {run.id} has no trained model (it is {run.record.status}). "
+                "Only a run of a recipe has one, and only after its first epoch."
+            ) from None
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Checkpoint":

@@ -1,4 +1,4 @@
-"""Keep Lightning's chatter out of the notebook."""
+"""Keep the chatter of Lightning and torch's exporter out of the notebook."""
 
 import logging
 import threading
@@ -13,12 +13,13 @@ _LOGGERS = (
     "lightning.fabric.utilities.rank_zero",
     "lightning.pytorch",
     "lightning.fabric",
+    "torch.onnx._internal.exporter._registration",
 )
 _quiet_threads: set[int] = set()
 
 
 class _OnlyErrors(logging.Filter):
-    """Drops what is not an error in threads that want quiet; a user's own Lightning stays as it is."""
+    """Drops what is not an error in threads that want quiet; others stay as they are."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= logging.ERROR or threading.get_ident() not in _quiet_threads
@@ -29,7 +30,7 @@ _filter = _OnlyErrors()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """In this thread, Lightning says nothing but errors."""
+    """In this thread, Lightning and torch's exporter log nothing but errors."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_filter)  # a second time is no time
     # Lightning's own use of torch, which nobody in a notebook can change. `catch_warnings` would not do:

@@ -8,7 +8,7 @@ import numpy as np
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import Snapshot
 
-__all__ = ["Split", "check_trainable", "split_rows"]
+__all__ = ["Split", "check_counts", "check_trainable", "split_rows"]
 
 LEAST_OF_A_CLASS = 3
 """Labels that a class needs to be in all three parts."""
@@ -25,7 +25,7 @@ class Split:
 
 def check_trainable(snapshot: Snapshot) -> None:
     """Raise InvalidData, saying what to label, unless there is enough to train and test on."""
-    _check(dict.fromkeys(snapshot.classes, 0) | snapshot.by_class)
+    check_counts(dict.fromkeys(snapshot.classes, 0) | snapshot.by_class)
 
 
 def split_rows(
@@ -48,7 +48,7 @@ def split_rows(
         InvalidData: fewer than two classes have enough labels; says what to label.
     """
     counts = np.bincount(labels, minlength=len(classes))
-    _check(dict(zip(classes, counts.tolist(), strict=True)))
+    check_counts(dict(zip(classes, counts.tolist(), strict=True)))
     order = _scattered(sample_ids, seed)
     parts: tuple[list[np.ndarray], ...] = ([], [], [])
     for label, count in enumerate(counts):
@@ -61,17 +61,18 @@ def split_rows(
     return Split(train, validation, test)
 
 
-def _check(counts: Mapping[str, int]) -> None:
+def check_counts(counts: Mapping[str, int]) -> None:
+    """Raise InvalidData, saying what to label, unless labels counted by class are enough."""
     total = sum(counts.values())
     if not total:
-        raise InvalidData("The snapshot has no labels. Label some samples first, then train.")
+        raise InvalidData("There are no labels to train on. Label some samples first.")
     enough = [name for name, count in counts.items() if count >= LEAST_OF_A_CLASS]
     if len(enough) >= 2:
         return
     found = ", ".join(f"{name} {count}" for name, count in counts.items())
     raise InvalidData(
-        f"Training needs at least {LEAST_OF_A_CLASS} labels in each of two classes, but the snapshot's "
-        f"{total} labels are: {found}. Label more samples of the rare classes, then train again."
+        f"Training needs at least {LEAST_OF_A_CLASS} labels in each of two classes, but the "
+        f"{total} labels are: {found}. Label more samples of the rare classes, then train."
     )
 
 

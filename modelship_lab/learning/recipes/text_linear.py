@@ -17,11 +17,14 @@ from modelship_lab.learning.recipes.options import TextLinearOptions
 from modelship_lab.learning.rows import Rows, TokenLists
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import TextHashing
+from modelship_lab.records.errors import InvalidInput
 
 __all__ = ["TextLinear", "network", "preprocessing"]
 
 DIRECT_CLASSES = 64
 """Up to so many classes every token has its own score for each of them."""
+MOST_WEIGHTS = 2**28
+"""A gigabyte of weights; ONNX files end at two."""
 DEEP_LEARNING_RATE = 0.1
 """Share of the learning rate when an output layer follows: there a step in the one changes the other's effect."""
 
@@ -37,6 +40,11 @@ def network(options: TextLinearOptions, preprocessing: TextHashing, classes: int
     dimensions = options.dimensions
     if dimensions is None and classes > DIRECT_CLASSES:
         dimensions = DIRECT_CLASSES
+    if preprocessing.buckets * (dimensions or classes) > MOST_WEIGHTS:
+        raise InvalidInput(
+            f"{preprocessing.buckets:,} buckets with {dimensions or classes} numbers each are too many for one "
+            f"model. Choose fewer buckets or dimensions: at most {MOST_WEIGHTS:,} numbers in all."
+        )
     return TextLinear(preprocessing.buckets, classes, dimensions)
 
 
@@ -81,7 +89,7 @@ class TextLinear(Network):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of token ids, int64 (rows, length)."""
-        weights = self.importance[tokens]
+        weights = functional.embedding(tokens, self.importance.unsqueeze(1)).squeeze(2)
         weights = weights / weights.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
         if self.training:
             pooled = self.tokens(tokens, per_sample_weights=weights)

@@ -1,0 +1,165 @@
+"""Export a run's model as a bundle, if the ONNX model agrees with the torch model on real rows."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from modelship_lab.bundles.pack import pack, to_tar
+from modelship_lab.bundles.parity import check_parity
+from modelship_lab.bundles.preprocessing import Arrays, encode
+from modelship_lab.learning.checkpoint import Checkpoint
+from modelship_lab.learning.quiet import quiet
+from modelship_lab.learning.samples import Samples
+from modelship_lab.learning.split import split_rows
+from modelship_lab.records.bundle import BundleManifest, Lineage
+from modelship_lab.records.errors import Conflict, ExportFailed, InvalidInput
+
+if TYPE_CHECKING:
+    from modelship_lab.client import Lab, SnapshotData
+
+__all__ = ["export", "to_onnx", "write_bundle"]
+
+OPSET = 18
+PARITY_ROWS = 256
+BATCH_SIZES = (1, 7, 64)
+TOLERANCE = 1e-4
+
+
+def export(lab: "Lab", run_id: int, format: str = "onnx") -> BundleManifest:
+    """Export the model of a run and store the bundle with the run.
+
+    The exported model is compared with the torch model on held-out rows of the run's snapshot at batch
+    sizes 1, 7 and 64; what does not agree is not stored.
+
+    Args:
+        lab: where the run is.
+        run_id: a run that was trained by a recipe and has a checkpoint.
+        format: `onnx`.
+
+    Raises:
+        InvalidInput: another format.
+        Conflict: the run has no model yet, or no snapshot.
+        ExportFailed: the exported model disagrees; says at which batch size, in which row, by how much.
+    """
+    if format != "onnx":
+        raise InvalidInput(f"A model cannot be exported as {format!r}. Choose onnx.")
+    run = lab.run(run_id)
+    record = run.record
+    checkpoint = Checkpoint.of_run(run)
+    if record.snapshot_id is None:
+        raise Conflict(
+            f"Run {run_id} names no snapshot, so there are no held-out rows to check its model on."
+        )
+    lineage = Lineage(
+        run_id=record.id,
+        project=record.project,
+        snapshot_id=record.snapshot_id,
+        recipe=checkpoint.recipe.name,
+    )
+    with tempfile.TemporaryDirectory(prefix="mlship-export-") as folder:
+        bundle = Path(folder) / "bundle"
+        write_bundle(bundle, checkpoint, lab.snapshot(record.snapshot_id), lineage, record.summary)
+        tar = Path(folder) / "bundle.tar"
+        with tar.open("wb") as file:
+            to_tar(bundle, file)
+        return run.upload_bundle(tar)
+
+
+def write_bundle(
+    folder: Path,
+    checkpoint: Checkpoint,
+    snapshot: "SnapshotData",
+    lineage: Lineage,
+    metrics: Mapping[str, float],
+) -> BundleManifest:
+    """Export a checkpoint to a folder, checked on held-out rows of the snapshot that it was trained on.
+
+    Raises:
+        ExportFailed: the exported model disagrees with the torch model.
+    """
+    inputs = _held_out(checkpoint, snapshot)
+    network = checkpoint.network()
+    model = to_onnx(network, inputs)
+
+    def source(batch: Arrays) -> np.ndarray:
+        with torch.inference_mode():
+            tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+            return np.asarray(network(**tensors).softmax(-1).numpy())
+
+    parity = check_parity(source, model, inputs, BATCH_SIZES, TOLERANCE)
+    return pack(
+        folder,
+        task=checkpoint.recipe.task,
+        classes=checkpoint.classes,
+        preprocessing=checkpoint.preprocessing,
+        lineage=lineage,
+        metrics=dict(metrics),
+        parity=parity,
+        onnx=model,
+    )
+
+
+def to_onnx(network: nn.Module, inputs: Arrays) -> bytes:
+    """The ONNX model of a network: its inputs by name, any number of rows, output `probabilities`.
+
+    Args:
+        network: takes the inputs by name and gives logits (rows, classes).
+        inputs: some encoded rows, at least two.
+
+    Raises:
+        ExportFailed: torch cannot export the network.
+    """
+    names = list(inputs)
+    # The exporter takes a size of 1 in the example for a constant.
+    example = tuple(torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for array in inputs.values())
+    rows, length = Dim("rows", min=1), Dim("length", min=1)
+    shapes = tuple({0: rows, 1: length} if name == "tokens" else {0: rows} for name in names)
+    if "tokens" in inputs:
+        example = tuple(nn.functional.pad(tensor, (0, 2)) for tensor in example)
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                _WithProbabilities(network, names).eval(),
+                example,
+                dynamo=True,
+                input_names=names,
+                output_names=["probabilities"],
+                dynamic_shapes=(shapes,),
+                opset_version=OPSET,
+                verbose=False,
+            )
+        assert program is not None
+        return bytes(program.model_proto.SerializeToString())
+    except Exception as error:  # the exporter raises nearly anything
+        raise ExportFailed(
+            f"torch cannot export this network: {type(error).__name__}: {error!s:.500}"
+        ) from error
+
+
+class _WithProbabilities(nn.Module):
+    """A network with softmax behind it that takes its inputs by position."""
+
+    def __init__(self, network: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits: Tensor = self.network(**dict(zip(self.names, inputs, strict=True)))
+        return logits.softmax(-1)
+
+
+def _held_out(checkpoint: Checkpoint, snapshot: "SnapshotData") -> Arrays:
+    """Test rows of the fit that made the checkpoint, encoded as they will be in serving."""
+    samples = Samples.of_snapshot(snapshot)
+    labels = np.asarray(samples.table.column("label").to_numpy(), np.int64)
+    options = checkpoint.options
+    test = split_rows(labels, samples.ids, snapshot.info.classes, options.holdout, options.seed).test
+    chosen = test[:: max(1, len(test) // PARITY_ROWS)][:PARITY_ROWS]
+    return encode(checkpoint.preprocessing, samples.taken(chosen).inputs())

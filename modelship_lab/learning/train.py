@@ -1,0 +1,153 @@
+"""Train in a thread of this process: the call returns at once, the run goes on beside the notebook."""
+
+import atexit
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelship_lab.learning import environment
+from modelship_lab.learning.recipes import Recipe, recipe_named, recipe_of_task
+from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.learning.split import check_counts, check_trainable
+from modelship_lab.records.errors import Interrupted, InvalidInput, LabError
+from modelship_lab.records.tracking import Run
+
+if TYPE_CHECKING:
+    from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
+    from modelship_lab.learning.fit import Progress
+
+__all__ = ["start", "wait"]
+
+STOP_PATIENCE_S = 60.0
+EXIT_PATIENCE_S = 4.0
+"""Jupyter kills a kernel that takes longer to end."""
+
+_going_on: dict[threading.Thread, "RunHandle"] = {}
+
+
+def start(
+    lab: "Lab",
+    project: "ProjectHandle | str | int",
+    recipe: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    snapshot: "SnapshotData | int | None" = None,
+    name: str = "",
+    tags: Iterable[str] = (),
+    on_progress: "Callable[[Progress], None] | None" = None,
+) -> "RunHandle":
+    """Start training a recipe and return the run at once.
+
+    What can be refused is refused here, before there is a run; what goes wrong later marks the run as
+    failed with a message, and its artifact `traceback.txt` has the details.
+
+    Args:
+        lab: where the project is.
+        project: its name or id, or a handle.
+        recipe: a name of `recipes.RECIPES`; default: the one for the project's task.
+        options: of the recipe; defaults for what is left out.
+        snapshot: what to train on, or its id; default: a new one of the labels as they are now.
+        name: of the run; default: the recipe's.
+        tags: of the run.
+        on_progress: called in the training thread at every step; must not take long.
+
+    Raises:
+        InvalidInput: no such recipe or option, or a snapshot of another project.
+        InvalidData: too few labels to train and test on; says what to label.
+    """
+    handle = lab.project(project) if isinstance(project, str | int) else project
+    task = handle.record.task
+    chosen = recipe_named(recipe, task) if recipe else recipe_of_task(task)
+    checked = chosen.checked(options or {})
+    if snapshot is None:
+        progress = handle.progress()
+        # Asked first, so that a refusal does not leave a snapshot that nobody wanted.
+        check_counts(dict.fromkeys(handle.record.classes, 0) | progress.by_class)
+        snapshot = handle.snapshot()
+    elif isinstance(snapshot, int):
+        snapshot = lab.snapshot(snapshot)
+    if snapshot.info.project_id != handle.id:
+        raise InvalidInput(f"Snapshot {snapshot.info.id} belongs to another project than {handle.name}.")
+    check_trainable(snapshot.info)
+    run = lab.start_run(
+        name or chosen.name,
+        project=handle.id,
+        recipe=chosen.name,
+        params=checked.model_dump(),
+        tags=tags,
+        snapshot_id=snapshot.info.id,
+        environment=environment.collect(),
+    )
+    thread = threading.Thread(
+        target=_execute,
+        args=(run, snapshot, chosen, checked, on_progress),
+        name=f"mlship-train-{run.id}",
+        # A kernel that is shut down must not wait for hours; `_stop_all` ends training cleanly.
+        daemon=True,
+    )
+    _going_on[thread] = run
+    thread.start()
+    return run
+
+
+def wait(run: "RunHandle", timeout_s: float | None = None) -> Run:
+    """Wait for a run; an interrupt stops it cleanly, with a checkpoint, and then returns it.
+
+    Args:
+        run: started by this process or another.
+        timeout_s: longest wait.
+    """
+    try:
+        return run.wait(timeout_s)
+    except KeyboardInterrupt:
+        run.stop()
+        return run.wait(STOP_PATIENCE_S)
+
+
+def _execute(
+    run: "RunHandle",
+    snapshot: "SnapshotData",
+    recipe: Recipe,
+    options: TrainingOptions,
+    on_progress: "Callable[[Progress], None] | None",
+) -> None:
+    try:
+        # Here, because loading torch and Lightning takes seconds that the notebook's cell need not wait.
+        from modelship_lab.learning.fit import fit
+
+        more = {"on_progress": on_progress} if on_progress else {}
+        result = fit(run, snapshot, recipe.name, options, run.stop_event, **more)
+        run.finish(result.summary)
+    except Interrupted:
+        run.finish()
+    except BaseException as error:
+        # Whatever it was, the run must not look as if it went on.
+        _fail(run, error)
+        if not isinstance(error, Exception):
+            raise
+    finally:
+        _going_on.pop(threading.current_thread(), None)
+
+
+def _fail(run: "RunHandle", error: BaseException) -> None:
+    message = (
+        error.message
+        if isinstance(error, LabError)
+        else f"Training failed with {type(error).__name__}: {str(error).strip() or 'no message'}. "
+        "The artifact traceback.txt says where."
+    )
+    try:
+        run.save_artifact("traceback.txt", "".join(traceback.format_exception(error)), "text/plain")
+    finally:
+        run.fail(message)
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Give what is still training the time to save its best weights."""
+    threads = list(_going_on.items())
+    for _, run in threads:
+        run.stop_event.set()
+    for thread, _ in threads:
+        thread.join(EXIT_PATIENCE_S / len(threads))
