@@ -38,7 +38,7 @@ async def begin_import(
         # Only shown to people; a folder in it says nothing about the file.
         filename=filename.replace("\\", "/").rpartition("/")[2][:255],
     )
-    return await services.imports.begin(found, options, upload.path, caller)
+    return await services.imports.begin(found, options, upload.path, upload.size, caller)
 
 
 @endpoint("GET", "imports/{import_id}", permission="read")

@@ -114,11 +114,11 @@ class Candidates:
                 schema=SCHEMA,
             )
 
-    def _labels(self, batch: Batch) -> list[str | None | bool]:
+    def _labels(self, batch: Batch) -> list[str | bool | None]:
         """A class, None without a label, False for a row whose label is no class."""
         if self._label is None:
             return [None] * len(batch.rows)
-        result: list[str | None | bool] = []
+        result: list[str | bool | None] = []
         for row, value in zip(batch.rows, batch.columns[self._label], strict=True):
             try:
                 name = (category_name(value) or "").strip() or None

@@ -79,14 +79,15 @@ class Imports:
             await asyncio.wait(list(self._tasks.values()))
         self._thread.shutdown(wait=False)
 
-    async def begin(self, project: Project, options: ImportOptions, file: Path, caller: Caller) -> Import:
-        """Take a finished file; it is read in the background.
+    async def begin(
+        self, project: Project, options: ImportOptions, file: Path, size: int, caller: Caller
+    ) -> Import:
+        """Take a finished file of `size` bytes; it is read in the background.
 
         Raises:
             InvalidInput: the options do not fit the project, or name no encoding.
         """
         _check(project, options)
-        size = file.stat().st_size
         kept = self._uploads / f"import-{uuid.uuid4().hex}"
         os.replace(file, kept)
 

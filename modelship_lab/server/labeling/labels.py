@@ -23,7 +23,7 @@ from modelship_lab.server.identity.caller import Caller
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import read_sample
-from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
 
 STATUS: dict[LabelAction, SampleStatus] = {"label": "labeled", "skip": "skipped", "flag": "flagged"}
 
@@ -37,9 +37,11 @@ _SELECT = """
     FROM labels l LEFT JOIN (SELECT undoes FROM labels WHERE undoes IS NOT NULL) u ON u.undoes = l.id
 """
 
-ROWS = pa.schema(
+FEW = 8
+"""Up to so many rows are inserted as values, which costs a third of handing over an Arrow table."""
+
+LABELS = pa.schema(
     [
-        ("id", pa.int64()),
         ("project_id", pa.int64()),
         ("sample_id", pa.int64()),
         ("action", pa.string()),
@@ -191,10 +193,8 @@ class Labels:
                 [{"field": "sample_id", "reason": f"no sample {one}"} for one in unknown[:MAX_NAMED]],
             )
         moment = now()
-        identities = transaction.column("SELECT nextval('label_ids') FROM range(?)", len(new))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
-                "id": identity,
                 "project_id": project.id,
                 "sample_id": one.sample_id,
                 "action": one.action,
@@ -205,9 +205,10 @@ class Labels:
                 "key": one.key,
                 "created_at": moment,
             }
-            for identity, one in zip(sorted(identities), new, strict=True)
+            for one in new
         ]
-        transaction.insert("labels", pa.Table.from_pylist(rows, ROWS))
+        for row, identity in zip(rows, _insert_labels(transaction, rows), strict=True):
+            row["id"] = identity
         # Of several decisions about one sample in one request, the last one counts.
         latest = {row["sample_id"]: row for row in rows}
         _write_states(
@@ -321,6 +322,13 @@ def _to_undo(cursor: Cursor, project: Project, label_id: int | None, caller: Cal
 
 def _states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[int, State | None]:
     """What is decided about samples, None where nothing is; samples that the project lacks are left out."""
+    if len(sample_ids) == 1:
+        # Two looks at one row each cost half of a join.
+        sample_id = sample_ids[0]
+        if cursor.value("SELECT project_id FROM samples WHERE id = ?", sample_id) != project_id:
+            return {}
+        row = cursor.row("SELECT status, label FROM sample_states WHERE sample_id = ?", sample_id)
+        return {sample_id: None if row is None else (row["status"], row["label"])}
     rows = cursor.rows(
         "SELECT DISTINCT s.id, st.status, st.label FROM (SELECT unnest(?::BIGINT[]) AS id) wanted "
         "JOIN samples s ON s.id = wanted.id AND s.project_id = ? "
@@ -359,7 +367,31 @@ def _write_states(transaction: Transaction, states: list[dict[str, Any]], replac
         transaction.execute(
             "DELETE FROM sample_states WHERE sample_id IN (SELECT unnest(?::BIGINT[]))", replaced
         )
-    transaction.insert("sample_states", pa.Table.from_pylist(states, STATES))
+    if len(states) <= FEW:
+        transaction.execute(*_values("sample_states", STATES, states))
+    else:
+        transaction.insert("sample_states", pa.Table.from_pylist(states, STATES))
+
+
+def _insert_labels(transaction: Transaction, rows: list[dict[str, Any]]) -> list[int]:
+    """Append decisions; returns their ids, in the order of the rows."""
+    if len(rows) <= FEW:
+        sql, *parameters = _values("labels", LABELS, rows)
+        return sorted(transaction.column(f"{sql} RETURNING id", *parameters))
+    identities = sorted(transaction.column("SELECT nextval('label_ids') FROM range(?)", len(rows)))
+    table = pa.Table.from_pylist(rows, LABELS)
+    transaction.insert("labels", table.append_column("id", pa.array(identities, pa.int64())))
+    return identities
+
+
+def _values(table: str, schema: pa.Schema, rows: list[dict[str, Any]]) -> list[Any]:
+    """An INSERT of a few rows, with its parameters."""
+    names = schema.names
+    groups = ", ".join(f"({placeholders(names)})" for _ in rows)
+    return [
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES {groups}",
+        *(row[name] for row in rows for name in names),
+    ]
 
 
 def _difference(changes: Iterable[tuple[State | None, State | None]]) -> dict[State, int]:

@@ -131,7 +131,8 @@ def _best(cursor: Cursor, project_id: int, order: QueueOrder, size: int) -> tupl
         project_id,
         project_id,
     )
-    wanted, characters = [], 0
+    wanted: list[int] = []
+    characters = 0
     for row in ranked:
         characters += row["characters"]
         if wanted and characters > MAX_BUFFERED_CHARACTERS:

@@ -156,7 +156,8 @@ def _record(row: dict[str, Any]) -> Sample:
 def _filter(
     project: Project, status: SampleStatus | None, label: str | None, search: str
 ) -> tuple[str, list[Any]]:
-    conditions, parameters = ["s.project_id = ?"], [project.id]
+    conditions = ["s.project_id = ?"]
+    parameters: list[Any] = [project.id]
     if status is not None:
         conditions.append("coalesce(st.status, 'unlabeled') = ?")
         parameters.append(status)
