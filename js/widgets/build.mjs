@@ -1,6 +1,8 @@
-/** Bundles the widgets and their loader into the Python package. */
+/** Bundles the widgets and their loader, and the page that shows the API, into the Python package. */
 import { createHash } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
@@ -34,3 +36,6 @@ for (const file of result.outputFiles) {
 const bundle = result.outputFiles.find((file) => file.path.endsWith("widgets.js"));
 const hash = createHash("sha256").update(bundle.contents).digest("hex").slice(0, 16);
 await writeFile(`${target}widgets.json`, `${JSON.stringify({ hash })}\n`);
+
+const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
+for (const name of ["swagger-ui.css", "swagger-ui-bundle.js"]) await copyFile(join(swagger, name), `${target}${name}`);

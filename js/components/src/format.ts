@@ -10,8 +10,8 @@ export function figure(value: number | null | undefined): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
   if (size === 0) return "0";
-  if (size < 1e-3) return value.toExponential(2);
-  if (size >= 1e6) return value.toExponential(3);
+  if (size < 1e-3) return Number(value.toPrecision(3)).toExponential();
+  if (size >= 1e6) return Number(value.toPrecision(4)).toExponential();
   if (size >= 1000) return COUNT.format(Math.round(value));
   return String(Number(value.toPrecision(4)));
 }

@@ -99,6 +99,8 @@ export function smooth(values: readonly (number | null)[], weight: number): (num
 export interface MetricGroup {
   name: string;
   metrics: string[];
+  /** True for losses, qualities and unknown metrics, false for bookkeeping like the learning rate. */
+  main: boolean;
 }
 
 const STAGE = /^(train|training|val|valid|validation|test)[_/.-]/i;
@@ -122,7 +124,7 @@ export function groupMetrics(names: Iterable<string>): MetricGroup[] {
   return [...groups]
     .map(([name, metrics]) => ({ name: metrics.length === 1 ? metrics[0]! : name, metrics, rank: rank(name) }))
     .sort((a, b) => a.rank - b.rank || a.name.localeCompare(b.name))
-    .map(({ name, metrics }) => ({ name, metrics }));
+    .map(({ name, metrics, rank: place }) => ({ name, metrics, main: place < 3 }));
 }
 
 function byStage(a: string, b: string): number {

@@ -1,9 +1,10 @@
-import { Labeler } from "@modelship-lab/components";
+import { DeploymentView, Labeler, LabPanel, RunChart, type Opener } from "@modelship-lab/components";
 import styleText from "@modelship-lab/components/style.css";
 import { connect, HttpConnection, type Connection, type QueueOrder } from "@modelship-lab/core";
 import type { RenderProps } from "@anywidget/types";
 import type { ReactNode } from "react";
 import { createRoot } from "react-dom/client";
+import plotStyleText from "uplot/dist/uPlot.min.css";
 
 export { connectToPage } from "@modelship-lab/core";
 export { HttpConnection };
@@ -12,13 +13,20 @@ export { HttpConnection };
 export type View =
   | { view: "labeler"; project_id: number; order?: QueueOrder }
   | { view: "run_chart"; run_ids: number[] }
-  | { view: "deployment"; deployment_id: number };
+  | { view: "deployment"; deployment_id: number }
+  | { view: "panel"; opener: Opener };
 
 function Screen(props: { view: View; connection: Connection; labId: string }): ReactNode {
   const { view, connection, labId } = props;
   switch (view.view) {
     case "labeler":
       return <Labeler connection={connection} labId={labId} projectId={view.project_id} order={view.order} />;
+    case "run_chart":
+      return <RunChart connection={connection} runIds={view.run_ids} />;
+    case "deployment":
+      return <DeploymentView connection={connection} deploymentId={view.deployment_id} />;
+    case "panel":
+      return <LabPanel connection={connection} opener={view.opener} />;
   }
 }
 
@@ -28,7 +36,7 @@ function addStyle(element: Node): void {
   if (parent.querySelector("style[data-modelship-lab]")) return;
   const style = document.createElement("style");
   style.dataset.modelshipLab = "";
-  style.textContent = styleText;
+  style.textContent = plotStyleText + styleText;
   parent.append(style);
 }
 

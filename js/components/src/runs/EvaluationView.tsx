@@ -1,0 +1,156 @@
+import type { Evaluation } from "@modelship-lab/core";
+import { useState, type CSSProperties, type ReactNode } from "react";
+import { count, figure, percent } from "../format";
+
+/** More classes than this are listed by their confusions instead of drawn as a matrix. */
+const LARGEST_MATRIX = 25;
+const SHOWN_ERRORS = 12;
+
+interface Cell {
+  actual: string;
+  predicted: string;
+}
+
+/** How the model did on rows that it has not seen: figures, confusion matrix, worst errors. */
+export function EvaluationView({ evaluation }: { evaluation: Evaluation }): ReactNode {
+  const [cell, setCell] = useState<Cell | null>(null);
+  const worst = evaluation.worst.filter(
+    (error) => !cell || (error.actual === cell.actual && error.predicted === cell.predicted),
+  );
+  return (
+    <details className="mls-evaluation" open>
+      <summary>
+        <h3>On {count(evaluation.rows)} held-out samples</h3>
+        <span className="mls-muted">
+          accuracy <strong>{percent(evaluation.accuracy)}</strong> (always the commonest class:{" "}
+          {percent(evaluation.baseline_accuracy)}) · macro F1 <strong>{percent(evaluation.macro_f1)}</strong> · log loss{" "}
+          <strong>{figure(evaluation.log_loss)}</strong>
+        </span>
+      </summary>
+      <div className="mls-evaluation-parts">
+        {evaluation.classes.length <= LARGEST_MATRIX ? (
+          <ConfusionMatrix evaluation={evaluation} selected={cell} select={setCell} />
+        ) : (
+          <Confusions evaluation={evaluation} />
+        )}
+        <section className="mls-errors">
+          <h4>
+            {cell ? (
+              <>
+                {cell.actual} taken for {cell.predicted}{" "}
+                <button type="button" className="mls-link" onClick={() => setCell(null)}>
+                  show all
+                </button>
+              </>
+            ) : (
+              "Worst errors"
+            )}
+          </h4>
+          {worst.length === 0 && (
+            <p className="mls-muted">{cell ? "None of the worst errors is of this kind." : "There are none."}</p>
+          )}
+          {worst.slice(0, SHOWN_ERRORS).map((error) => (
+            <div key={error.sample_id} className="mls-error">
+              <span className="mls-muted mls-number">#{error.sample_id}</span>
+              <span className="mls-error-preview" dir="auto" title={error.preview}>
+                {error.preview}
+              </span>
+              <span className="mls-error-verdict">
+                {error.actual} <span className="mls-muted">→</span> <strong>{error.predicted}</strong>{" "}
+                <span className="mls-muted mls-number">{percent(error.confidence)}</span>
+              </span>
+            </div>
+          ))}
+        </section>
+      </div>
+    </details>
+  );
+}
+
+/** Rows are the actual classes, columns the predicted ones; a click lists the errors of a cell. */
+function ConfusionMatrix(props: {
+  evaluation: Evaluation;
+  selected: Cell | null;
+  select: (cell: Cell | null) => void;
+}): ReactNode {
+  const { classes, confusion, per_class } = props.evaluation;
+  return (
+    <div className="mls-matrix-place">
+      <table className="mls-matrix">
+        <caption className="mls-muted">Actual (rows) and predicted (columns)</caption>
+        <thead>
+          <tr>
+            <td />
+            {classes.map((name) => (
+              <th key={name} scope="col" title={name}>
+                <span>{name}</span>
+              </th>
+            ))}
+            <th scope="col">recall</th>
+          </tr>
+        </thead>
+        <tbody>
+          {confusion.map((row, actual) => {
+            const total = row.reduce((sum, amount) => sum + amount, 0);
+            return (
+              <tr key={classes[actual]}>
+                <th scope="row" title={classes[actual]}>
+                  {classes[actual]}
+                </th>
+                {row.map((amount, predicted) => {
+                  const cell = { actual: classes[actual]!, predicted: classes[predicted]! };
+                  const right = actual === predicted;
+                  const strength = total > 0 ? Math.sqrt(amount / total) : 0;
+                  const selected = props.selected?.actual === cell.actual && props.selected.predicted === cell.predicted;
+                  return (
+                    <td
+                      key={predicted}
+                      className={right ? "mls-right" : amount > 0 ? "mls-wrong" : "mls-none"}
+                      style={{ "--mls-strength": `${Math.round(strength * 70)}%` } as CSSProperties}
+                    >
+                      {right || amount === 0 ? (
+                        amount
+                      ) : (
+                        <button
+                          type="button"
+                          aria-pressed={selected}
+                          title={`${count(amount)} × ${cell.actual} taken for ${cell.predicted}`}
+                          onClick={() => props.select(selected ? null : cell)}
+                        >
+                          {amount}
+                        </button>
+                      )}
+                    </td>
+                  );
+                })}
+                <td className="mls-muted mls-recall">{percent(per_class[actual]?.recall)}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Confusions({ evaluation }: { evaluation: Evaluation }): ReactNode {
+  const { classes, confusion } = evaluation;
+  const pairs = confusion
+    .flatMap((row, actual) => row.map((amount, predicted) => ({ actual, predicted, amount })))
+    .filter(({ actual, predicted, amount }) => actual !== predicted && amount > 0)
+    .sort((a, b) => b.amount - a.amount)
+    .slice(0, SHOWN_ERRORS);
+  return (
+    <section>
+      <h4>Most frequent confusions</h4>
+      {pairs.map(({ actual, predicted, amount }) => (
+        <div key={`${actual}-${predicted}`} className="mls-error">
+          <strong className="mls-number">{count(amount)}</strong>
+          <span className="mls-error-preview">
+            {classes[actual]} <span className="mls-muted">→</span> {classes[predicted]}
+          </span>
+        </div>
+      ))}
+    </section>
+  );
+}
