@@ -4,11 +4,14 @@ import base64
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from modelship_lab.bundles.pack import MODEL
 from modelship_lab.bundles.run import BundleModel
@@ -83,10 +86,6 @@ def test_a_deployed_model_answers_as_its_bundle_does(lab_server: LabServer, tmp_
 
 
 def test_an_image_is_predicted_from_its_bytes(lab_server: LabServer, tmp_path: Path) -> None:
-    from io import BytesIO
-
-    from PIL import Image
-
     spec = ImageScaling(height=14, width=14, channels=1)
     folder = write(tmp_path / "digits", "image_classification", spec, image_model(spec))
     run = exported_run(lab_server.client, tar_of(folder))
@@ -313,6 +312,42 @@ def test_a_worker_that_does_not_answer_is_a_timeout(lab_server: LabServer, tmp_p
     finally:
         process.resume()
     assert predict(client, "slow", "x").status_code == 200
+
+
+def test_a_request_whose_worker_dies_under_it_is_asked_again(lab_server: LabServer, tmp_path: Path) -> None:
+    client = lab_server.client
+    deployment = deployed(client, registered(client, tmp_path, "lost"), "lost")
+    process = process_of(lab_server, deployment)
+    # So that the request is with the worker, unanswered, when that dies.
+    process.suspend()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(predict, client, "lost", "you won a prize")
+        time.sleep(0.3)
+        assert not waiting.done()
+        process.kill()
+        answer = waiting.result(30)
+    assert answer.status_code == 200, answer.text
+    assert settled(client, "lost")["restarts"] == 1
+
+
+def test_a_full_queue_says_when_to_come_back(lab_server: LabServer, tmp_path: Path) -> None:
+    client = lab_server.client
+    model = registered(client, tmp_path, "busy")
+    deployment = deployed(client, model, "busy", max_batch=1, max_queue=1)
+    process = process_of(lab_server, deployment)
+    process.suspend()
+    with ThreadPoolExecutor(40) as pool:
+        waiting = [pool.submit(predict, client, "busy", ["you won a prize"] * 50) for _ in range(40)]
+        time.sleep(0.5)
+        process.resume()
+        answers = [one.result(30) for one in waiting]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) < 40
+    assert refused
+    for answer in refused:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "TOO_MANY_REQUESTS")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
 
 
 @pytest.mark.slow
