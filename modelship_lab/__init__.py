@@ -19,8 +19,9 @@ __all__ = ["__version__", "connect"]
 def connect(url: str | None = None, token: str | None = None) -> "Lab":
     """Connect to the lab server of this user, or to the one at `url` with the credential `token`."""
     from modelship_lab import client
+    from modelship_lab.notebook.session import NotebookVerbs
 
-    return client.connect(url, token)
+    return client.connect(url, token, verbs=NotebookVerbs())
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

@@ -235,11 +235,11 @@ class Lab:
 
     def models(self) -> list[Model]:
         """All models."""
-        return self.pages(Page[Model], "models")
+        return self.whole(Page[Model], "models")
 
     def model_versions(self, name: str | int) -> list[ModelVersion]:
         """All versions of a model."""
-        return self.pages(Page[ModelVersion], f"models/{quoted(name)}/versions")
+        return self.whole(Page[ModelVersion], f"models/{quoted(name)}/versions")
 
     def model_version(self, name: str | int, version: int) -> ModelVersion:
         """One version of a model."""
@@ -285,7 +285,7 @@ class Lab:
 
     def deployments(self) -> list[Deployment]:
         """All deployments."""
-        return self.pages(Page[Deployment], "deployments")
+        return self.whole(Page[Deployment], "deployments")
 
     def deployment(self, name: str | int) -> Deployment:
         """A deployment by name or id."""
@@ -348,6 +348,10 @@ class Lab:
             if not page.items or len(items) >= page.total:
                 break
         return items
+
+    def whole(self, kind: type[Page[Item]], path: str) -> list[Item]:
+        """All items of a list of the API that is not cut into pages."""
+        return list(self.connection.record(kind, "GET", path).items)
 
     def frame(self, path: str, params: Mapping[str, Any]) -> "pl.DataFrame":
         """A table of the API as a frame."""

@@ -290,7 +290,7 @@ class ProjectHandle:
 
     def snapshots(self) -> list[Snapshot]:
         """All snapshots of the project."""
-        return self._lab.pages(Page[Snapshot], f"projects/{self.id}/snapshots")
+        return self._lab.whole(Page[Snapshot], f"projects/{self.id}/snapshots")
 
     def train(self, recipe: str, **options: Any) -> "RunHandle":
         """Train a model in a thread of this process; see `learning.train.start` for the options."""

@@ -1,5 +1,6 @@
 """What a verb returned, as words: a title, facts and tables, for a shell and a notebook alike."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from functools import singledispatch
@@ -11,6 +12,7 @@ from modelship_lab.commands.results import (
     Done,
     Imported,
     Predicted,
+    Predictions,
     ProjectProgress,
     RunReport,
 )
@@ -352,6 +354,22 @@ def _(value: Predicted) -> Description:
         ),
         tuple(grids),
     )
+
+
+@describe.register
+def _(value: Predictions) -> Description:
+    rows = tuple(
+        (_input(one.input), one.prediction.prediction, f"{one.prediction.confidence:.4f}") for one in value
+    )
+    return Description(
+        f"{len(value)} predictions", grids=(Grid("", ("input", "prediction", "confidence"), rows),)
+    )
+
+
+def _input(asked: Any) -> str:
+    if isinstance(asked, bytes):
+        return f"image of {len(asked):,} bytes"
+    return preview(asked if isinstance(asked, str) else json.dumps(asked), 80)
 
 
 @describe.register

@@ -37,7 +37,7 @@ def suggest(session: Session, project: str, run: int | None) -> Done:
     handle = session.project(project)
     if run is None:
         run = _newest_run(session, handle.name)
-    saved = suggesting.suggest(session.lab, handle.name, run)
+    saved = suggesting.suggest(session.lab, handle, run)
     return Done(f"{saved.saved:,} suggestions of run {run} are saved; the labeling queue shows them.")
 
 

@@ -78,8 +78,8 @@ class Named(click.ParamType[str]):
 
 
 PROJECT = Named("project", "projects?limit=500", lambda item: (item["name"], item["task"]))
-MODEL = Named("model", "models?limit=500", lambda item: (item["name"], f"version {item['latest']}"))
-DEPLOYMENT = Named("deployment", "deployments?limit=500", lambda item: (item["name"], item["status"]))
+MODEL = Named("model", "models", lambda item: (item["name"], f"version {item['latest']}"))
+DEPLOYMENT = Named("deployment", "deployments", lambda item: (item["name"], item["status"]))
 
 
 class RunNumber(click.ParamType[int]):
@@ -120,7 +120,7 @@ class ModelVersion(click.ParamType[tuple[str, int | None]]):
     ) -> list[CompletionItem]:
         versions = [
             (f"{item['name']}/{version}", "")
-            for item in known("models?limit=500")
+            for item in known("models")
             for version in range(int(item["latest"]), 0, -1)
         ]
         return _starting_with(incomplete, versions)

@@ -1,5 +1,6 @@
 """What verbs return when one record does not say it all."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,22 @@ class Predicted:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.prediction, name)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of several inputs."""
+
+    items: tuple[Predicted, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Predicted:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Predicted]:
+        return iter(self.items)
 
 
 @dataclass(frozen=True)

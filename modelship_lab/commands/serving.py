@@ -8,7 +8,7 @@ import click
 
 from modelship_lab.commands.models import resolve
 from modelship_lab.commands.parameters import DEPLOYMENT, MODEL_VERSION
-from modelship_lab.commands.results import Done, Predicted
+from modelship_lab.commands.results import Done, Predicted, Predictions
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.serving import Deployment
@@ -100,7 +100,7 @@ def undeploy(session: Session, deployment: str) -> Done:
 @pass_session
 def predict(
     session: Session, deployment: str, inputs: tuple[str, ...], explain: bool, class_name: str | None
-) -> Predicted | list[Predicted]:
+) -> Predicted | Predictions:
     """Predict by DEPLOYMENT.
 
     An input is a text, the path of an image, or a row as JSON: '{"age": 30}' or '[30, 1.5]'.
@@ -113,7 +113,7 @@ def predict(
         Predicted(answer, found.classes, value, found.name)
         for answer, value in zip(answers, values, strict=True)
     ]
-    return predicted[0] if len(predicted) == 1 else predicted
+    return predicted[0] if len(predicted) == 1 else Predictions(tuple(predicted))
 
 
 def read_input(deployment: Deployment, text: str) -> Any:

@@ -109,15 +109,11 @@ def train(
     An interrupt, or `stop`, ends it cleanly with a checkpoint.
     """
     from modelship_lab.learning import train as training
-    from modelship_lab.learning.recipes import recipe_of_task
 
     handle = session.project(project)
-    recipe = recipe or recipe_of_task(handle.record.task).name
-    options = {**dict(settings)}
+    options = dict(settings)
     options.update({key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None})
-    run = training.start(
-        session.lab, handle.name, recipe, options, snapshot_id=snapshot, name=name, tags=tags
-    )
+    run = training.start(session.lab, handle, recipe, options, snapshot=snapshot, name=name, tags=tags)
     return session.follow(run, wait=wait, epochs=run.record.params.get("epochs"))
 
 

@@ -1,0 +1,1 @@
+"""ModelShip Lab in a notebook: `%mlship`, widgets, pictures."""

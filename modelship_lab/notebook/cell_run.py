@@ -1,0 +1,143 @@
+"""`%%mlship run NAME`: a cell as a run, with its code, output, duration and environment.
+
+Tracking never breaks the cell: when the lab is away, the cell is executed all the same, with a
+`run` that takes everything and keeps nothing.
+"""
+
+import io
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from modelship_lab.commands import failures
+from modelship_lab.commands.parameters import KEY_VALUE, PROJECT
+from modelship_lab.records.errors import LabError
+
+if TYPE_CHECKING:
+    from modelship_lab.client import RunHandle
+    from modelship_lab.notebook.session import NotebookSession
+
+_MOST_OUTPUT = 1_000_000
+
+
+@click.command("run")
+@click.argument("name")
+@click.option("--project", type=PROJECT, help="The run's project.")
+@click.option("--param", "params", type=KEY_VALUE, multiple=True, help="A parameter; may be repeated.")
+@click.option("--tag", "tags", multiple=True, help="May be repeated.")
+def _options(**options: Any) -> dict[str, Any]:
+    """Execute the cell as the run NAME; in it, `run.log({"loss": 0.5})` logs metrics."""
+    return options
+
+
+def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
+    """Execute a cell as a run.
+
+    Args:
+        session: the notebook.
+        words: what stands behind `%%mlship run`.
+        cell: the code.
+
+    Raises:
+        CommandFailed: the options are wrong; then the cell was not executed.
+    """
+    try:
+        options = _options.main(words, prog_name="%%mlship run", standalone_mode=False)
+    except click.ClickException as error:
+        raise failures.from_click(error, "%%mlship run") from error
+    if not isinstance(options, dict):
+        return
+    run = _start(session, options)
+    shell = session.shell
+    before = shell.user_ns.get("run", _NOTHING)
+    shell.user_ns["run"] = run if run is not None else UntrackedRun()
+    output = Tee(sys.stdout)
+    errors = Tee(sys.stderr, output.kept)
+    started = time.perf_counter()
+    sys.stdout, sys.stderr = output, errors
+    try:
+        result = shell.run_cell(cell, store_history=False)
+    finally:
+        sys.stdout, sys.stderr = output.original, errors.original
+        if before is _NOTHING:
+            shell.user_ns.pop("run", None)
+        else:
+            shell.user_ns["run"] = before
+    if run is not None:
+        text = output.kept.getvalue()
+        if result.result is not None:
+            text += f"{result.result!r}\n"
+        _finish(
+            run, cell, text, time.perf_counter() - started, result.error_in_exec or result.error_before_exec
+        )
+
+
+def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | None":
+    try:
+        from modelship_lab.learning import environment
+
+        return session.lab.start_run(
+            options["name"],
+            project=options["project"],
+            params=dict(options["params"]),
+            tags=("cell", *options["tags"]),
+            environment=environment.collect(),
+        )
+    except LabError as error:
+        session.failed(error)
+        print(f"This cell is not tracked: {failures.from_lab(error).message}", file=sys.stderr)
+        return None
+
+
+def _finish(run: "RunHandle", cell: str, output: str, duration_s: float, error: BaseException | None) -> None:
+    try:
+        run.save_artifact("cell.py", cell, "text/x-python")
+        if output:
+            run.save_artifact("output.txt", output, "text/plain")
+        run.set_summary({"duration_s": duration_s})
+        if error is None:
+            run.finish()
+        elif isinstance(error, KeyboardInterrupt):
+            run.stop_event.set()
+            run.finish()
+        else:
+            run.fail(error)
+    except LabError as problem:
+        print(f"Run {run.id} could not be completed: {problem.message}", file=sys.stderr)
+
+
+class Tee(io.TextIOBase):
+    """Writes on to the notebook's stream, and keeps the first million characters."""
+
+    def __init__(self, original: TextIO, kept: io.StringIO | None = None) -> None:
+        self.original = original
+        self.kept = kept if kept is not None else io.StringIO()
+
+    def write(self, text: str) -> int:
+        self.kept.write(text[: max(_MOST_OUTPUT - self.kept.tell(), 0)])
+        return self.original.write(text)
+
+    def flush(self) -> None:
+        self.original.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+class UntrackedRun:
+    """Stands in for a run when the lab is away: the cell must not notice."""
+
+    id = None
+    stop_requested = False
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Keep nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+_NOTHING = object()

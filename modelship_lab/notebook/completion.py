@@ -1,0 +1,73 @@
+"""The Tab key after `%mlship`: verbs, options, their values, and names from the lab."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from modelship_lab.notebook.magics import LabMagics
+
+_LINE = re.compile(r"^\s*(?:[A-Za-z_]\w*\s*=\s*)?%mlship\s+(.*)$", re.DOTALL)
+
+
+def load(shell: "InteractiveShell", magics: "LabMagics") -> None:
+    """Complete the words of `%mlship` lines."""
+
+    @context_matcher()  # type: ignore[untyped-decorator]
+    def mlship_matcher(context: "CompletionContext") -> "SimpleMatcherResult":
+        line = context.line_with_cursor[: context.cursor_position]
+        match = _LINE.match(line)
+        if match is None:
+            return {"completions": []}
+        *words, incomplete = split(match[1])
+        found = completions(words, incomplete, magics)
+        return {
+            "completions": [SimpleCompletion(text, type="keyword") for text in found],
+            # Names of files and variables would only be in the way; where a verb takes them, there is nothing
+            # of ours.
+            "suppress": bool(found),
+            "matched_fragment": incomplete,
+        }
+
+    completer = shell.Completer
+    completer.custom_matchers = [
+        matcher
+        for matcher in completer.custom_matchers
+        if getattr(matcher, "__qualname__", "") != mlship_matcher.__qualname__
+    ]
+    completer.custom_matchers.append(mlship_matcher)
+
+
+def split(text: str) -> list[str]:
+    """The words of a line that is being written; the last one is the one at the cursor."""
+    words = [""]
+    quote = ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character.isspace():
+            if words[-1]:
+                words.append("")
+            continue
+        words[-1] += character
+    return words
+
+
+def completions(words: list[str], incomplete: str, magics: "LabMagics") -> list[str]:
+    """What can stand at the cursor, by click's own completion, the same as in a shell."""
+    from click.shell_completion import ShellComplete
+
+    from modelship_lab.commands.main import mlship
+
+    class Complete(ShellComplete):
+        name = "notebook"
+
+    # The option before the `=` of `--recipe=te` is not part of what is replaced.
+    found: list[Any] = Complete(mlship, {}, "mlship", "").get_completions(words, incomplete)
+    return [item.value for item in found if item.type == "plain" and item.value.startswith(incomplete)]

@@ -1,0 +1,232 @@
+"""How the lab's things look in a notebook.
+
+Everything that comes from data is escaped: a sample's text must not run as a page.
+"""
+
+import base64
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from modelship_lab.client import RunHandle
+    from modelship_lab.commands.description import Description, Grid
+    from modelship_lab.commands.results import Predicted, Predictions, RunReport
+    from modelship_lab.records.serving import Attribution
+
+_SHOWN = (
+    ("modelship_lab.client.projects", "ProjectHandle"),
+    ("modelship_lab.client.runs", "RunHandle"),
+    ("modelship_lab.client.snapshots", "SnapshotData"),
+    ("modelship_lab.commands.results", "ProjectProgress"),
+    ("modelship_lab.commands.results", "Imported"),
+    ("modelship_lab.commands.results", "RunReport"),
+    ("modelship_lab.commands.results", "Predicted"),
+    ("modelship_lab.commands.results", "Predictions"),
+    ("modelship_lab.commands.results", "DeploymentReport"),
+    ("modelship_lab.commands.results", "Done"),
+    ("modelship_lab.records.bundle", "BundleManifest"),
+    ("modelship_lab.records.events", "LabInfo"),
+    ("modelship_lab.records.registry", "ModelVersion"),
+    ("modelship_lab.records.serving", "Deployment"),
+    ("modelship_lab.records.tracking", "Run"),
+)
+"""By name, so that nothing is imported before one of them is shown."""
+
+_LINE = "border-bottom:1px solid rgba(128,128,128,.25)"
+_CELL = f"text-align:left;padding:2px 12px 2px 0;vertical-align:top;{_LINE}"
+_BAR = "display:inline-block;height:.7em;border-radius:2px;background:#2a7de1;vertical-align:middle"
+_FOR, _AGAINST = "27,127,92", "192,57,43"
+
+
+def load(shell: "InteractiveShell") -> None:
+    """Register the HTML of everything that a verb returns."""
+    formatter = shell.display_formatter
+    if formatter is None:
+        return
+    for module, name in _SHOWN:
+        formatter.formatters["text/html"].for_type_by_name(module, name, as_html)
+        formatter.formatters["text/plain"].for_type_by_name(module, name, _as_plain)
+
+
+def as_html(value: Any) -> str:
+    """A thing that a verb returned, as HTML."""
+    from modelship_lab.commands.description import describe
+    from modelship_lab.commands.results import Predicted, Predictions, RunReport
+
+    if isinstance(value, Predicted):
+        return _predicted(value)
+    if isinstance(value, Predictions):
+        return _predictions(value)
+    if isinstance(value, RunReport):
+        return _run_report(value)
+    return description_html(describe(value))
+
+
+def _as_plain(value: Any, printer: Any, cycle: bool) -> None:
+    from modelship_lab.commands.description import describe
+
+    described = describe(value)
+    facts = ", ".join(f"{name}: {text}" for name, text in described.facts[:6])
+    printer.text(f"{described.title} ({facts})" if facts else described.title)
+
+
+def description_html(description: "Description") -> str:
+    """A description as a title, facts in two columns, and tables."""
+    parts = [f"<div style='font-weight:600;margin:2px 0 4px'>{escape(description.title)}</div>"]
+    if description.facts:
+        rows = "".join(
+            f"<tr style='background:none'><td style='text-align:left;padding:1px 12px 1px 0;opacity:.7'>"
+            f"{escape(name)}</td><td style='text-align:left;padding:1px 0;overflow-wrap:anywhere'>"
+            f"{escape(text)}</td></tr>"
+            for name, text in description.facts
+        )
+        parts.append(f"<table style='margin:0;border:none'>{rows}</table>")
+    parts += [grid_html(grid) for grid in description.grids if grid.rows]
+    if description.note:
+        parts.append(f"<div style='opacity:.7'>{escape(description.note)}</div>")
+    return f"<div>{''.join(parts)}</div>"
+
+
+def grid_html(grid: "Grid") -> str:
+    """A grid as a table."""
+    head = "".join(f"<th style='{_CELL}'>{escape(column)}</th>" for column in grid.columns)
+    body = "".join(
+        "<tr style='background:none'>"
+        + "".join(f"<td style='{_CELL}'>{escape(cell)}</td>" for cell in row)
+        + "</tr>"
+        for row in grid.rows
+    )
+    title = f"<div style='margin:8px 0 2px'>{escape(grid.title)}</div>" if grid.title else ""
+    return f"{title}<table style='margin:0'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def progress_html(title: str, share: float, text: str) -> str:
+    """A progress bar. `share` is 0 to 1."""
+    width = f"{min(max(share, 0), 1):.0%}"
+    return (
+        f"<div>{escape(title)} <span style='display:inline-block;width:200px;background:rgba(128,128,128,.25);"
+        f"border-radius:2px;line-height:0'><span style='{_BAR};width:{width}'></span></span> {escape(text)}</div>"
+    )
+
+
+def image_html(png: bytes, description: str) -> str:
+    """A picture of two pixels for each point on screen, inside the page."""
+    data = base64.b64encode(png).decode()
+    return (
+        f"<img alt='{escape(description)}' src='data:image/png;base64,{data}' "
+        f"style='max-width:100%;zoom:.5;border-radius:4px;margin:4px 0'>"
+    )
+
+
+def run_summary_html(run: "RunHandle") -> str:
+    """What stays under the cell of a training run: its figures, curves and evaluation."""
+    from modelship_lab.commands.description import describe
+    from modelship_lab.notebook import pictures
+
+    record = run.refresh()
+    parts = [description_html(describe(record))]
+    curves = pictures.training(run.metrics(max_points=500).series)
+    if curves is not None:
+        parts.append(image_html(pictures.png(curves), f"Training curves of run {record.id}"))
+    result = run.evaluation()
+    if result is not None:
+        picture = pictures.png(pictures.evaluation(result))
+        parts.append(image_html(picture, f"Evaluation of run {record.id} on held-out rows"))
+    return "".join(parts)
+
+
+def _run_report(report: "RunReport") -> str:
+    from modelship_lab.commands.description import describe
+    from modelship_lab.notebook import pictures
+
+    described = describe(report)
+    parts = [description_html(described)]
+    if report.evaluation is not None:
+        picture = pictures.png(pictures.evaluation(report.evaluation))
+        parts.insert(0, image_html(picture, f"Evaluation of run {report.run.id} on held-out rows"))
+    return "".join(parts)
+
+
+def _predicted(predicted: "Predicted") -> str:
+    prediction = predicted.prediction
+    ranked = sorted(zip(predicted.classes, prediction.probabilities, strict=True), key=lambda pair: -pair[1])
+    rows = "".join(
+        f"<tr style='background:none'><td style='text-align:left;padding:1px 12px 1px 0'>{escape(name)}</td>"
+        f"<td style='text-align:left;padding:1px 8px 1px 0;width:200px'>"
+        f"<span style='{_BAR};width:{max(share * 200, 1):.0f}px'></span></td>"
+        f"<td style='text-align:right;padding:1px 0'>{share:.2%}</td></tr>"
+        for name, share in ranked[:10]
+    )
+    origin = " · ".join(
+        part
+        for part in (predicted.deployment, prediction.model_version, f"{prediction.response_time_ms:.1f} ms")
+        if part
+    )
+    explained = explanation_html(prediction.explanation, predicted.input) if prediction.explanation else ""
+    return (
+        f"<div><div style='font-weight:600;margin:2px 0 4px'>{escape(prediction.prediction)}"
+        f" <span style='opacity:.6;font-weight:400'>{escape(origin)}</span></div>"
+        f"<table style='margin:0'>{rows}</table>{explained}</div>"
+    )
+
+
+def _predictions(predictions: "Predictions") -> str:
+    from modelship_lab.commands.description import describe
+
+    explained = [
+        explanation_html(one.prediction.explanation, one.input)
+        for one in predictions
+        if one.prediction.explanation is not None
+    ]
+    return description_html(describe(predictions)) + "".join(explained)
+
+
+def explanation_html(attribution: "Attribution", asked: Any) -> str:
+    """An explanation as a picture of its kind: highlighted text, regions of an image, bars of features."""
+    if isinstance(asked, str):
+        return highlighted(attribution, asked)
+    from modelship_lab.notebook import pictures
+
+    if isinstance(asked, (bytes, bytearray)):
+        figure = pictures.regions(attribution, bytes(asked))
+    else:
+        figure = pictures.bars(attribution)
+    return image_html(pictures.png(figure), f"What moved the probability of {attribution.label}")
+
+
+def highlighted(attribution: "Attribution", text: str) -> str:
+    """The text with each token on a green ground where it speaks for the class, red against it."""
+    strongest = max((abs(value) for value in attribution.values), default=0.0) or 1.0
+    pieces = []
+    for gap, token, value in _placed(attribution, text):
+        color = _FOR if value > 0 else _AGAINST
+        pieces.append(
+            f"{escape(gap)}<span title='{value:+.4f}' style='background:rgba({color},{0.75 * abs(value) / strongest:.2f});"
+            f"border-radius:3px;padding:1px 2px'>{escape(token)}</span>"
+        )
+    return (
+        f"<div style='margin-top:6px;line-height:1.9;max-width:60em;white-space:pre-wrap'>{''.join(pieces)}</div>"
+        f"<div style='opacity:.7;font-size:90%'>What moved the probability of '{escape(attribution.label)}' from "
+        f"{attribution.base:.3f} to {attribution.probability:.3f}: green for it, red against it "
+        f"({escape(attribution.method)}).</div>"
+    )
+
+
+def _placed(attribution: "Attribution", text: str) -> list[tuple[str, str, float]]:
+    """Each token as it stands in the text, with what stands before it and its value."""
+    lowered = text.lower()
+    if len(lowered) != len(text):
+        # In a few scripts lowering changes the length, and places no longer agree.
+        lowered = text
+    place = 0
+    placed = []
+    for part, value in zip(attribution.parts, attribution.values, strict=True):
+        found = lowered.find(part.lower(), place)
+        if found < 0:
+            placed.append((" ", part, value))
+        else:
+            placed.append((text[place:found], text[found : found + len(part)], value))
+            place = found + len(part)
+    return placed

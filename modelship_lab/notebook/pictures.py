@@ -1,0 +1,160 @@
+"""Pictures of evaluations, explanations and training curves, drawn with matplotlib.
+
+Figures are made without pyplot: it keeps every figure alive, and these are drawn from threads, too.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from modelship_lab.records.serving import Attribution
+from modelship_lab.records.tracking import Evaluation, Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FOR, AGAINST, NEUTRAL = "#1b7f5c", "#c0392b", "#7f8c8d"
+"""Colors of what speaks for a class, against it, and of what says nothing."""
+
+_DOTS_PER_INCH = 144
+_MOST_NAMED = 20
+_MOST_CURVES = 10
+_MOST_BARS = 15
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG with two pixels for each point on screen."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=_DOTS_PER_INCH, bbox_inches="tight", facecolor="white")
+    return file.getvalue()
+
+
+def evaluation(result: Evaluation) -> Figure:
+    """Confusion matrix, precision-recall curves and ROC curves side by side."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    matrix, precision_recall, roc = figure.subplots(1, 3)
+    confusion_matrix(matrix, result)
+    curves(precision_recall, result.precision_recall, "Precision and recall", "recall", "precision")
+    curves(roc, result.roc, "ROC", "false positive rate", "true positive rate", diagonal=True)
+    return figure
+
+
+def confusion_matrix(axes: Axes, result: Evaluation) -> None:
+    """Draw how often each actual class was predicted as which; colors are shares of the actual class."""
+    counts = np.array(result.confusion, dtype=float).reshape(len(result.classes), len(result.classes))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(title="Confusion matrix", xlabel="predicted", ylabel="actual")
+    if len(result.classes) > _MOST_NAMED:
+        return
+    names = [name if len(name) <= 14 else name[:13] + "…" for name in result.classes]
+    turned = max(map(len, names)) > 3 and len(names) > 3
+    axes.set_xticks(
+        range(len(names)), names, rotation=45 if turned else 0, ha="right" if turned else "center"
+    )
+    axes.set_yticks(range(len(names)), names)
+    size = 11 if len(names) <= 5 else 8
+    for row, column in np.ndindex(counts.shape):
+        if counts[row, column]:
+            color = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{int(counts[row, column])}"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
+
+
+def curves(axes: Axes, drawn: Sequence[Any], title: str, x: str, y: str, *, diagonal: bool = False) -> None:
+    """Draw one curve for each class; of many classes, those with the smallest area."""
+    chosen = (
+        sorted(drawn, key=lambda curve: curve.area)[:_MOST_CURVES] if len(drawn) > _MOST_CURVES else drawn
+    )
+    if diagonal:
+        axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=0.8, linestyle="--")
+    for curve in chosen:
+        axes.plot(curve.x, curve.y, label=f"{curve.label} ({curve.area:.3f})", linewidth=1.4)
+    shown = f" ({len(chosen)} weakest of {len(drawn)} classes)" if len(chosen) < len(drawn) else ""
+    axes.set(title=title + shown, xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.grid(alpha=0.25)
+    if chosen:
+        axes.legend(title="class (area)", fontsize=8, title_fontsize=8)
+
+
+def training(series: Mapping[str, Series]) -> Figure | None:
+    """Losses on the left and scores on the right; None when there is neither."""
+    losses = {name: one for name, one in series.items() if name.endswith("loss")}
+    scores = {name: one for name, one in series.items() if name.endswith(("accuracy", "f1"))}
+    groups = [(title, group) for title, group in (("Loss", losses), ("Score", scores)) if group]
+    if not groups:
+        return None
+    figure = Figure(figsize=(5.2 * len(groups), 3), layout="constrained")
+    for axes, (title, group) in zip(np.atleast_1d(figure.subplots(1, len(groups))), groups, strict=True):
+        for name, one in group.items():
+            values = np.array([np.nan if value is None else value for value in one.values])
+            axes.plot(
+                one.steps, values, label=name, linewidth=1.3, marker="o" if len(values) < 30 else None, ms=3
+            )
+        axes.set(title=title, xlabel="step")
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def regions(attribution: Attribution, image: bytes) -> Figure:
+    """The image, and beside it how much each region spoke for the class or against it.
+
+    Args:
+        attribution: its parts are regions `x0,y0,x1,y1` in pixels.
+        image: encoded.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(image)) as opened:
+        pixels: NDArray[Any] = np.asarray(opened.convert("RGB"))
+    boxes = [tuple(int(float(number)) for number in part.split(",")) for part in attribution.parts]
+    # Regions may be given on the image as the model sees it, which is scaled.
+    scale_x = pixels.shape[1] / max(max(box[2] for box in boxes), 1)
+    scale_y = pixels.shape[0] / max(max(box[3] for box in boxes), 1)
+    strongest = max((abs(value) for value in attribution.values), default=0.0) or 1.0
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    plain, overlaid = figure.subplots(1, 2)
+    plain.imshow(pixels)
+    plain.set_title("image")
+    overlaid.imshow(pixels, alpha=0.45)
+    for (x0, y0, x1, y1), value in zip(boxes, attribution.values, strict=True):
+        overlaid.add_patch(
+            Rectangle(
+                (x0 * scale_x - 0.5, y0 * scale_y - 0.5),
+                (x1 - x0) * scale_x,
+                (y1 - y0) * scale_y,
+                facecolor=FOR if value > 0 else AGAINST,
+                alpha=0.8 * abs(value) / strongest,
+                linewidth=0,
+            )
+        )
+    overlaid.set_title(f"green: for '{attribution.label}', red: against")
+    for axes in (plain, overlaid):
+        axes.set_axis_off()
+    return figure
+
+
+def bars(attribution: Attribution) -> Figure:
+    """A bar for each feature, the strongest on top."""
+    ranked = sorted(zip(attribution.parts, attribution.values, strict=True), key=lambda pair: -abs(pair[1]))
+    shown, rest = ranked[:_MOST_BARS], ranked[_MOST_BARS:]
+    if rest:
+        shown.append((f"{len(rest)} others", sum(value for _, value in rest)))
+    names, values = [name for name, _ in shown], [value for _, value in shown]
+    figure = Figure(figsize=(7, 0.6 + 0.28 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(names, values, color=[FOR if value > 0 else AGAINST for value in values])
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel(
+        f"contribution to the probability of '{attribution.label}': "
+        f"{attribution.base:.3f} → {attribution.probability:.3f}"
+    )
+    axes.grid(axis="x", alpha=0.25)
+    return figure

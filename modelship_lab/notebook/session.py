@@ -1,0 +1,120 @@
+"""The notebook as a session: widgets, progress under the cell, variables."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import HTML, display
+
+from modelship_lab.commands.results import DeploymentReport
+from modelship_lab.commands.session import Session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client.imports import ImportProgress, OnProgress
+    from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.records.serving import Deployment
+
+_SHOW_EVERY_S = 0.25
+_STOP_TIMEOUT_S = 120.0
+
+
+class NotebookSession(Session):
+    """`%mlship` in a notebook."""
+
+    def __init__(self, shell: "InteractiveShell") -> None:
+        super().__init__()
+        self.shell = shell
+
+    def connect(self) -> "Lab":
+        import modelship_lab
+
+        return modelship_lab.connect()
+
+    def variable(self, name: str) -> Any:
+        return self.shell.user_ns.get(name) if name.isidentifier() else None
+
+    @contextmanager
+    def importing(self, title: str) -> "Iterator[OnProgress]":
+        from modelship_lab.notebook.displays import progress_html
+
+        bar = display(HTML(progress_html(title, 0.0, "")), display_id=True)
+        shown_at = 0.0
+
+        def show(progress: "ImportProgress") -> None:
+            nonlocal shown_at
+            now = time.monotonic()
+            if bar is not None and now - shown_at > _SHOW_EVERY_S:
+                shown_at = now
+                text = f"{progress.rows_read:,} rows" if progress.rows_read else "sending"
+                share = progress.bytes_sent / max(progress.bytes_total, 1)
+                bar.update(HTML(progress_html(title, share, text)))
+
+        try:
+            yield show
+        finally:
+            if bar is not None:
+                # The result says it all.
+                bar.update(HTML(""))
+
+    def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
+        from modelship_lab.notebook.widgets import LabelerWidget
+
+        return LabelerWidget(self.lab, project_id=project.id, order=order)
+
+    def follow(self, run: "RunHandle", *, wait: bool | None, epochs: int | None) -> "RunHandle":
+        from modelship_lab.notebook.run_display import show_run
+
+        show_run(run)
+        if wait:
+            wait_for(run)
+        return run
+
+    def watch(self, deployment: "Deployment", window_s: int, once: bool) -> DeploymentReport:
+        from modelship_lab.notebook.widgets import DeploymentWidget
+
+        if not once:
+            display(DeploymentWidget(self.lab, deployment_id=deployment.id))
+        metrics = self.lab.deployment_metrics(deployment.id, window_s)
+        return DeploymentReport(self.lab.deployment(deployment.id), metrics)
+
+
+def wait_for(run: "RunHandle") -> None:
+    """Wait until a run has ended; an interrupt ends it cleanly with a checkpoint.
+
+    A second interrupt leaves the run to itself.
+    """
+    try:
+        while run.is_running:
+            run.wait(0.2)
+    except KeyboardInterrupt:
+        print(f"Run {run.id} stops after this step and saves a checkpoint…")
+        run.stop()
+        run.wait(_STOP_TIMEOUT_S)
+
+
+class NotebookVerbs:
+    """The verbs of the Python client that need the layers above it."""
+
+    def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
+        from modelship_lab.notebook.widgets import LabelerWidget
+
+        return LabelerWidget(project.lab, project_id=project.id, order=order)
+
+    def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
+        from modelship_lab.learning import train
+
+        return train.start(project.lab, project, recipe, options)
+
+    def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
+        from modelship_lab.learning import suggest
+
+        return suggest.suggest(project.lab, project, run_id)
+
+    def export(self, run: "RunHandle", format: str) -> Any:
+        from modelship_lab.learning import export
+
+        return export.export(run.lab, run.id, format)

@@ -1,0 +1,126 @@
+"""The widgets' Python half: which view of which thing, and answers where the browser cannot reach the lab.
+
+The browser's half is `js/widgets`. In JupyterLab it talks straight to the lab server, so that labels
+are saved and charts move while this kernel computes; elsewhere (VS Code, Colab) it asks through the
+widget's messages: `{"id", "method", "path", "body"}`, answered by `{"id", "status", "body"}` with
+images as a buffer, and `{"kind": "source"}`, answered by the bundle.
+"""
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from modelship_lab.records.errors import LabError, MissingDependency
+
+if TYPE_CHECKING:
+    from modelship_lab.client import Lab
+    from modelship_lab.records.labeling import QueueOrder
+
+_STATIC = Path(str(resources.files("modelship_lab") / "notebook" / "static"))
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
+
+def _loader() -> str:
+    """What every widget carries: one small constant, so that saved notebooks stay small."""
+    try:
+        return (_STATIC / "loader.js").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MissingDependency(
+            "The widgets' code is not in this installation. In a source checkout, build it with `npm run build`."
+        ) from None
+
+
+class LabWidget(anywidget.AnyWidget):
+    """A view of something in a lab.
+
+    Args:
+        lab: the lab; kept in Python, never sent to the browser.
+        traits: what the view shows.
+    """
+
+    view = traitlets.Unicode().tag(sync=True)
+    lab_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, lab: "Lab", **traits: Any) -> None:
+        if "_esm" not in LabWidget.__dict__:
+            LabWidget._esm = _loader()
+        super().__init__(lab_id=lab.info.lab_id, **traits)
+        self._lab = lab
+        self.on_msg(self._answer)
+
+    def _answer(self, _: Any, message: Any, buffers: list[Any]) -> None:
+        if not isinstance(message, dict):
+            return
+        if message.get("kind") == "source":
+            self.send({"kind": "source"}, [(_STATIC / "widgets.js").read_bytes()])
+        elif isinstance(message.get("id"), int):
+            status, body, images = self._ask(message)
+            self.send({"id": message["id"], "status": status, "body": body}, images)
+
+    def _ask(self, message: dict[str, Any]) -> tuple[int, Any, list[bytes]]:
+        """Pass one request on to the lab."""
+        method, path = str(message.get("method")), str(message.get("path"))
+        body = message.get("body")
+        try:
+            if method not in _METHODS or not _is_inside(path):
+                raise LabError(f"{method} {path} is no request of the lab's API.")
+            response = self._lab.request(
+                method,
+                path,
+                content=None if body is None else json.dumps(body).encode(),
+                headers={} if body is None else {"Content-Type": "application/json"},
+                # The kernel is busy for so long; the browser repeats what is worth it.
+                patience_s=2.0,
+            )
+        except LabError as error:
+            said = {"code": error.code, "message": error.message, "details": error.details}
+            return error.status, {"error": said, "request_id": error.request_id}, []
+        if response.status_code == 204:
+            return 204, None, []
+        if "json" in response.headers.get("Content-Type", ""):
+            return response.status_code, response.json(), []
+        return response.status_code, None, [response.content]
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a path stays below the API when it is appended to its address."""
+    return (
+        not path.startswith("/")
+        and ":" not in path.split("?")[0]
+        and ".." not in path.split("?")[0].split("/")
+    )
+
+
+class LabelerWidget(LabWidget):
+    """Labels the samples of a project."""
+
+    view = traitlets.Unicode("labeler").tag(sync=True)
+    project_id = traitlets.Int().tag(sync=True)
+    order = traitlets.Unicode("uncertainty").tag(sync=True)
+
+    def __init__(self, lab: "Lab", *, project_id: int, order: "QueueOrder" = "uncertainty") -> None:
+        super().__init__(lab, project_id=project_id, order=order)
+
+
+class RunChartWidget(LabWidget):
+    """Draws the metrics of runs while they go on."""
+
+    view = traitlets.Unicode("run_chart").tag(sync=True)
+    run_ids = traitlets.List(traitlets.Int()).tag(sync=True)
+
+    def __init__(self, lab: "Lab", *, run_ids: list[int]) -> None:
+        super().__init__(lab, run_ids=run_ids)
+
+
+class DeploymentWidget(LabWidget):
+    """Shows requests, errors and latencies of a deployment."""
+
+    view = traitlets.Unicode("deployment").tag(sync=True)
+    deployment_id = traitlets.Int().tag(sync=True)
+
+    def __init__(self, lab: "Lab", *, deployment_id: int) -> None:
+        super().__init__(lab, deployment_id=deployment_id)
