@@ -28,6 +28,9 @@ UtcTime = Annotated[datetime, BeforeValidator(_as_utc)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w][\w .\-]*$")]
 """The name of a project, model or deployment: letters, digits, `_`, `-`, `.` and spaces."""
 
+Id = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""A number that a database can hold; for what a client names."""
+
 Task = Literal["text_classification", "image_classification", "tabular_classification"]
 """What a project's samples are and what is predicted for them."""
 

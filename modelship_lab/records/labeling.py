@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from modelship_lab.records.base import Name, Record, Task, UtcTime
+from modelship_lab.records.base import Id, Name, Record, Task, UtcTime
 
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -142,11 +142,11 @@ class NewLabel(Record):
     `key` makes saving repeatable: the same key saves once, however often it is sent.
     """
 
-    sample_id: int
+    sample_id: Id
     action: LabelAction = "label"
     label: str | None = None
     key: str = Field(min_length=8, max_length=64)
-    duration_ms: int | None = Field(default=None, ge=0)
+    duration_ms: int | None = Field(default=None, ge=0, lt=1 << 63)
     source: LabelSource = "human"
 
 
@@ -196,7 +196,7 @@ class SavedLabels(Record):
 class Undo(Record):
     """Undo the caller's newest decision, or the one named."""
 
-    label_id: int | None = None
+    label_id: Id | None = None
     key: str = Field(min_length=8, max_length=64)
 
 
@@ -207,7 +207,7 @@ class Undone(Record):
 
 
 class NewSuggestion(Record):
-    sample_id: int
+    sample_id: Id
     label: str
     confidence: float = Field(ge=0, le=1)
     uncertainty: float | None = Field(default=None, ge=0, le=1)

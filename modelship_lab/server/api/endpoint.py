@@ -30,6 +30,9 @@ ARROW = "application/vnd.apache.arrow.stream"
 JSON_LIMIT = 16 << 20
 UPLOAD_LIMIT = 64 << 30
 
+MAX_INTEGER = (1 << 63) - 1
+"""What the database can compare an id with."""
+
 Body = TypeVar("Body", bound=BaseModel)
 
 _HANDED_IN = frozenset({"services", "caller", "request", "body", "upload"})
@@ -148,6 +151,11 @@ class Endpoint:
         try:
             checked = self.parameters.model_validate(raw)
             arguments = {name: getattr(checked, name) for name in self.parameters.model_fields}
+            problems += [
+                {"field": name, "reason": "the number is too large"}
+                for name, value in arguments.items()
+                if any(isinstance(one, int) and abs(one) > MAX_INTEGER for one in _each(value))
+            ]
         except ValidationError as error:
             problems += details_of(error)
         if self.body is not None:
@@ -224,3 +232,7 @@ def endpoints_of(*modules: types.ModuleType) -> list[Endpoint]:
 
 def _is_tuple(annotation: Any) -> bool:
     return typing.get_origin(annotation) is tuple
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)

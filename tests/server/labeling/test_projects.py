@@ -1,0 +1,101 @@
+"""Projects: made, found, changed, deleted."""
+
+import uuid
+
+import pytest
+
+
+def error(answer):
+    return answer.json()["error"]
+
+
+def test_a_project_is_found_by_id_and_by_name(lab_server, project):
+    by_id = lab_server.client.get(project.path).json()
+    assert by_id == lab_server.client.get(f"projects/{project.name}").json()
+    assert by_id["classes"] == ["ham", "spam"]
+
+
+def test_a_name_with_a_space_is_found_url_encoded(lab_server):
+    name = f"my mails {uuid.uuid4().hex[:6]}"
+    body = {"name": name, "task": "text_classification", "classes": ["a", "b"]}
+    assert lab_server.client.post("projects", json=body).status_code == 201
+    assert lab_server.client.get(f"projects/{name.replace(' ', '%20')}").json()["name"] == name
+
+
+def test_a_misspelled_name_is_answered_with_the_likely_one(lab_server, project):
+    answer = lab_server.client.get(f"projects/{project.name[:-1]}")
+    assert answer.status_code == 404
+    assert f"Did you mean '{project.name}'" in error(answer)["message"]
+
+
+def test_a_name_is_given_once(lab_server, project, new_project):
+    body = {"name": project.name, "task": "text_classification", "classes": ["a", "b"]}
+    assert lab_server.client.post("projects", json=body).status_code == 409
+    other = new_project()
+    answer = lab_server.client.patch(other.path, json={"name": project.name})
+    assert answer.status_code == 409
+    assert lab_server.client.get(other.path).json()["name"] == other.name
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "../etc"}, "name"),
+        ({"name": "<b>x</b>"}, "name"),
+        ({"name": "12345678"}, "name"),
+        ({"task": "poetry"}, "task"),
+        ({"classes": ["one"]}, "classes"),
+        ({"classes": ["a", "a "]}, "classes"),
+        ({"classes": ["a", 1]}, "classes.1"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_wrong_field_is_named(lab_server, change, field):
+    body = {"name": f"p-{uuid.uuid4().hex}", "task": "text_classification", "classes": ["a", "b"], **change}
+    answer = lab_server.client.post("projects", json=body)
+    assert answer.status_code == 422
+    assert field in [one["field"] for one in error(answer)["details"]]
+
+
+def test_every_wrong_field_is_told_at_once(lab_server):
+    answer = lab_server.client.post("projects", json={"name": "", "task": "poetry", "classes": []})
+    assert {one["field"] for one in error(answer)["details"]} == {"name", "task", "classes"}
+
+
+def test_a_change_is_seen_at_once(lab_server, project):
+    changed = lab_server.client.patch(project.path, json={"description": "mails of 2024"}).json()
+    assert changed["description"] == "mails of 2024"
+    assert changed["name"] == project.name
+    assert lab_server.client.get(project.path).json() == changed
+
+
+def test_projects_are_listed_newest_first_and_searched_as_they_are_written(lab_server, new_project):
+    first, second = new_project(), new_project()
+    listed = lab_server.client.get("projects", params={"limit": 1000}).json()
+    ids = [one["id"] for one in listed["items"]]
+    assert ids.index(second.id) < ids.index(first.id)
+    found = lab_server.client.get("projects", params={"search": first.name.upper()}).json()
+    assert [one["id"] for one in found["items"]] == [first.id]
+    assert lab_server.client.get("projects", params={"search": "%"}).json()["total"] == 0
+
+
+def test_a_deleted_project_is_gone_with_all_that_is_its_own(lab_server, project):
+    sample, _ = project.import_texts("one", "two")
+    project.label(sample, "ham")
+    snapshot = lab_server.client.post(f"{project.path}/snapshots", json={}).json()
+    assert lab_server.client.delete(project.path).status_code == 204
+    for path in (project.path, f"{project.path}/queue", f"samples/{sample}", f"snapshots/{snapshot['id']}"):
+        assert lab_server.client.get(path).status_code == 404, path
+    # Its name is free again, and what is made under it begins empty.
+    body = {"name": project.name, "task": "text_classification", "classes": ["ham", "spam"]}
+    again = lab_server.client.post("projects", json=body).json()
+    assert lab_server.client.get(f"projects/{again['id']}/progress").json()["total"] == 0
+
+
+def test_projects_outlive_the_server(start_server, tmp_path):
+    server = start_server(tmp_path)
+    body = {"name": "kept", "task": "tabular_classification", "classes": ["a", "b"]}
+    made = server.client.post("projects", json=body).json()
+    server.stop()
+    assert start_server(tmp_path).client.get("projects/kept").json() == made
