@@ -155,7 +155,7 @@ class DeploymentStore:
                 cold_start_ms=orjson.dumps(cold_start_ms).decode(),
             )
             transaction.execute(
-                "UPDATE deployment_versions SET status = 'stopped', pid = NULL, updated_at = ? "
+                "UPDATE deployment_versions SET status = 'stopped', pid = NULL, error = '', updated_at = ? "
                 "WHERE deployment_id = ? AND version < ? AND status IN ('ready', 'starting')",
                 now(),
                 plan.deployment_id,
