@@ -110,6 +110,11 @@ class Lab:
     def __repr__(self) -> str:
         return f"Lab at {self.connection.url}"
 
+    @property
+    def url(self) -> str:
+        """Base address of the lab server, with a slash at the end."""
+        return self.connection.url
+
     def request(self, method: str, path: str, **arguments: Any) -> "httpx.Response":
         """One request below `mlship/api/`; see `Connection.request` for the arguments."""
         return self.connection.request(method, path, **arguments)
@@ -120,9 +125,10 @@ class Lab:
 
     # Projects
 
-    def projects(self, search: str | None = None) -> list[Project]:
+    def projects(self, search: str | None = None) -> list[ProjectHandle]:
         """All projects, or those whose name contains `search`."""
-        return self.pages(Page[Project], "projects", {"search": search})
+        records = self.pages(Page[Project], "projects", {"search": search})
+        return [ProjectHandle(self, record) for record in records]
 
     def project(self, name: str | int) -> ProjectHandle:
         """A project by name or id.
@@ -237,8 +243,10 @@ class Lab:
         """All models."""
         return self.whole(Page[Model], "models")
 
-    def model_versions(self, name: str | int) -> list[ModelVersion]:
-        """All versions of a model."""
+    def model_versions(self, name: str | int | None = None) -> list[ModelVersion]:
+        """All versions of a model, or of all models."""
+        if name is None:
+            return [version for model in self.models() for version in self.model_versions(model.name)]
         return self.whole(Page[ModelVersion], f"models/{quoted(name)}/versions")
 
     def model_version(self, name: str | int, version: int) -> ModelVersion:

@@ -39,6 +39,20 @@ def run_table(runs: Iterable[Run]) -> "pl.DataFrame":
     return pl.DataFrame(columns)
 
 
+def compared(table: "pl.DataFrame") -> "pl.DataFrame":
+    """The table without what says nothing: empty columns, and parameters that are the same in all runs."""
+
+    def says_something(name: str) -> bool:
+        column = table[name]
+        if name.startswith("params."):
+            return table.height > 1 and column.n_unique() > 1
+        if name == "tags":
+            return bool((column.list.len() > 0).any())
+        return column.null_count() < table.height and (name != "error" or bool((column != "").any()))
+
+    return table.select([name for name in table.columns if says_something(name)])
+
+
 def _names(mappings: Iterable[dict[str, Any]]) -> list[str]:
     names: dict[str, None] = {}
     for mapping in mappings:

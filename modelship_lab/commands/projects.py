@@ -43,7 +43,7 @@ def projects(session: Session, search: str | None) -> "pl.DataFrame":
     """List the projects."""
     import polars as pl
 
-    found = session.lab.projects(search)
+    found = [project.record for project in session.lab.projects(search)]
     return pl.DataFrame(
         {
             "id": [project.id for project in found],

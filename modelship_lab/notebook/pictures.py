@@ -28,9 +28,16 @@ _MOST_BARS = 15
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG with two pixels for each point on screen."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=_DOTS_PER_INCH, bbox_inches="tight", facecolor="white")
+    """The figure as a PNG with two pixels for each point on screen.
+
+    Its colors are reduced to 256, which nobody sees in a diagram and which makes notebooks a third as large.
+    """
+    from PIL import Image
+
+    drawn, file = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, bbox_inches="tight", facecolor="white")
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, format="png", optimize=True)
     return file.getvalue()
 
 
