@@ -80,6 +80,7 @@ class DelimitedReader:
                 except csv.Error as error:
                     number += 1
                     problems.add(number, _reason(error))
+                    lines.too_long = False
                     continue
                 if not value:
                     continue
