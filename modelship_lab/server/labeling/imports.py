@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import sys
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from modelship_lab.server.identity.caller import Caller
 from modelship_lab.server.labeling.candidates import SCHEMA, Candidates
 from modelship_lab.server.labeling.formats import open_reader
 from modelship_lab.server.labeling.formats.intake import require_encoding
-from modelship_lab.server.labeling.formats.rows import MAX_LISTED, Problems
+from modelship_lab.server.labeling.formats.rows import MAX_LISTED
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.storage.blobs import Blobs
@@ -29,6 +31,8 @@ from modelship_lab.server.storage.database import Cursor, Database, Transaction,
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 1.0
+
+SWITCH_INTERVAL_S = 0.0005
 
 _COLUMNS_OF_TASK = {
     "text_classification": {"text"},
@@ -157,7 +161,7 @@ class Imports:
         candidates = Candidates(project, options, reader, self._blobs)
         staged = file.with_name(f"{file.name}.staged")
         told = time.monotonic()
-        with pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        with _giving_way(), pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for batch in candidates.batches():
                 if self._stopping:
                     raise Unavailable(
@@ -199,15 +203,16 @@ class Imports:
         self._counts.load(transaction, project.id)
         moment = now()
         before = transaction.value("SELECT coalesce(max(id), 0) FROM samples")
-        present = transaction.rows_with(
-            'SELECT i."row" FROM staged_rows i WHERE i.content_hash IN '
-            '(SELECT content_hash FROM samples WHERE project_id = ?) ORDER BY i."row"',
+        known = transaction.rows_with(
+            'SELECT i."row", count(*) OVER () AS total FROM staged_rows i WHERE i.content_hash IN '
+            f'(SELECT content_hash FROM samples WHERE project_id = ?) ORDER BY i."row" LIMIT {MAX_LISTED:d}',
             {"staged_rows": staged},
             project.id,
         )
-        known = Problems()
-        for row in present:
-            known.add(row["row"], "duplicate of a sample that the project has already")
+        present = [
+            RowProblem(row=one["row"], reason="duplicate of a sample that the project has already")
+            for one in known
+        ]
         # The file's order is the order of the ids.
         inserted = transaction.rows_with(
             """
@@ -226,9 +231,9 @@ class Imports:
         added = inserted[0]["Count"]
         labels = self._store_labels(transaction, import_id, project, staged, before, caller, moment)
         problems = sorted(
-            [*candidates.bad.listed, *candidates.duplicates.listed, *known.listed], key=lambda one: one.row
+            [*candidates.bad.listed, *candidates.duplicates.listed, *present], key=lambda one: one.row
         )[:MAX_LISTED]
-        duplicates = candidates.duplicates.count + known.count
+        duplicates = candidates.duplicates.count + (known[0]["total"] if known else 0)
         transaction.execute(
             "UPDATE imports SET status = 'finished', rows_read = ?, samples_added = ?, labels_added = ?, "
             "duplicates = ?, bad_rows = ?, problems = ?, finished_at = ? WHERE id = ?",
@@ -331,3 +336,18 @@ def _import(cursor: Cursor, import_id: int) -> Import:
 def _remove(file: Path) -> None:
     for path in file.parent.glob(f"{file.name}*"):
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Let other threads run after half a millisecond instead of five.
+
+    Each step of a request takes the interpreter back from the thread that reads a file: with the
+    usual interval, saving a label takes a quarter of a second while an import runs.
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
