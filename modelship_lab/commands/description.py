@@ -1,6 +1,7 @@
 """What a verb returned, as words: a title, facts and tables, for a shell and a notebook alike."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import singledispatch
@@ -18,12 +19,14 @@ from modelship_lab.commands.results import (
 )
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.events import LabInfo
+from modelship_lab.records.labeling import RowProblem
 from modelship_lab.records.registry import ModelVersion
 from modelship_lab.records.serving import Deployment, WindowMetrics
 from modelship_lab.records.tracking import Run
 
 MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_f1", "val_loss", "train_loss")
 _MOST_ROWS = 20
+_MOST_NUMBERS = 5
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,8 @@ def _(value: Imported) -> Description:
     result = value.result
     grids: tuple[Grid, ...] = ()
     if result.problems:
-        rows = tuple((str(problem.row), problem.reason) for problem in result.problems[:_MOST_ROWS])
-        grids = (Grid("Rows that were not added", ("row", "reason"), rows),)
-    left = result.duplicates + result.bad_rows - min(len(result.problems), _MOST_ROWS)
+        grids = (Grid("Rows that were not added", ("rows", "reason"), _by_reason(result.problems)),)
+    left = result.duplicates + result.bad_rows - len(result.problems)
     return Description(
         f"{result.filename}: {result.samples_added:,} samples added to {value.project}",
         (
@@ -151,8 +153,20 @@ def _(value: Imported) -> Description:
             ("bad rows", number(result.bad_rows)),
         ),
         grids,
-        f"and {left:,} more rows" if grids and left > 0 else "",
+        f"and {left:,} more rows that were not added" if grids and left > 0 else "",
     )
+
+
+def _by_reason(problems: Iterable[RowProblem]) -> tuple[tuple[str, str], ...]:
+    """The rows of each reason on one line, the first few by number."""
+    rows: dict[str, list[int]] = {}
+    for problem in problems:
+        rows.setdefault(problem.reason, []).append(problem.row)
+    lines = []
+    for reason, numbers in rows.items():
+        more = f" and {len(numbers) - _MOST_NUMBERS} more" if len(numbers) > _MOST_NUMBERS else ""
+        lines.append((", ".join(map(str, numbers[:_MOST_NUMBERS])) + more, reason))
+    return tuple(lines[:_MOST_ROWS])
 
 
 @describe.register

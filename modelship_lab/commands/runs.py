@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("project", type=PROJECT, required=False)
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only those in this state.")
+@click.option("--all", "everything", is_flag=True, help="All columns, not only those that tell runs apart.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many."
 )
 @pass_session
-def runs(session: Session, project: str | None, status: str | None, limit: int) -> "pl.DataFrame":
+def runs(
+    session: Session, project: str | None, status: str | None, everything: bool, limit: int
+) -> "pl.DataFrame":
     """List the runs of PROJECT, or all, with their figures; the newest first."""
+    from modelship_lab.client.run_table import compared
+
     name = session.project(project).name if project else None
-    return session.lab.runs(name, status, limit)
+    table = session.lab.runs(name, status, limit)
+    return table if everything or table.is_empty() else compared(table)
 
 
 @click.command()

@@ -4,6 +4,7 @@ Everything that comes from data is escaped: a sample's text must not run as a pa
 """
 
 import base64
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def _as_plain(value: Any, printer: Any, cycle: bool) -> None:
 
 def description_html(description: "Description") -> str:
     """A description as a title, facts in two columns, and tables."""
-    parts = [f"<div style='font-weight:600;margin:2px 0 4px'>{escape(description.title)}</div>"]
+    parts = []
     if description.facts:
         rows = "".join(
             f"<tr style='background:none'><td style='text-align:left;padding:1px 12px 1px 0;opacity:.7'>"
@@ -84,9 +85,12 @@ def description_html(description: "Description") -> str:
         )
         parts.append(f"<table style='margin:0;border:none'>{rows}</table>")
     parts += [grid_html(grid) for grid in description.grids if grid.rows]
-    if description.note:
-        parts.append(f"<div style='opacity:.7'>{escape(description.note)}</div>")
-    return f"<div>{''.join(parts)}</div>"
+    columns = "".join(f"<div style='max-width:100%'>{part}</div>" for part in parts)
+    title = f"<div style='font-weight:600;margin:2px 0 4px'>{escape(description.title)}</div>"
+    note = f"<div style='opacity:.7'>{escape(description.note)}</div>" if description.note else ""
+    # Side by side where there is room.
+    flow = "display:flex;flex-wrap:wrap;align-items:flex-start;gap:4px 40px"
+    return f"<div>{title}<div style='{flow}'>{columns}</div>{note}</div>"
 
 
 def grid_html(grid: "Grid") -> str:
@@ -98,7 +102,7 @@ def grid_html(grid: "Grid") -> str:
         + "</tr>"
         for row in grid.rows
     )
-    title = f"<div style='margin:8px 0 2px'>{escape(grid.title)}</div>" if grid.title else ""
+    title = f"<div style='opacity:.7;padding:1px 0'>{escape(grid.title)}</div>" if grid.title else ""
     return f"{title}<table style='margin:0'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -126,7 +130,7 @@ def run_summary_html(run: "RunHandle") -> str:
     from modelship_lab.notebook import pictures
 
     record = run.refresh()
-    parts = [description_html(describe(record))]
+    parts = [description_html(replace(describe(record), grids=()))]
     curves = pictures.training(run.metrics(max_points=500).series)
     if curves is not None:
         parts.append(image_html(pictures.png(curves), f"Training curves of run {record.id}"))
