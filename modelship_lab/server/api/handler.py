@@ -42,6 +42,11 @@ from modelship_lab.server.identity.caller import OWNER, Caller, Permission
 
 _CHUNK = 1 << 20
 
+DRAIN_LIMIT = 32 << 20
+"""A refused request's body is read to its end up to this many bytes; a longer one costs the connection."""
+
+ANSWERED = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
 
 class LabHandler(JupyterHandler):
     """Lets in who may, and answers every error in the lab's one shape, with the id that the log has too."""
@@ -94,7 +99,8 @@ class LabHandler(JupyterHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
         body = as_lab_error(error, status_code)
-        if body.status >= 500:
+        if body.status >= 500 and not (isinstance(error, LabError) and error.__cause__ is None):
+            # Not for what the lab says on purpose, e.g. that a deployment is still starting.
             self.log.error("Request %s failed", self.request_id, exc_info=kwargs.get("exc_info"))
         self.set_status(body.status)
         self.set_header("X-Request-ID", self.request_id)
@@ -145,7 +151,19 @@ class EndpointHandler(LabHandler):
         self._body = bytearray()
         self._file: Any = None
         self._received = 0
+        self._refusal: LabError | web.HTTPError | None = None
         self.set_header("X-Request-ID", self.request_id)
+        length = int(self.request.headers.get("Content-Length") or 0)
+        try:
+            await self._admit(length)
+        except (LabError, web.HTTPError) as refusal:
+            if length > DRAIN_LIMIT or self.request.method not in ANSWERED:
+                raise
+            # Answered before its body is read, a request ends with a broken connection at the client.
+            self._refusal = refusal
+            self.request.connection.set_max_body_size(DRAIN_LIMIT)  # type: ignore[union-attr]
+
+    async def _admit(self, length: int) -> None:
         endpoint = self.endpoints.get(self.request.method or "")
         if endpoint is None:
             self.set_header("Allow", ", ".join(sorted(self.endpoints)))
@@ -153,7 +171,6 @@ class EndpointHandler(LabHandler):
         self.endpoint = endpoint
         self.permission = endpoint.permission
         await super().prepare()
-        length = int(self.request.headers.get("Content-Length") or 0)
         if length > endpoint.max_body:
             raise PayloadTooLarge(f"The body has {length} bytes; at most {endpoint.max_body} are taken here.")
         # Tornado's own limit is for bodies that are held in memory; ours is kept in data_received.
@@ -163,6 +180,8 @@ class EndpointHandler(LabHandler):
             self._file = tempfile.NamedTemporaryFile(dir=self.services.data_dir.uploads, delete=False)  # noqa: SIM115
 
     async def data_received(self, chunk: bytes) -> None:
+        if self._refusal is not None:
+            return
         self._received += len(chunk)
         if self._received > self.endpoint.max_body:
             raise PayloadTooLarge(f"The body has more than the {self.endpoint.max_body} bytes taken here.")
@@ -172,6 +191,8 @@ class EndpointHandler(LabHandler):
             self._body += chunk
 
     async def _answer(self, **path: str) -> None:
+        if self._refusal is not None:
+            raise self._refusal
         endpoint = self.endpoint
         query: dict[str, list[str]] = defaultdict(list)
         for name, values in self.request.query_arguments.items():

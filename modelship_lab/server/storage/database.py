@@ -206,7 +206,9 @@ class Database:
                 if write is None:
                     running = False
                     break
-                group.append(write)
+                # Whoever asked may have gone away meanwhile; from here on its answer cannot be cancelled.
+                if write.future.set_running_or_notify_cancel():
+                    group.append(write)
                 if len(group) >= MAX_GROUP or self._queue.empty():
                     break
                 write = self._queue.get()

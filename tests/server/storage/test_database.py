@@ -138,6 +138,34 @@ def test_writing_from_the_event_loop(database):
     assert sorted(asyncio.run(many())) == list(range(1, 101))
 
 
+def test_a_caller_who_goes_away_does_not_stop_the_writer(database):
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(transaction):
+        entered.set()
+        go_on.wait(5)
+
+    async def go_away():
+        held = database.submit(hold)
+        await asyncio.to_thread(entered.wait, 5)
+        waiting = asyncio.create_task(database.write(add_project("nobody waits for it")))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        go_on.set()
+        await asyncio.wrap_future(held)
+        # One that is cancelled while it is being committed.
+        entered.clear()
+        go_on.clear()
+        running = asyncio.create_task(database.write(hold))
+        await asyncio.to_thread(entered.wait, 5)
+        running.cancel()
+        go_on.set()
+
+    asyncio.run(go_away())
+    database.submit(add_project("next")).result(5)
+    assert "next" in names(database)
+
+
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "lab.duckdb"
     Database(path).close()
