@@ -52,7 +52,11 @@ class MetricLogger(Callback):
         loss = outputs["loss"].detach()
         self._loss = loss if self._loss is None else self._loss + loss
         self._count += 1
-        if self._count >= self._every or trainer.is_last_batch:
+        if self._count >= self._every:
+            self._flush(trainer)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if self._count:
             self._flush(trainer)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:

@@ -15,6 +15,8 @@ __all__ = ["Classifier", "balanced_weights", "warm_cosine"]
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
+MOST_WARM_UP = 200
+"""Steps in which it rises at most: who asks for very many epochs does not wait for it."""
 
 
 class Classifier(LightningModule):
@@ -94,10 +96,10 @@ class Classifier(LightningModule):
 def warm_cosine(step: int, steps: int) -> float:
     """The learning rate at a step as a share of its highest value.
 
-    It rises linearly for a tenth of the steps and falls to 0 along half a cosine (Loshchilov and Hutter,
+    It rises linearly for a tenth of the steps, 200 at most, and falls to 0 along half a cosine (Loshchilov and Hutter,
     "SGDR", 2017).
     """
-    warm = max(1, round(steps * WARM_UP))
+    warm = min(MOST_WARM_UP, max(1, round(steps * WARM_UP)))
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))

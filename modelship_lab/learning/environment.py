@@ -11,10 +11,11 @@ from typing import Any
 
 import psutil
 
+from modelship_lab.version import __version__
+
 __all__ = ["collect"]
 
 PACKAGES = (
-    "modelship-lab",
     "torch",
     "lightning",
     "numpy",
@@ -57,7 +58,7 @@ def collect(folder: Path | None = None) -> dict[str, Any]:
 
 
 def _packages() -> dict[str, str]:
-    versions = {}
+    versions = {"modelship-lab": __version__}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)

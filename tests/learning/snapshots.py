@@ -1,9 +1,11 @@
 """Snapshots of real data, as a lab would hand them out, for fits without a server."""
 
+import csv
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,16 @@ def table(name: str) -> LocalSnapshot:
 
 def texts(sentences: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> LocalSnapshot:
     return snapshot("text_classification", classes, labels, {"text": list(sentences)})
+
+
+def reviews(rows: int | None = None) -> LocalSnapshot:
+    """Sentences of reviews, negative or positive; of fewer rows, some of every source."""
+    with (Path(__file__).parent / "data" / "reviews.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    if rows is not None:
+        lines = [lines[place] for place in np.random.default_rng(0).permutation(len(lines))[:rows]]
+    labels = [int(line["sentiment"] == "positive") for line in lines]
+    return texts([line["text"] for line in lines], labels, ["negative", "positive"])
 
 
 class Recorder:

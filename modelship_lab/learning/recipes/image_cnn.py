@@ -5,15 +5,17 @@ import math
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modelship_lab.bundles.preprocessing import decode_image
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.recipes.options import ImageCnnOptions
 from modelship_lab.learning.rows import Rows
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import ImageScaling
+from modelship_lab.records.errors import InvalidData, InvalidInput
 
 __all__ = ["ImageCnn", "network", "preprocessing"]
 
@@ -24,34 +26,47 @@ STATISTICS_ROWS = 2000
 """Rows from which the means of the channels are computed."""
 STEM_SIDE = 48
 """Larger images are halved by strides before the first stage."""
+GRAY_DIFFERENCE = 8
 SMALLEST_SIDE = 4
 """Maps are pooled until they are this small."""
+_GLIMPSE = ImageScaling(height=64, width=64, channels=3)
+_FIRST_TURNED = 5
+"""From this orientation on, width and height are exchanged."""
 
 
 def preprocessing(options: ImageCnnOptions, samples: Samples, rows: np.ndarray) -> ImageScaling:
     """The common size and color of some training images."""
     digests = samples.digests()
     step = max(1, len(rows) // LOOKED_AT)
-    looks = [_look(samples.image(digests[row])) for row in rows[::step][:LOOKED_AT]]
-    height, width = np.median([size for size, _ in looks], axis=0)
+    sizes, colored = [], False
+    for row in rows[::step][:LOOKED_AT]:
+        try:
+            data = samples.image(digests[row])
+            colored = colored or _is_colored(data)
+            sizes.append(_size(data))
+        except InvalidInput as error:
+            raise InvalidData(f"Sample {samples.ids[row]}: {error.message}.") from error
+    height, width = np.median(sizes, axis=0)
     longest = max(height, width)
     wanted = options.image_size or min(longest, LONGEST_SIDE)
     return ImageScaling(
-        height=max(4, round(height * wanted / longest)),
-        width=max(4, round(width * wanted / longest)),
-        channels=3 if any(colored for _, colored in looks) else 1,
+        height=max(SMALLEST_SIDE, round(height * wanted / longest)),
+        width=max(SMALLEST_SIDE, round(width * wanted / longest)),
+        channels=3 if colored else 1,
     )
 
 
-def _look(data: bytes) -> tuple[tuple[int, int], bool]:
-    """Height, width and whether there is color."""
+def _is_colored(data: bytes) -> bool:
+    """Whether the channels of an image differ by more than what compression does to gray."""
+    red, green, blue = np.moveaxis(decode_image(_GLIMPSE, data).astype(np.int16), -1, 0)
+    return bool(max(np.abs(red - green).max(), np.abs(red - blue).max()) > GRAY_DIFFERENCE)
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Height and width of an image that can be read, held upright."""
     with Image.open(io.BytesIO(data)) as image:
-        size = (image.height, image.width)
-        if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):
-            return size, False
-        image.thumbnail((64, 64))
-        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int16), -1, 0)
-        return size, bool(max(np.abs(red - green).max(), np.abs(red - blue).max()) > 8)
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_TURNED
+        return (image.width, image.height) if is_turned else (image.height, image.width)
 
 
 def network(options: ImageCnnOptions, preprocessing: ImageScaling, classes: int) -> "ImageCnn":

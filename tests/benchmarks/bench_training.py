@@ -1,0 +1,101 @@
+"""What Lightning, logging and checkpointing cost, against a bare torch loop on the same model and data.
+
+Run as `python -m tests.benchmarks.bench_training`; prints one JSON line. Both sides train the same
+network from the same weights on the same batches with the same optimizer and schedule for the same
+number of epochs on one core, in turns; the figure is the median of the paired ratios.
+"""
+
+import json
+import statistics
+import time
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from modelship_lab.learning.classifier import warm_cosine
+from modelship_lab.learning.fit import automatic_batch_size, fit
+from modelship_lab.learning.recipes import recipe_named
+from modelship_lab.learning.rows import Batches
+from modelship_lab.learning.samples import Samples, encode_samples
+from modelship_lab.learning.split import split_rows
+from tests.learning.snapshots import LocalSnapshot, Recorder, digits, reviews, table
+
+PAIRS = 5
+CASES = {
+    "text-linear": (reviews, 6),
+    "image-cnn": (digits, 6),
+    "tabular-mlp": (lambda: table("breast_cancer"), 30),
+}
+
+
+class Bare:
+    """The loop that one would write by hand: steps, and a validation loss after every epoch."""
+
+    def __init__(self, snapshot: LocalSnapshot, recipe: str, epochs: int) -> None:
+        chosen = recipe_named(recipe)
+        self.options = chosen.checked({"epochs": epochs})
+        samples = Samples.of_snapshot(snapshot)
+        labels = np.asarray(samples.table.column("label").to_numpy(), np.int64)
+        split = split_rows(labels, samples.ids, snapshot.info.classes, self.options.holdout, 0)
+        preprocessing = chosen.preprocessing(self.options, samples, split.train)
+        rows = encode_samples(preprocessing, samples)
+        size = automatic_batch_size(len(split.train))
+        targets = torch.from_numpy(labels)
+        self.training = Batches(rows, targets, split.train, size, seed=0)
+        self.validation = Batches(rows, targets, split.validation, max(size, 64))
+        torch.manual_seed(0)
+        self.network = chosen.network(self.options, preprocessing, len(snapshot.info.classes))
+        self.network.adapt(rows, torch.from_numpy(split.train))
+
+    def train(self) -> float:
+        """Seconds."""
+        network, options = self.network, self.options
+        groups = network.parameter_groups(options.weight_decay)
+        for group in groups:
+            group["lr"] = options.learning_rate * group.pop("learning_rate_factor", 1.0)
+        start = time.perf_counter()
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        steps = len(self.training) * options.epochs
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, steps))
+        for _ in range(options.epochs):
+            network.train()
+            for inputs, labels in self.training:
+                optimizer.zero_grad()
+                functional.cross_entropy(network(**inputs), labels).backward()
+                optimizer.step()
+                schedule.step()
+            network.eval()
+            with torch.inference_mode():
+                for inputs, labels in self.validation:
+                    functional.cross_entropy(network(**inputs), labels).item()
+        return time.perf_counter() - start
+
+
+def pair(snapshot: LocalSnapshot, recipe: str, epochs: int) -> tuple[float, float, int]:
+    """Seconds of the bare loop and of the fit's training, and the steps of either."""
+    bare = Bare(snapshot, recipe, epochs)
+    seconds = bare.train()
+    result = fit(Recorder(), snapshot, recipe, {"epochs": epochs, "patience": 0})
+    return seconds, result.summary["train_seconds"], len(bare.training) * epochs
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    figures: dict[str, float] = {}
+    for recipe, (load, epochs) in CASES.items():
+        snapshot = load()
+        pair(snapshot, recipe, 1)  # imports and first-time work of either side
+        pairs = [pair(snapshot, recipe, epochs) for _ in range(PAIRS)]
+        of_each = {
+            "bare_s": [bare for bare, _, _ in pairs],
+            "fit_s": [ours for _, ours, _ in pairs],
+            "slowdown": [ours / bare for bare, ours, _ in pairs],
+            "overhead_us_per_step": [(ours - bare) / steps * 1e6 for bare, ours, steps in pairs],
+        }
+        figures |= {f"{recipe}_{name}": round(statistics.median(each), 3) for name, each in of_each.items()}
+    print(json.dumps({"benchmark": "training", "threads": 1, **figures}))
+
+
+if __name__ == "__main__":
+    main()

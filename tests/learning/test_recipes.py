@@ -1,0 +1,180 @@
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from modelship_lab.learning.recipes import RECIPES, recipe_named, recipe_of_task
+from modelship_lab.learning.samples import Samples, encode_samples
+from modelship_lab.records.bundle import ImageScaling
+from modelship_lab.records.errors import InvalidData, InvalidInput
+from tests.learning.snapshots import encode_png, images_snapshot, reviews, snapshot
+
+
+def test_recipes_and_their_options_can_be_listed_without_torch():
+    code = (
+        "import sys; from modelship_lab.learning.recipes import RECIPES; "
+        "assert all(field.description for r in RECIPES.values() for field in r.options.model_fields.values()); "
+        "print(*RECIPES); assert not {'torch', 'lightning', 'pyarrow'} & set(sys.modules)"
+    )
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert listed.split() == ["text-linear", "image-cnn", "tabular-mlp"]
+
+
+def test_wrong_options_are_all_named_at_once():
+    with pytest.raises(InvalidInput) as caught:
+        RECIPES["text-linear"].checked({"epochs": 0, "learn_rate": 1})
+    assert [detail["field"] for detail in caught.value.details] == ["epochs", "learn_rate"]
+    assert "learning_rate" in caught.value.message
+
+
+def test_options_come_as_text_from_a_command_line():
+    options = RECIPES["text-linear"].checked({"epochs": "3", "learning_rate": "0.1"})
+    assert (options.epochs, options.learning_rate) == (3, 0.1)
+
+
+def test_a_recipe_for_another_task_is_refused_with_the_one_that_fits():
+    with pytest.raises(InvalidInput, match="image-cnn"):
+        recipe_named("text-linear", "image_classification")
+    with pytest.raises(InvalidInput, match="text-linear or image-cnn or tabular-mlp"):
+        recipe_named("resnet")
+    assert recipe_of_task("tabular_classification").name == "tabular-mlp"
+
+
+def prepare(recipe, snapshot, **options):
+    chosen = RECIPES[recipe]
+    return chosen.preprocessing(
+        chosen.checked(options), Samples.of_snapshot(snapshot), np.arange(snapshot.info.rows)
+    )
+
+
+def picture(width, height, mode, value):
+    file = io.BytesIO()
+    Image.new(mode, (width, height), value).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "mode", "value", "options", "expected"),
+    [
+        (20, 10, "L", 7, {}, (10, 20, 1)),
+        (20, 10, "RGB", (7, 7, 7), {}, (10, 20, 1)),
+        (20, 10, "RGB", (200, 7, 7), {}, (10, 20, 3)),
+        (1000, 500, "L", 7, {}, (64, 128, 1)),
+        (1000, 500, "RGBA", (200, 7, 7, 255), {"image_size": 32}, (16, 32, 3)),
+        (3, 3, "L", 7, {}, (4, 4, 1)),
+    ],
+)
+def test_images_keep_their_size_shape_and_color(width, height, mode, value, options, expected):
+    images = [picture(width, height, mode, value)] * 6
+    spec = prepare("image-cnn", images_snapshot(images, [0, 1] * 3, ["a", "b"]), **options)
+    assert (spec.height, spec.width, spec.channels) == expected
+
+
+@pytest.mark.parametrize("size", [(4, 4), (8, 8), (5, 31), (48, 47), (128, 96)])
+def test_the_cnn_takes_any_size(size):
+    spec = ImageScaling(height=size[0], width=size[1], channels=3)
+    network = RECIPES["image-cnn"].network(RECIPES["image-cnn"].checked({}), spec, 3)
+    logits = network(torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8))
+    assert logits.shape == (2, 3)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_augmentation_moves_an_image_but_does_not_distort_it(mirror):
+    from modelship_lab.learning.recipes.image_cnn import augmented
+
+    torch.manual_seed(0)
+    image = torch.zeros(64, 1, 40, 80)
+    image[:, :, 15:25, 30:50] = 1  # 10 x 20 pixels
+    areas = augmented(image, mirror=mirror).sum((1, 2, 3))
+    assert areas.std() > 5
+    assert (areas > 200 * 0.75).all()
+    assert (areas < 200 * 1.3).all()
+
+
+def mixed(rows=40):
+    number = np.arange(rows)
+    return snapshot(
+        "tabular_classification",
+        ["a", "b"],
+        number % 2,
+        {
+            "amount": [None if row % 5 == 0 else float(row) for row in number],
+            "count": number,
+            "city": ["Oslo" if row % 3 else "Bern" for row in number],
+            "vip": [bool(row % 2) for row in number],
+            "name": [f"customer {row}" for row in number],
+            "constant": ["x"] * rows,
+            "one": [1.0] * rows,
+            "empty": [None] * rows,
+        },
+    )
+
+
+def test_columns_become_numbers_and_categories_and_those_that_say_nothing_are_left_out():
+    spec = prepare("tabular-mlp", mixed())
+    assert spec.numeric == ("amount", "count")
+    assert spec.categories == {"city": ("Bern", "Oslo"), "vip": ("false", "true")}
+    assert spec.features == tuple(mixed().info.features)
+    assert spec.typical == {"amount": 20.0, "count": 19.5, "city": "Oslo", "vip": "false"}
+
+
+def test_missing_numbers_and_unknown_categories_give_numbers():
+    chosen, table = RECIPES["tabular-mlp"], mixed()
+    spec = prepare("tabular-mlp", table)
+    rows = encode_samples(spec, Samples.of_snapshot(table))
+    network = chosen.network(chosen.checked({}), spec, 2).eval()
+    network.adapt(rows, torch.arange(40))
+    inputs = {"numeric": torch.full((1, 2), float("nan")), "categories": torch.zeros(1, 2, dtype=torch.int64)}
+    assert network(**inputs).isfinite().all()
+
+
+def test_a_table_without_anything_to_learn_from_is_refused():
+    empty = snapshot("tabular_classification", ["a", "b"], [0, 1] * 5, {"x": [1.0] * 10})
+    with pytest.raises(InvalidData, match="single value"):
+        prepare("tabular-mlp", empty)
+
+
+def test_rare_words_weigh_more_and_unseen_ones_nothing():
+    chosen = RECIPES["text-linear"]
+    table = reviews(200)
+    spec = prepare("text-linear", table, buckets=2**16)
+    rows = encode_samples(spec, Samples.of_snapshot(table))
+    network = chosen.network(chosen.checked({"buckets": 2**16}), spec, 2)
+    network.adapt(rows, torch.arange(200))
+    from modelship_lab.bundles.preprocessing import hash_text
+
+    weight = {word: float(network.importance[hash_text(spec, word)[0]]) for word in ("the", "food", "xyzzy")}
+    assert weight["food"] > weight["the"] > 1
+    assert weight["xyzzy"] == float(network.importance[0]) == 0
+
+
+def test_training_and_predicting_pool_tokens_alike():
+    chosen = RECIPES["text-linear"]
+    table = reviews(50)
+    spec = prepare("text-linear", table)
+    rows = encode_samples(spec, Samples.of_snapshot(table))
+    for options in ({}, {"dimensions": 5}):
+        network = chosen.network(chosen.checked(options), spec, 2)
+        network.adapt(rows, torch.arange(50))
+        torch.nn.init.normal_(network.tokens.weight)
+        inputs = rows.take(torch.arange(50))
+        assert torch.allclose(network.train()(**inputs), network.eval()(**inputs), atol=1e-4)
+
+
+def test_a_model_that_no_file_could_hold_is_refused():
+    chosen = RECIPES["text-linear"]
+    options = chosen.checked({"buckets": 2**24, "dimensions": 256})
+    with pytest.raises(InvalidInput, match="fewer buckets"):
+        chosen.network(options, chosen.preprocessing(options, None, None), 2)
+
+
+def test_an_image_that_cannot_be_read_is_named():
+    good = encode_png(np.zeros((8, 8), np.uint8))
+    broken = images_snapshot([good] * 3 + [b"not an image"], [0, 1, 0, 1], ["a", "b"])
+    with pytest.raises(InvalidData, match="Sample 4"):
+        encode_samples(ImageScaling(height=8, width=8, channels=1), Samples.of_snapshot(broken))
