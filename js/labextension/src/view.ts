@@ -19,6 +19,8 @@ export class ViewWidget extends Widget {
     super();
     this.id = id;
     this.node.style.overflow = "auto";
+    // The tab itself takes the focus when nothing in it does; that needs no frame around the whole tab.
+    this.node.style.outline = "none";
     this.node.style.background = "var(--jp-layout-color1)";
     if (view.view !== "panel") this.node.style.padding = "12px";
   }

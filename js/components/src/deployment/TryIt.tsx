@@ -48,7 +48,8 @@ export function TryIt(props: {
 }): ReactNode {
   const { feed, deployment } = props;
   const preprocessing = props.version?.manifest.preprocessing;
-  const table = preprocessing?.kind === "table_encoding" ? preprocessing : null;
+  const tabular = deployment.task === "tabular_classification";
+  const table = tabular && preprocessing?.kind === "table_encoding" ? preprocessing : null;
   const [text, setText] = useState("");
   const [picked, setPicked] = useState<Picked | null>(null);
   const [changed, setChanged] = useState<RowText>({});
@@ -118,7 +119,7 @@ export function TryIt(props: {
             />
           )}
           {deployment.task === "image_classification" && <ImagePicker picked={picked} pick={pick} />}
-          {deployment.task === "tabular_classification" &&
+          {tabular &&
             (table ? (
               <RowForm
                 table={table}
