@@ -241,7 +241,7 @@ def test_an_import_that_a_killed_server_was_reading_is_marked_failed(start_serve
     server = start_server(tmp_path)
     server.client.post("projects", json={"name": "p", "task": "text_classification", "classes": ["a", "b"]})
     content = b"text\n" + b"".join(
-        b"a line of the file that is long enough, number %d\n" % row for row in range(400_000)
+        b"a line of the file that is long enough number %d\n" % row for row in range(400_000)
     )
     begun = server.client.post("projects/p/imports", params={"format": "csv"}, content=content).json()
     server.kill()
@@ -251,6 +251,21 @@ def test_an_import_that_a_killed_server_was_reading_is_marked_failed(start_serve
     assert "import it again" in found["error"]
     assert again.client.get("projects/p/progress").json()["total"] == 0
     assert not list((tmp_path / "uploads").iterdir())
+
+
+def test_a_server_that_is_stopped_gives_the_import_up(start_server, tmp_path):
+    server = start_server(tmp_path)
+    server.client.post("projects", json={"name": "p", "task": "text_classification", "classes": ["a", "b"]})
+    content = b"text\n" + b"".join(
+        b"a line of the file that is long enough number %d\n" % row for row in range(400_000)
+    )
+    begun = server.client.post("projects/p/imports", params={"format": "csv"}, content=content).json()
+    server.stop()
+    again = start_server(tmp_path)
+    found = again.client.get(f"imports/{begun['id']}").json()
+    assert found["status"] == "failed"
+    assert "import it again" in found["error"]
+    assert again.client.get("projects/p/progress").json()["total"] == 0
 
 
 def test_a_project_that_is_deleted_while_a_file_is_read_stays_deleted(project, lab_server):

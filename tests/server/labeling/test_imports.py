@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -268,3 +270,39 @@ def test_images_of_a_hugging_face_data_set_are_read(new_project):
     project = new_project(IMAGES, ("red", "blue"))
     table = pa.table({"image": [{"bytes": png("red"), "path": "a.png"}], "label": ["red"]})
     assert project.import_file(parquet(table), format="parquet", label="label")["samples_added"] == 1
+
+
+# --- frames -------------------------------------------------------------------------------------------
+
+
+def test_a_polars_frame_is_taken_as_it_is_sent(new_project):
+    project = new_project(TABULAR, ("0", "1"))
+    frame = pl.DataFrame(
+        {
+            "city": ["Bern", None, "Rome"],
+            "kind": pl.Series(["a", "b", "a"], dtype=pl.Categorical),
+            "when": [datetime.datetime(2024, 1, 2, 3, 4), None, None],
+            "price": pl.Series(["1.50", "2.25", None], dtype=pl.String).cast(pl.Decimal(10, 2)),
+            "small": pl.Series([1, 2, None], dtype=pl.UInt8),
+            "y": [1, 0, None],
+        }
+    )
+    sink = io.BytesIO()
+    frame.write_ipc_stream(sink, compression="zstd")
+    done = project.import_file(sink.getvalue(), format="arrow", label="y")
+    assert (done["samples_added"], done["labels_added"]) == (3, 2), done
+    assert project.samples()[0]["row"] == {
+        "city": "Bern",
+        "kind": "a",
+        "when": "2024-01-02T03:04:00",
+        "price": 1.5,
+        "small": 1,
+    }
+
+
+def test_a_pandas_frame_with_its_index_is_taken(new_project):
+    project = new_project(TABULAR)
+    frame = pd.DataFrame({"x": [1.5, None], "kind": pd.Categorical(["a", "b"])}, index=[7, 9])
+    done = project.import_file(frame.to_csv().encode(), format="csv")
+    assert done["samples_added"] == 2, done
+    assert project.samples()[1]["row"] == {"column_1": 9, "x": None, "kind": "b"}
