@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from modelship_lab.client import discovery, spool
+from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
 from modelship_lab.client.deployments import wait_until_started
 from modelship_lab.client.projects import ProjectHandle, quoted
@@ -149,7 +150,7 @@ class Lab:
         Raises:
             Conflict: a project of this name exists, or is a different one.
         """
-        new = NewProject(name=name, task=task, classes=tuple(classes), description=description)
+        new = checked(NewProject, name=name, task=task, classes=tuple(classes), description=description)
         try:
             return ProjectHandle(self, self.connection.record(Project, "POST", "projects", json=new))
         except Conflict:
@@ -182,7 +183,8 @@ class Lab:
         environment: Mapping[str, Any] | None = None,
     ) -> RunHandle:
         """Start a run that this process executes. Use it as a context manager, or call `finish`."""
-        new = NewRun(
+        new = checked(
+            NewRun,
             name=name,
             project=project,
             recipe=recipe,
@@ -234,8 +236,8 @@ class Lab:
             Conflict: the run has no exported model.
         """
         run_id = run if isinstance(run, int) else run.id
-        new = NewModelVersion(
-            name=name, run_id=run_id, stage=stage, description=description, tags=tuple(tags)
+        new = checked(
+            NewModelVersion, name=name, run_id=run_id, stage=stage, description=description, tags=tuple(tags)
         )
         return self.connection.record(ModelVersion, "POST", "models", json=new)
 
@@ -256,7 +258,7 @@ class Lab:
     def set_stage(self, name: str | int, version: int, stage: Stage) -> ModelVersion:
         """Move a version to another stage."""
         path = f"models/{quoted(name)}/versions/{version}/stage"
-        return self.connection.record(ModelVersion, "PUT", path, json=StageChange(stage=stage))
+        return self.connection.record(ModelVersion, "PUT", path, json=checked(StageChange, stage=stage))
 
     # Deployments
 
@@ -285,8 +287,13 @@ class Lab:
         Raises:
             DeploymentFailed: the worker did not start; the message says why.
         """
-        new = NewDeployment(
-            model=model, name=name, timeout_s=answer_timeout_s, max_batch=max_batch, max_queue=max_queue
+        new = checked(
+            NewDeployment,
+            model=model,
+            name=name,
+            timeout_s=answer_timeout_s,
+            max_batch=max_batch,
+            max_queue=max_queue,
         )
         deployment = self.connection.record(Deployment, "POST", "deployments", json=new)
         return wait_until_started(self.connection, deployment, wait_timeout_s) if wait else deployment
@@ -318,7 +325,7 @@ class Lab:
         Returns:
             A `Prediction`, or a list of them for a list of inputs.
         """
-        request = PredictRequest(data=as_input(data), explain=explain, class_name=class_name)
+        request = checked(PredictRequest, data=as_input(data), explain=explain, class_name=class_name)
         response = self.connection.request(
             "POST",
             f"deployments/{quoted(name)}/predict",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from modelship_lab.client import imports
+from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
 from modelship_lab.client.imports import OnProgress
 from modelship_lab.client.snapshots import SnapshotData
@@ -19,7 +20,6 @@ from modelship_lab.records.labeling import (
     NewLabel,
     NewLabels,
     NewSnapshot,
-    NewSuggestion,
     NewSuggestions,
     Progress,
     Project,
@@ -76,7 +76,9 @@ class ProjectHandle:
     def change(self, *, name: str | None = None, description: str | None = None) -> Project:
         """Change the project's name or description."""
         given = {"name": name, "description": description}
-        change = ProjectChange(**{field: value for field, value in given.items() if value is not None})
+        change = checked(
+            ProjectChange, **{field: value for field, value in given.items() if value is not None}
+        )
         self._record = self._lab.connection.record(
             Project, "PATCH", f"projects/{self.id}", json=change, repeatable=True
         )
@@ -121,7 +123,8 @@ class ProjectHandle:
         path = Path(path).expanduser()
         if path.is_dir():
             return self.import_images(path, on_progress=on_progress)
-        options = ImportOptions(
+        options = checked(
+            ImportOptions,
             format=format or imports.format_of(path),
             text=text,
             image=image,
@@ -146,7 +149,8 @@ class ProjectHandle:
         on_progress: OnProgress = imports.silent,
     ) -> Import:
         """Import a polars, pandas or Arrow frame; see `import_file`."""
-        options = ImportOptions(
+        options = checked(
+            ImportOptions,
             format="arrow",
             text=text,
             image=image,
@@ -253,16 +257,13 @@ class ProjectHandle:
         """Store suggestions of a model, rule or person.
 
         Args:
-            suggestions: `NewSuggestion` records (or their fields), or a frame with the columns
+            suggestions: `records.labeling.NewSuggestion` (or its fields), or a frame with the columns
                 `sample_id`, `label`, `confidence` and, optionally, `uncertainty`.
             source: who suggests, e.g. `run:12`.
         """
         path = f"projects/{self.id}/suggestions"
         if isinstance(suggestions, Sequence):
-            body = NewSuggestions(
-                source=source,
-                suggestions=tuple(NewSuggestion.model_validate(suggestion) for suggestion in suggestions),
-            )
+            body = checked(NewSuggestions, source=source, suggestions=tuple(suggestions))
             return self._lab.connection.record(SavedSuggestions, "PUT", path, json=body)
         import pyarrow as pa
 
@@ -284,7 +285,10 @@ class ProjectHandle:
     def snapshot(self, description: str = "") -> SnapshotData:
         """Freeze the labels with their samples as the next snapshot."""
         info = self._lab.connection.record(
-            Snapshot, "POST", f"projects/{self.id}/snapshots", json=NewSnapshot(description=description)
+            Snapshot,
+            "POST",
+            f"projects/{self.id}/snapshots",
+            json=checked(NewSnapshot, description=description),
         )
         return SnapshotData(info, self._lab.connection, self._lab.snapshot_cache)
 
@@ -306,7 +310,7 @@ def _new_label(label: Any) -> NewLabel:
     if isinstance(label, NewLabel):
         return label
     fields = dict(label) if isinstance(label, Mapping) else {"sample_id": label[0], "label": label[1]}
-    return NewLabel.model_validate({"key": uuid.uuid4().hex, **fields})
+    return checked(NewLabel, **{"key": uuid.uuid4().hex, **fields})
 
 
 def quoted(name: str | int) -> str:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from modelship_lab.records.errors import LabError
 
@@ -42,15 +41,6 @@ def from_lab(error: LabError) -> CommandFailed:
     if error.request_id:
         message = f"{message} [{error.code}, request {error.request_id}]"
     return CommandFailed(message, MISTAKE if 400 <= error.status < 499 else FAILURE)
-
-
-def from_validation(error: ValidationError) -> CommandFailed:
-    """A value that no record takes. The value itself is left out: it may be long or secret."""
-    problems = [
-        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    return CommandFailed("; ".join(problems[:5]) + ".", MISTAKE)
 
 
 def _details(details: list[dict[str, Any]]) -> str:

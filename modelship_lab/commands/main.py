@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from modelship_lab.commands import data, failures, labeling, models, projects, runs, server, serving, training
 from modelship_lab.commands.failures import CommandFailed
@@ -83,8 +82,6 @@ def execute(arguments: Sequence[str], session: Session, program: str) -> Any:
     except LabError as error:
         session.failed(error)
         raise failures.from_lab(error) from error
-    except ValidationError as error:
-        raise failures.from_validation(error) from error
     # click hands back the exit code of --help and --version.
     return None if isinstance(value, int) else value
 
