@@ -323,12 +323,18 @@ def _to_undo(cursor: Cursor, project: Project, label_id: int | None, caller: Cal
 def _states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[int, State | None]:
     """What is decided about samples, None where nothing is; samples that the project lacks are left out."""
     if len(sample_ids) == 1:
-        # Two looks at one row each cost half of a join.
+        # Looking up one row in each table costs a third of joining them with a list.
         sample_id = sample_ids[0]
-        if cursor.value("SELECT project_id FROM samples WHERE id = ?", sample_id) != project_id:
+        row = cursor.row(
+            "SELECT st.status, st.label FROM samples s LEFT JOIN sample_states st ON st.sample_id = ? "
+            "WHERE s.id = ? AND s.project_id = ?",
+            sample_id,
+            sample_id,
+            project_id,
+        )
+        if row is None:
             return {}
-        row = cursor.row("SELECT status, label FROM sample_states WHERE sample_id = ?", sample_id)
-        return {sample_id: None if row is None else (row["status"], row["label"])}
+        return {sample_id: None if row["status"] is None else (row["status"], row["label"])}
     rows = cursor.rows(
         "SELECT DISTINCT s.id, st.status, st.label FROM (SELECT unnest(?::BIGINT[]) AS id) wanted "
         "JOIN samples s ON s.id = wanted.id AND s.project_id = ? "

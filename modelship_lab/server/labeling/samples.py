@@ -110,12 +110,15 @@ def read_sample(cursor: Cursor, sample_id: int) -> Sample:
 
 def read_samples(cursor: Cursor, identities: Sequence[int]) -> list[Sample]:
     """The samples with these ids, in this order; those that are not there are left out."""
-    # Joining a list is twice as fast as `IN` with as many parameters.
-    rows = cursor.rows(
-        f"WITH wanted AS MATERIALIZED (SELECT unnest(?::BIGINT[]) AS id) "
-        f"SELECT {_COLUMNS} FROM wanted JOIN samples s ON s.id = wanted.id {_JOINS}",
-        list(identities),
-    )
+    if len(identities) == 1:
+        rows = cursor.rows(f"SELECT {_COLUMNS} FROM samples s {_JOINS} WHERE s.id = ?", identities[0])
+    else:
+        # Joining a list is twice as fast as `IN` with as many parameters.
+        rows = cursor.rows(
+            "WITH wanted AS MATERIALIZED (SELECT unnest(?::BIGINT[]) AS id) "
+            f"SELECT {_COLUMNS} FROM wanted JOIN samples s ON s.id = wanted.id {_JOINS}",
+            list(identities),
+        )
     by_id = {row["id"]: _record(row) for row in rows}
     return [by_id[identity] for identity in identities if identity in by_id]
 
