@@ -44,6 +44,7 @@ Item = TypeVar("Item")
 
 _PAGE = 1000
 _START_TIMEOUT_S = 90.0
+_CONNECT_PATIENCE_S = 3.0
 _PREDICT_TIMEOUT_S = 120.0
 
 
@@ -102,7 +103,7 @@ class Lab:
     def __init__(self, connection: Connection, data_dir: Path, verbs: Verbs | None = None) -> None:
         self.connection = connection
         self.verbs: Verbs = verbs or NoVerbs()
-        self.info = connection.record(LabInfo, "GET", "lab")
+        self.info = connection.record(LabInfo, "GET", "lab", patience_s=_CONNECT_PATIENCE_S)
         """Which lab this is."""
         self.spool_folder = data_dir / "spool" / self.info.lab_id
         self.snapshot_cache = data_dir / "cache" / "snapshots"

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
 from modelship_lab.commands.naming import with_suggestion
 from modelship_lab.commands.parameters import MODEL, MODEL_VERSION, RUN
@@ -14,7 +15,23 @@ from modelship_lab.records.registry import ModelVersion, Stage
 if TYPE_CHECKING:
     import polars as pl
 
-STAGES = click.Choice(get_args(Stage), case_sensitive=False)
+
+class StageName(click.Choice[str]):
+    """A stage, written in any case."""
+
+    def __init__(self) -> None:
+        super().__init__(get_args(Stage), case_sensitive=False)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        # As they are written elsewhere; click would offer them in lower case.
+        return [
+            CompletionItem(stage) for stage in self.choices if stage.lower().startswith(incomplete.lower())
+        ]
+
+
+STAGES = StageName()
 
 
 @click.command()

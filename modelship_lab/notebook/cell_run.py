@@ -68,8 +68,9 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
             shell.user_ns["run"] = before
     if run is not None:
         text = output.kept.getvalue()
-        if result.result is not None:
-            text += f"{result.result!r}\n"
+        value = "" if result.result is None else f"{result.result!r}\n"
+        # In a terminal the value is printed; in a notebook it is a display of its own.
+        text += "" if text.endswith(value) else value
         _finish(
             run, cell, text, time.perf_counter() - started, result.error_in_exec or result.error_before_exec
         )

@@ -68,6 +68,5 @@ def completions(words: list[str], incomplete: str, magics: "LabMagics") -> list[
     class Complete(ShellComplete):
         name = "notebook"
 
-    # The option before the `=` of `--recipe=te` is not part of what is replaced.
     found: list[Any] = Complete(mlship, {}, "mlship", "").get_completions(words, incomplete)
-    return [item.value for item in found if item.type == "plain" and item.value.startswith(incomplete)]
+    return [item.value for item in found if item.type == "plain"]

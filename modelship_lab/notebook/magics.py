@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][\w.]*(?:\[[^\[\]{}]+\])*)\}|\$([A-Za-z_]\w*)")
 
+_PLACE = re.compile("\0([0-9]+)\0")
+
 
 @magics_class
 class LabMagics(Magics):
@@ -39,7 +41,7 @@ class LabMagics(Magics):
             self._session = NotebookSession(self._notebook)
         return self._session
 
-    # Expanded here, word by word: IPython's own expansion would take the braces of JSON for variables.
+    # Expanded here: IPython's own expansion would take the braces of JSON for variables.
     @no_var_expand
     @line_cell_magic
     def mlship(self, line: str, cell: str | None = None) -> Any:
@@ -50,7 +52,7 @@ class LabMagics(Magics):
         """
         from modelship_lab.commands.failures import CommandFailed
 
-        words = [self._expanded(word) for word in _split(line)]
+        words = self._words(line)
         try:
             if cell is not None:
                 return self._run_cell(words, cell)
@@ -70,8 +72,12 @@ class LabMagics(Magics):
             )
         run_cell(self.session, words[1:], cell)
 
-    def _expanded(self, word: str) -> str:
-        """A word with the notebook's variables in place of their names."""
+    def _words(self, line: str) -> list[str]:
+        """The words of a line, with the notebook's variables in place of their names.
+
+        A value stays within its word, whatever spaces and quotes it has.
+        """
+        values: list[str] = []
 
         def value(match: re.Match[str]) -> str:
             expression = match[1] or match[2]
@@ -81,9 +87,14 @@ class LabMagics(Magics):
                 found = self._notebook.ev(expression)
             except Exception as error:  # Anything can happen in somebody's `__getitem__`.
                 raise UsageError(f"{match[0]}: {type(error).__name__}: {error}") from None
-            return found if isinstance(found, str) else _as_text(found)
+            values.append(found if isinstance(found, str) else _as_text(found))
+            return f"\0{len(values) - 1}\0"
 
-        return _VARIABLE.sub(value, word)
+        try:
+            words = shlex.split(_VARIABLE.sub(value, line.replace("\0", "")))
+        except ValueError as error:
+            raise UsageError(f"The line cannot be read: {str(error).lower()}.") from None
+        return [_PLACE.sub(lambda match: values[int(match[1])], word) for word in words]
 
 
 def load(shell: "InteractiveShell") -> None:
@@ -92,13 +103,6 @@ def load(shell: "InteractiveShell") -> None:
     shell.register_magics(magics)
     completion.load(shell, magics)
     displays.load(shell)
-
-
-def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise UsageError(f"The line cannot be read: {str(error).lower()}.") from None
 
 
 def _as_text(value: Any) -> str:

@@ -1,0 +1,158 @@
+"""What comes from data is shown as text, whatever it contains."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modelship_lab.commands.results import Imported, Predicted, Predictions, RunReport
+from modelship_lab.notebook import displays, pictures
+from modelship_lab.records.base import utc_now
+from modelship_lab.records.labeling import Import, RowProblem
+from modelship_lab.records.serving import Attribution, Prediction
+from modelship_lab.records.tracking import ClassReport, Curve, Evaluation, Run, Series, WorstError
+
+EVIL = "<script>alert(1)</script>"
+
+
+def prediction(input, parts: tuple[str, ...], values: tuple[float, ...], label: str = "a") -> Predicted:
+    explanation = Attribution(
+        label=label, method="exact", base=0.2, probability=0.2 + sum(values), parts=parts, values=values
+    )
+    said = Prediction(prediction=label, probabilities=(0.9, 0.1), confidence=0.9, explanation=explanation)
+    return Predicted(said, (label, "b"), input, "api")
+
+
+def evaluation(classes: int = 2) -> Evaluation:
+    names = tuple(f"{EVIL}{number}" for number in range(classes))
+    curve = [Curve(label=name, x=(0, 0.5, 1), y=(0, 0.8, 1), area=0.7) for name in names]
+    return Evaluation(
+        task="text_classification",
+        classes=names,
+        rows=10,
+        accuracy=0.8,
+        macro_f1=0.8,
+        log_loss=0.4,
+        baseline_accuracy=0.5,
+        confusion=tuple(
+            tuple(3 if row == column else 1 for column in range(classes)) for row in range(classes)
+        ),
+        per_class=tuple(
+            ClassReport(label=name, precision=1, recall=0.5, f1=0.6, support=4) for name in names
+        ),
+        roc=tuple(curve),
+        precision_recall=tuple(curve),
+        worst=(WorstError(sample_id=1, actual=names[0], predicted=names[1], confidence=0.9, preview=EVIL),),
+    )
+
+
+def test_text_is_highlighted_where_its_tokens_stand_and_escaped() -> None:
+    text = "Win <b>BIG</b>  money"
+    tokens = ("win", "<", "b", ">", "big", "money")
+    html = displays.as_html(prediction(text, tokens, (0.1, 0.0, 0.0, 0.0, 0.2, -0.1)))
+    assert "<b>" not in html
+    assert ">Win</span>" in html
+    assert ">BIG</span>" in html
+    assert "27,127,92,0.75" in html
+    assert "192,57,43" in html
+    plain = html.replace("</span>", "")
+    assert "&lt;/b&gt;  " in plain or "  <span" in html
+
+
+@pytest.mark.parametrize("text", ["İstanbul'a git", "no token of it", ""])
+def test_tokens_that_cannot_be_placed_are_still_shown(text: str) -> None:
+    html = displays.as_html(prediction(text, ("zzz", "qqq"), (0.1, -0.1)))
+    assert "zzz" in html
+    assert "qqq" in html
+
+
+def test_nothing_from_data_becomes_markup() -> None:
+    problem = RowProblem(row=3, reason=EVIL)
+    result = Import(
+        id=1,
+        project_id=1,
+        filename=EVIL,
+        status="finished",
+        rows_read=1,
+        samples_added=0,
+        labels_added=0,
+        duplicates=0,
+        bad_rows=1,
+        problems=(problem,),
+        error="",
+        bytes_total=1,
+        created_at=utc_now(),
+        finished_at=utc_now(),
+    )
+    run = Run(
+        id=1,
+        name=EVIL,
+        project_id=1,
+        project=EVIL,
+        recipe="text-linear",
+        status="failed",
+        params={EVIL: EVIL},
+        tags=(EVIL,),
+        notes="",
+        snapshot_id=None,
+        environment={},
+        summary={EVIL: 1.0},
+        error=EVIL,
+        bundle=None,
+        stop_requested=False,
+        started_at=utc_now(),
+        ended_at=utc_now(),
+        heartbeat_at=utc_now(),
+    )
+    several = Predictions((prediction(EVIL, (EVIL,), (0.1,), EVIL), prediction({EVIL: 1}, (EVIL,), (0.1,))))
+    shown = [Imported(EVIL, result), run, RunReport(run, evaluation(), (), None), several[0], several]
+    for value in shown:
+        html = displays.as_html(value)
+        assert "<script" not in html
+        assert "&lt;script&gt;" in html
+    assert "<script" not in displays.progress_html(EVIL, 2.0, EVIL)
+
+
+def colors(figure) -> int:
+    with Image.open(io.BytesIO(pictures.png(figure))) as image:
+        return len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0))
+
+
+@pytest.mark.parametrize("classes", [2, 12, 40])
+def test_evaluations_of_few_and_many_classes_are_drawn(classes: int) -> None:
+    assert colors(pictures.evaluation(evaluation(classes))) > 5
+
+
+def test_regions_are_drawn_over_the_image_at_its_own_size() -> None:
+    file = io.BytesIO()
+    Image.new("L", (64, 32), 200).save(file, format="png")
+    # The model saw it at 8 x 4.
+    attribution = Attribution(
+        label="a", method="exact", base=0.1, probability=0.4, parts=("0,0,4,4", "4,0,8,4"), values=(0.5, -0.2)
+    )
+    figure = pictures.regions(attribution, file.getvalue())
+    left, right = figure.axes[1].patches
+    assert (left.get_x(), left.get_width(), left.get_height()) == (-0.5, 32, 32)
+    assert right.get_x() == 31.5
+    assert left.get_alpha() > right.get_alpha()
+    assert colors(figure) > 5
+
+
+def test_bars_gather_what_is_too_much_and_curves_bridge_nothing() -> None:
+    many = Attribution(
+        label="a",
+        method="sampled",
+        base=0.1,
+        probability=0.4,
+        parts=tuple(f"feature {number}" for number in range(40)),
+        values=tuple(number / 100 for number in range(40)),
+    )
+    labels = [label.get_text() for label in pictures.bars(many).axes[0].get_yticklabels()]
+    assert labels[0] == "feature 39"
+    assert labels[-1] == "25 others"
+    series = Series(steps=(0, 1, 2), values=(1.0, None, 0.5), times=(0.0, 1.0, 2.0), reduced=False)
+    figure = pictures.training({"val_loss": series, "val_accuracy": series, "epoch": series})
+    assert [axes.get_title() for axes in figure.axes] == ["Loss", "Score"]
+    assert np.isnan(figure.axes[0].lines[0].get_ydata()[1])
+    assert pictures.training({"epoch": series}) is None

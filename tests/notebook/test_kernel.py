@@ -1,0 +1,99 @@
+"""The magics in a real kernel."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import polars as pl
+import pytest
+from jupyter_client.manager import KernelManager, start_new_kernel
+from nbclient import NotebookClient
+
+import modelship_lab
+from modelship_lab import client
+
+NOTEBOOK = Path("notebooks/quickstart.ipynb")
+
+
+@pytest.fixture
+def lab(start_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[client.Lab]:
+    """A lab of its own, which the kernel finds as a user's kernel does."""
+    start_server(tmp_path)
+    monkeypatch.setenv("MLSHIP_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    connected = modelship_lab.connect()
+    yield connected
+    connected.close()
+
+
+def execute() -> nbformat.NotebookNode:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(
+        notebook, timeout=170, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+    ).execute()
+    return notebook
+
+
+def texts(notebook: nbformat.NotebookNode) -> str:
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return "\n".join(str(output.get("data", output.get("text", ""))) for output in outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_quickstart_runs_twice_on_the_same_lab(lab: client.Lab) -> None:
+    shown = texts(execute())
+    assert "2,982 samples added" in shown
+    assert "1,797 samples added" in shown
+    assert lab.project("reviews").progress().labeled == 1000
+    accuracy = {
+        model: lab.model_version(model, 1).metrics["test_accuracy"]
+        for model in ("review-sentiment", "digit-reader", "cell-diagnosis")
+    }
+    assert accuracy["review-sentiment"] > 0.7
+    assert accuracy["digit-reader"] > 0.95
+    assert accuracy["cell-diagnosis"] > 0.9
+    assert {one.name: one.status for one in lab.deployments()} == dict.fromkeys(
+        ("reviews-api", "digits-api", "cells-api"), "ready"
+    )
+    assert lab.connection._address.token not in shown
+    again = texts(execute())
+    assert "0 samples added" in again
+    assert lab.project("reviews").progress().labeled == 1000
+    assert lab.deployment("digits-api").model == "digit-reader/2"
+    for deployment in lab.deployments():
+        lab.undeploy(deployment.id)
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_training_cleanly_with_a_checkpoint(lab: client.Lab) -> None:
+    project = lab.new_project("interrupted", "text_classification", ["negative", "positive"])
+    project.import_frame(pl.read_csv("notebooks/data/reviews.csv"), text="text", label="label")
+    manager: KernelManager
+    manager, kernel = start_new_kernel(kernel_name="python3")
+    try:
+        kernel.execute_interactive("%load_ext modelship_lab", timeout=60)
+        kernel.execute(
+            "run = %mlship train interrupted --epochs 10000 --set patience=0 --set batch_size=8 --wait"
+        )
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and not steps(lab):
+            time.sleep(0.2)
+        manager.interrupt_kernel()
+        answer = kernel.get_shell_msg(timeout=90)
+        assert answer["content"]["status"] == "ok"
+        run = lab.run(lab.run_records(limit=1)[0].id)
+        assert run.record.status == "stopped"
+        assert "checkpoint.ckpt" in [artifact.name for artifact in run.artifacts()]
+        # The kernel is alive, and so is the lab.
+        reply = kernel.execute_interactive("assert run.record.status == 'stopped'", timeout=30)
+        assert reply["content"]["status"] == "ok"
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def steps(lab: client.Lab) -> bool:
+    runs = lab.run_records(limit=1)
+    return bool(runs) and bool(lab.run(runs[0].id).metrics().series)
