@@ -76,7 +76,7 @@ class Classifier(LightningModule):
     def on_validation_epoch_end(self) -> None:
         loss, weight = torch.stack(self._losses).sum(0).tolist()
         classes = len(self.class_weights)
-        confusion = self._confusion.view(classes, classes).double().cpu()
+        confusion = self._confusion.view(classes, classes).cpu().double()
         correct, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
         f1 = 2 * correct / (actual + predicted).clamp_min(1)
         self.log("val_loss", loss / weight)

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +156,8 @@ class _Fit:
             trained = self._train(network, preprocessing, rows, targets, split, hardware)
         checkpoint, epochs, seconds, stopped = trained
         self.on_progress(Progress("evaluating"))
-        evaluation = self._evaluate(checkpoint, network, samples, rows, labels, split)
+        # Lightning leaves the network in main memory.
+        evaluation = self._evaluate(checkpoint, network.to(hardware.device), samples, rows, labels, split)
         figures = summary(evaluation) | {
             "val_loss": checkpoint.figures.get("val_loss", math.nan),
             "val_accuracy": checkpoint.figures.get("val_accuracy", math.nan),
@@ -338,12 +339,10 @@ def _off_main_thread(work: Callable[[], Result], stop: threading.Event) -> Resul
         return work()
     with ThreadPoolExecutor(1, "mlship-fit") as pool:
         future = pool.submit(work)
-        while True:
+        while not future.done():
             try:
                 # Short waits, because an interrupt only arrives between them.
-                return future.result(timeout=0.1)
-            except TimeoutError:
-                if future.done():
-                    raise
+                wait([future], timeout=0.1)
             except KeyboardInterrupt:
                 stop.set()
+        return future.result()

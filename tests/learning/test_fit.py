@@ -1,7 +1,9 @@
 """Fits on real data, without a server."""
 
+import _thread
 import json
 import math
+import signal
 import threading
 import time
 import warnings
@@ -159,6 +161,23 @@ def test_a_stop_ends_training_at_the_next_step_with_a_checkpoint():
     assert steps[-1] == 7
     assert Checkpoint.from_bytes(run.artifacts[NAME]).network() is not None
     assert result.evaluation.rows > 0
+
+
+def test_an_interrupt_of_the_main_thread_is_a_clean_stop():
+    steps = []
+
+    def watch(progress):
+        steps.append(progress.step)
+        if progress.step == 7:
+            _thread.interrupt_main()
+
+    run = Recorder()
+    handler = signal.getsignal(signal.SIGINT)
+    result = fit(run, table("wine"), "tabular-mlp", {"epochs": 10_000, "patience": 0}, on_progress=watch)
+    assert result.stopped
+    assert max(steps) < 40_000
+    assert NAME in run.artifacts
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_stop_before_training_is_an_interruption():

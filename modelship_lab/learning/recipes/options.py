@@ -86,7 +86,7 @@ class ImageCnnOptions(TrainingOptions):
         description="Pixels of the longer side; default: that of the images, at most 128.",
     )
     width: int = Field(
-        default=32, ge=4, le=512, description="Channels of the first layer; later ones have more."
+        default=16, ge=4, le=512, description="Channels of the first layer; later ones have more."
     )
     dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Share of features left out in a training step."
