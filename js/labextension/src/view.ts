@@ -11,6 +11,9 @@ type Bundle = typeof Widgets;
 export class ViewWidget extends Widget {
   private mounted: Widgets.Mounted | null = null;
   private opening = false;
+  private readonly arrival = new MutationObserver(() => {
+    if (document.activeElement !== this.node || this.focusContent()) this.arrival.disconnect();
+  });
 
   constructor(
     id: string,
@@ -26,6 +29,7 @@ export class ViewWidget extends Widget {
   }
 
   override dispose(): void {
+    this.arrival.disconnect();
     this.mounted?.close();
     this.mounted = null;
     super.dispose();
@@ -40,12 +44,17 @@ export class ViewWidget extends Widget {
   }
 
   protected override onActivateRequest(): void {
+    if (this.focusContent()) return;
+    this.node.tabIndex = -1;
+    this.node.focus();
+    // The view is still being fetched: hand the focus on to what takes keys, unless the reader went elsewhere.
+    this.arrival.observe(this.node, { childList: true, subtree: true });
+  }
+
+  private focusContent(): boolean {
     const first = this.node.querySelector<HTMLElement>("[tabindex='0']");
-    if (first) first.focus({ preventScroll: true });
-    else {
-      this.node.tabIndex = -1;
-      this.node.focus();
-    }
+    first?.focus({ preventScroll: true });
+    return first !== null;
   }
 
   private async open(): Promise<void> {
