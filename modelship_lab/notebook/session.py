@@ -30,9 +30,9 @@ class NotebookSession(Session):
         self.shell = shell
 
     def connect(self) -> "Lab":
-        import modelship_lab
+        from modelship_lab import client
 
-        return modelship_lab.connect()
+        return client.connect(verbs=NotebookVerbs())
 
     def variable(self, name: str) -> Any:
         return self.shell.user_ns.get(name) if name.isidentifier() else None
