@@ -1,5 +1,6 @@
 """The shell as a session: rich tables, progress bars, live views."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from modelship_lab.records.tracking import Metrics
 
 _MOST_ROWS = 100
+_PIPE_WIDTH = 240
 _STOP_TIMEOUT_S = 120.0
 
 
@@ -35,6 +37,9 @@ class ShellSession(Session):
     def __init__(self) -> None:
         super().__init__()
         self.console = Console()
+        if not self.console.is_terminal and "COLUMNS" not in os.environ:
+            # Into a pipe or file names are written whole, so that they can be searched for.
+            self.console.width = _PIPE_WIDTH
 
     def connect(self) -> "Lab":
         from modelship_lab import client
@@ -145,7 +150,12 @@ def drawn(description: "Description") -> RenderableType:
         for name, text in description.facts:
             facts.add_row(Text(name, style="dim"), Text(text))
         parts.append(facts)
-    parts.extend(grid_table(grid) for grid in description.grids if grid.rows)
+    for grid in description.grids:
+        if grid.rows:
+            # Not as the table's own title, which is folded to the table's width.
+            parts += (
+                [Text(grid.title, style="italic"), grid_table(grid)] if grid.title else [grid_table(grid)]
+            )
     if description.note:
         parts.append(Text(description.note, style="dim"))
     return Group(*parts)
@@ -153,7 +163,7 @@ def drawn(description: "Description") -> RenderableType:
 
 def grid_table(grid: "Grid") -> Table:
     """A grid for the terminal."""
-    table = Table(title=Text(grid.title) if grid.title else None, title_justify="left", title_style="italic")
+    table = Table()
     for column in grid.columns:
         table.add_column(column, overflow="fold")
     for row in grid.rows:
