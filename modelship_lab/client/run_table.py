@@ -8,6 +8,8 @@ from modelship_lab.records.tracking import Run
 if TYPE_CHECKING:
     import polars as pl
 
+MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_loss")
+
 
 def run_table(runs: Iterable[Run]) -> "pl.DataFrame":
     """One row for each run.
@@ -40,17 +42,32 @@ def run_table(runs: Iterable[Run]) -> "pl.DataFrame":
 
 
 def compared(table: "pl.DataFrame") -> "pl.DataFrame":
-    """The table without what says nothing: empty columns, and parameters that are the same in all runs."""
+    """The columns of a `run_table` by which its runs are told apart.
+
+    Of the figures the main ones, or all if a run has none of them; of the parameters those that
+    differ among the runs that have them; nothing that is empty.
+    """
+    columns = table.columns
+    figures = [
+        name
+        for name in columns[columns.index("started_at") + 1 :]
+        if not name.startswith("params.") and name not in ("tags", "error")
+    ]
+    main = [name for name in MAIN_FIGURES if name in figures] or figures
 
     def says_something(name: str) -> bool:
         column = table[name]
+        if name in figures and name not in main:
+            return False
         if name.startswith("params."):
-            return table.height > 1 and column.n_unique() > 1
+            return column.drop_nulls().n_unique() > 1
         if name == "tags":
             return bool((column.list.len() > 0).any())
+        if name == "name":
+            return not column.equals(table["recipe"], check_names=False)
         return column.null_count() < table.height and (name != "error" or bool((column != "").any()))
 
-    return table.select([name for name in table.columns if says_something(name)])
+    return table.select([name for name in columns if says_something(name)])
 
 
 def _names(mappings: Iterable[dict[str, Any]]) -> list[str]:
