@@ -1,5 +1,6 @@
 """Verbs of the lab itself: status, serve; and how the server is stopped."""
 
+import contextlib
 import os
 import sys
 import time
@@ -79,10 +80,11 @@ def stop_server(session: Session) -> Done:
         raise InvalidInput(f"The lab runs inside Jupyter (process {address.pid}); stop it there.")
     process.terminate()
     deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while discovery.announcement(discovery.default_data_dir()) is not None and psutil.pid_exists(address.pid):
-        if time.monotonic() > deadline:
-            raise TimedOut(f"The lab server (process {address.pid}) does not end.")
-        time.sleep(0.1)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                raise TimedOut(f"The lab server (process {address.pid}) does not end.")
+            time.sleep(0.1)
     return Done("The lab server is stopped.")
 
 
