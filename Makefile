@@ -8,13 +8,16 @@ LAB_HOME ?= $(CURDIR)/.demo
 # Chromium is Debian's; the tests that need it install it where they may.
 CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: demo lab install test lint python-test browser-test js-test bench clean
+.PHONY: demo lab stop install test lint python-test browser-test js-test bench clean
 
 demo: install
 	$(BIN)/python notebooks/demo.py --home $(LAB_HOME)
 
 lab: install
 	MLSHIP_HOME=$(LAB_HOME) $(BIN)/jupyter lab --notebook-dir notebooks
+
+stop:
+	MLSHIP_HOME=$(LAB_HOME) $(BIN)/mlship stop --server
 
 install: $(VENV)/installed
 

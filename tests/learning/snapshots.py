@@ -100,11 +100,13 @@ def texts(sentences: Sequence[str], labels: Sequence[int], classes: Sequence[str
 
 def reviews(rows: int | None = None) -> LocalSnapshot:
     """Sentences of reviews, negative or positive; of fewer rows, some of every source."""
-    with (Path(__file__).parent / "data" / "reviews.csv").open(encoding="utf-8", newline="") as file:
+    with (Path(__file__).parents[2] / "notebooks" / "data" / "reviews.csv").open(
+        encoding="utf-8", newline=""
+    ) as file:
         lines = list(csv.DictReader(file))
     if rows is not None:
         lines = [lines[place] for place in np.random.default_rng(0).permutation(len(lines))[:rows]]
-    labels = [int(line["sentiment"] == "positive") for line in lines]
+    labels = [int(line["label"] == "positive") for line in lines]
     return texts([line["text"] for line in lines], labels, ["negative", "positive"])
 
 

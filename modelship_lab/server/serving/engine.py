@@ -18,7 +18,7 @@ import aiohttp
 import orjson
 import psutil
 
-import modelship_lab
+from modelship_lab import version
 from modelship_lab.records.errors import DeploymentFailed
 from modelship_lab.server.serving.worker import (
     POLL_S,
@@ -33,7 +33,7 @@ START_TIMEOUT_S = 120.0
 KEEP_ALIVE_S = 4.0
 """Shorter than a worker keeps an idle connection, so that no request meets one that is just being closed."""
 
-_PACKAGES = Path(modelship_lab.__file__).parents[1]
+_PACKAGES = Path(version.__file__).parents[1]
 _FOLDER = re.compile(r"(\d+)-v(\d+)-[0-9a-f]{8}")
 _PASSED_ON = re.compile(
     r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_\w+|SYSTEMROOT|VIRTUAL_ENV|PYTHON\w*|OMP_\w+|KMP_\w+|MKL_\w+"

@@ -1,0 +1,151 @@
+"""A real JupyterLab in Debian's Chromium."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+KERNEL_IS_READY = """() => {
+    const context = window.jupyterapp?.shell?.currentWidget?.sessionContext;
+    const kernel = context?.session?.kernel;
+    return Boolean(context?.isReady && kernel?.connectionStatus === "connected" && kernel.status === "idle");
+}"""
+RESULTS = Path(__file__).parents[2] / "test-results"
+TOKEN = "browser-test-token"
+START_TIMEOUT_S = 60
+
+
+@dataclass
+class JupyterLab:
+    """A running JupyterLab with the lab server as its extension."""
+
+    url: str
+    token: str
+    notebooks: Path
+    data_dir: Path
+    api: httpx.Client
+    """Speaks to the lab server's native API with Jupyter's token."""
+
+    def write_notebook(self, name: str, *cells: str) -> None:
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        )
+        nbformat.write(notebook, self.notebooks / name)
+
+    def open(self, page: Page, name: str) -> None:
+        """Open a notebook and wait until its kernel is ready."""
+        page.goto(f"{self.url}lab/tree/{name}?token={self.token}&reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        # JupyterLab may ask for the kernel although the notebook names it.
+        choose = page.locator(".jp-Dialog .jp-mod-accept")
+        for _ in range(600):
+            if page.evaluate(KERNEL_IS_READY):
+                return
+            if choose.is_visible():
+                choose.click()
+            page.wait_for_timeout(100)
+        raise AssertionError("the kernel did not start")
+
+    def run_next_cell(self, page: Page) -> None:
+        """Run the selected cell and go to the next one, as Shift+Enter does."""
+        # Not its promise: that is kept only when the cell has ended.
+        page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
+
+
+@pytest.fixture(scope="session")
+def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    root = tmp_path_factory.mktemp("jupyterlab")
+    notebooks, data_dir = root / "notebooks", root / "lab"
+    notebooks.mkdir()
+    asks_nothing = (
+        root / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    )
+    asks_nothing.parent.mkdir(parents=True)
+    asks_nothing.write_text('{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}')
+    log = (root / "jupyterlab.log").open("wb")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--ServerApp.port=0",
+            "--no-browser",
+            "--allow-root",
+            f"--ServerApp.root_dir={notebooks}",
+            f"--IdentityProvider.token={TOKEN}",
+            "--LabApp.expose_app_in_browser=True",
+        ],
+        env={
+            **os.environ,
+            "MLSHIP_HOME": str(data_dir),
+            "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
+            "JUPYTER_CONFIG_DIR": str(root / "config"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(root / "workspaces"),
+            "JUPYTERLAB_SETTINGS_DIR": str(root / "settings"),
+        },
+        cwd=notebooks,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        url = _wait_for(data_dir, process, root / "jupyterlab.log")
+        with httpx.Client(
+            base_url=f"{url}mlship/api/", headers={"Authorization": f"token {TOKEN}"}, timeout=30
+        ) as api:
+            yield JupyterLab(url, TOKEN, notebooks, data_dir, api)
+    finally:
+        process.terminate()
+        process.wait(30)
+        log.close()
+
+
+def _wait_for(data_dir: Path, process: subprocess.Popen, log: Path) -> str:
+    import json
+
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return str(json.loads((data_dir / "server.json").read_text())["url"])
+        except (OSError, ValueError):
+            time.sleep(0.1)
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    yield page
+    # What the page looked like at the end, for whoever has to find out why a test failed.
+    RESULTS.mkdir(exist_ok=True)
+    page.screenshot(path=str(RESULTS / f"{request.node.name}.png"))
+    context.close()
