@@ -13,7 +13,9 @@ CHROMIUM ?= /usr/bin/chromium
 demo: install
 	$(BIN)/python notebooks/demo.py --home $(LAB_HOME)
 
+# One process at a time has the data: JupyterLab takes it over, and starts the deployments again.
 lab: install
+	-MLSHIP_HOME=$(LAB_HOME) $(BIN)/mlship stop --server
 	MLSHIP_HOME=$(LAB_HOME) $(BIN)/jupyter lab --notebook-dir notebooks
 
 stop:
@@ -24,21 +26,22 @@ install: $(VENV)/installed
 $(VENV)/packages: requirements-dev.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-	touch $@
+	@touch $@
 
 node_modules/installed: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
-	touch $@
+	@touch $@
 
 JS_SOURCES := $(shell find js -type f -not -path '*/node_modules/*' -not -path '*/lib/*')
 
 modelship_lab/notebook/static/widgets.js: node_modules/installed $(JS_SOURCES)
-	npm run build --silent
-	touch $@
+	npm run build --silent >node_modules/build.log 2>&1 || { cat node_modules/build.log; exit 1; }
+	@touch $@
 
 $(VENV)/installed: $(VENV)/packages modelship_lab/notebook/static/widgets.js pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	HATCH_JUPYTER_BUILDER_SKIP_NPM=1 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $@
 
 test: install $(CHROMIUM) lint js-test python-test
 

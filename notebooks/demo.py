@@ -24,6 +24,8 @@ from modelship_lab.records.serving import Deployment
 
 NOTEBOOK = Path(__file__).parent / "quickstart.ipynb"
 CELL_TIMEOUT_S = 300
+PREDICTIONS = 100
+"""Of each deployment, so that there is a latency to report."""
 
 console = Console(width=120)
 
@@ -62,6 +64,8 @@ def execute(output: Path) -> bool:
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,
+        # The kernel's warning about its transport is not the demo's subject.
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(NOTEBOOK.parent)}},
         on_cell_start=announce,
     )
@@ -86,13 +90,14 @@ def summarize(lab: Lab, seconds: float) -> None:
         if version.project_id not in newest or version.id > newest[version.project_id].id:
             newest[version.project_id] = version
     deployments = {deployment.model.rpartition("/")[0]: deployment for deployment in lab.deployments()}
-    predictions = []
-    for project in lab.projects():
-        shipped = newest.get(project.record.id)
-        deployment = deployments.get(shipped.model) if shipped else None
-        if shipped is None or deployment is None:
-            continue
-        predictions.append(predict(lab, project, deployment))
+    shipments = [
+        (project, version, deployments[version.model])
+        for project in lab.projects()
+        if (version := newest.get(project.record.id)) is not None and version.model in deployments
+    ]
+    predictions = [predict(lab, project, deployment) for project, _, deployment in shipments]
+    time.sleep(1.5)  # latencies are those of whole seconds
+    for project, shipped, deployment in shipments:
         progress = project.progress()
         parity = shipped.manifest["parity"]
         window = lab.deployment_metrics(deployment.name, window_s=3600).total
@@ -114,6 +119,8 @@ def predict(lab: Lab, project: ProjectHandle, deployment: Deployment) -> str:
     """Predict the project's first sample and say why the model thinks so."""
     sample = project.sample(project.samples(limit=1)["id"][0])
     value = lab.request("GET", f"blobs/{sample.image}").content if sample.image else sample.text or sample.row
+    for _ in range(PREDICTIONS):
+        lab.predict(deployment.name, value)
     prediction = lab.predict(deployment.name, value, explain=True)
     explanation = prediction.explanation
     assert explanation is not None
