@@ -39,7 +39,9 @@ def status(session: Session) -> "LabInfo":
     "--token", default="", help="Bearer credential with all permissions. Default: kept in the data folder."
 )
 @click.option(
-    "--open-registration", is_flag=True, help="Let anybody who can reach the server register an account."
+    "--open-registration",
+    is_flag=True,
+    help="Let anybody who can reach the server register an account, once accounts are there.",
 )
 @pass_session
 def serve(

@@ -19,7 +19,9 @@ from modelship_lab.server.extension import LabApp
     "--token", default="", help="Bearer credential with all permissions. Default: kept in the data folder."
 )
 @click.option(
-    "--open-registration", is_flag=True, help="Let anybody who can reach the server register an account."
+    "--open-registration",
+    is_flag=True,
+    help="Let anybody who can reach the server register an account, once accounts are there.",
 )
 def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_registration: bool) -> None:
     """Run the lab server until it is interrupted."""

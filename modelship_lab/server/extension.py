@@ -54,7 +54,7 @@ class LabApp(ExtensionApp):
     lab_token = Unicode(
         help="Bearer credential with all permissions. Default: one that is kept in the data directory."
     ).tag(config=True)
-    open_registration = Bool(False, help="Let anybody who can reach the server register an account.").tag(
+    open_registration = Bool(False, help="Let anybody register an account, once accounts are there.").tag(
         config=True
     )
 
@@ -74,6 +74,8 @@ class LabApp(ExtensionApp):
             self.unavailable = error
             self.log.error("ModelShip Lab is not available: %s", error.message)
             return
+        if self.open_registration:
+            self.log.warning("This version has no accounts yet: --open-registration has no effect.")
         if self.alone:
             # One credential is enough; Jupyter's own would be a second one, printed to the log.
             assert self.serverapp is not None
