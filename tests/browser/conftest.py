@@ -131,7 +131,8 @@ def _wait_for(data_dir: Path, process: subprocess.Popen, log: Path) -> str:
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-4000:]}")
 
 
-@pytest.fixture(scope="session")
+# Of a module: as long as it lives, Playwright has an event loop running, in which other tests cannot run theirs.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -91,7 +91,7 @@ def test_the_tab_key_completes_verbs_options_values_and_names(
     assert completions(shell, "%mlship train tabbed --recipe te") == ["text-linear"]
     assert completions(shell, "%mlship train tabbed --recipe text-linear --set learn") == ["learning_rate="]
     assert completions(shell, "%mlship label tabbed --order se") == ["sequential"]
-    assert completions(shell, "%mlship progress tab") == ["tabbed"]
+    assert completions(shell, "%mlship progress tabb") == ["tabbed"]
     assert str(done.id) in completions(shell, "result = %mlship run ")
     assert "Staging" in completions(shell, "%mlship register 1 --stage S")
 
