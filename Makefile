@@ -16,7 +16,7 @@ demo: install
 # One process at a time has the data: JupyterLab takes it over, and starts the deployments again.
 lab: install
 	-MLSHIP_HOME=$(LAB_HOME) $(BIN)/mlship stop --server
-	MLSHIP_HOME=$(LAB_HOME) $(BIN)/jupyter lab --notebook-dir notebooks
+	MLSHIP_HOME=$(LAB_HOME) $(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 stop:
 	MLSHIP_HOME=$(LAB_HOME) $(BIN)/mlship stop --server
