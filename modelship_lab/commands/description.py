@@ -206,7 +206,9 @@ def _(value: Run) -> Description:
 
 def _grid_of_params(run: Run) -> Grid:
     return Grid(
-        "Parameters", ("name", "value"), tuple((name, str(value)) for name, value in run.params.items())
+        "Parameters",
+        ("name", "value"),
+        tuple((name, "default" if value is None else str(value)) for name, value in run.params.items()),
     )
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _SHOWN = (
     ("modelship_lab.client.projects", "ProjectHandle"),
-    ("modelship_lab.client.runs", "RunHandle"),
     ("modelship_lab.client.snapshots", "SnapshotData"),
     ("modelship_lab.commands.results", "ProjectProgress"),
     ("modelship_lab.commands.results", "Imported"),
@@ -49,6 +48,8 @@ def load(shell: "InteractiveShell") -> None:
     for module, name in _SHOWN:
         formatter.formatters["text/html"].for_type_by_name(module, name, as_html)
         formatter.formatters["text/plain"].for_type_by_name(module, name, _as_plain)
+    # A run that goes on is shown as its chart.
+    formatter.ipython_display_formatter.for_type_by_name("modelship_lab.client.runs", "RunHandle", _show_run)
 
 
 def as_html(value: Any) -> str:
@@ -65,12 +66,23 @@ def as_html(value: Any) -> str:
     return description_html(describe(value))
 
 
-def _as_plain(value: Any, printer: Any, cycle: bool) -> None:
+def as_text(value: Any) -> str:
+    """A thing that a verb returned, on one line."""
     from modelship_lab.commands.description import describe
 
     described = describe(value)
     facts = ", ".join(f"{name}: {text}" for name, text in described.facts[:6])
-    printer.text(f"{described.title} ({facts})" if facts else described.title)
+    return f"{described.title} ({facts})" if facts else described.title
+
+
+def _as_plain(value: Any, printer: Any, cycle: bool) -> None:
+    printer.text(as_text(value))
+
+
+def _show_run(run: "RunHandle") -> None:
+    from modelship_lab.notebook.run_display import show_run
+
+    show_run(run)
 
 
 def description_html(description: "Description") -> str:
@@ -146,10 +158,12 @@ def _run_report(report: "RunReport") -> str:
     from modelship_lab.notebook import pictures
 
     described = describe(report)
-    parts = [description_html(described)]
+    run = describe(report.run)
+    parts = [description_html(run)]
     if report.evaluation is not None:
         picture = pictures.png(pictures.evaluation(report.evaluation))
-        parts.insert(0, image_html(picture, f"Evaluation of run {report.run.id} on held-out rows"))
+        parts.append(image_html(picture, f"Evaluation of run {report.run.id} on held-out rows"))
+    parts += [grid_html(grid) for grid in described.grids if grid not in run.grids]
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import HTML, display
 
-from modelship_lab.commands.results import DeploymentReport
+from modelship_lab.commands.results import DeploymentReport, ProjectProgress
 from modelship_lab.commands.session import Session
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.imports import ImportProgress, OnProgress
+    from modelship_lab.notebook.widgets import LabelerWidget
     from modelship_lab.records.labeling import QueueOrder
     from modelship_lab.records.serving import Deployment
 
@@ -61,9 +62,7 @@ class NotebookSession(Session):
                 bar.update(HTML(""))
 
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
-        from modelship_lab.notebook.widgets import LabelerWidget
-
-        return LabelerWidget(self.lab, project_id=project.id, order=order)
+        return labeler(project, order)
 
     def follow(self, run: "RunHandle", *, wait: bool | None, epochs: int | None) -> "RunHandle":
         from modelship_lab.notebook.run_display import show_run
@@ -73,13 +72,24 @@ class NotebookSession(Session):
             wait_for(run)
         return run
 
-    def watch(self, deployment: "Deployment", window_s: int, once: bool) -> DeploymentReport:
+    def watch(self, deployment: "Deployment", window_s: int, once: bool) -> Any:
+        from modelship_lab.notebook.displays import as_html
         from modelship_lab.notebook.widgets import DeploymentWidget
 
-        if not once:
-            display(DeploymentWidget(self.lab, deployment_id=deployment.id))
         metrics = self.lab.deployment_metrics(deployment.id, window_s)
-        return DeploymentReport(self.lab.deployment(deployment.id), metrics)
+        report = DeploymentReport(self.lab.deployment(deployment.id), metrics)
+        if once:
+            return report
+        return DeploymentWidget(self.lab, deployment_id=deployment.id, still=as_html(report))
+
+
+def labeler(project: "ProjectHandle", order: "QueueOrder") -> "LabelerWidget":
+    """The widget that labels a project."""
+    from modelship_lab.notebook.displays import as_html
+    from modelship_lab.notebook.widgets import LabelerWidget
+
+    still = as_html(ProjectProgress(project.name, project.progress()))
+    return LabelerWidget(project.lab, project_id=project.id, order=order, still=still)
 
 
 def wait_for(run: "RunHandle") -> None:
@@ -100,9 +110,7 @@ class NotebookVerbs:
     """The verbs of the Python client that need the layers above it."""
 
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
-        from modelship_lab.notebook.widgets import LabelerWidget
-
-        return LabelerWidget(project.lab, project_id=project.id, order=order)
+        return labeler(project, order)
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         from modelship_lab.learning import train

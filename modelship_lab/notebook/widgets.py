@@ -4,6 +4,9 @@ The browser's half is `js/widgets`. In JupyterLab it talks straight to the lab s
 are saved and charts move while this kernel computes; elsewhere (VS Code, Colab) it asks through the
 widget's messages: `{"id", "method", "path", "body"}`, answered by `{"id", "status", "body"}` with
 images as a buffer, and `{"kind": "source"}`, answered by the bundle.
+
+Beside the widget an output has the names of what it shows, from which the JupyterLab extension draws
+it without this kernel, and HTML for where there is neither.
 """
 
 import json
@@ -19,6 +22,9 @@ from modelship_lab.records.errors import LabError, MissingDependency
 if TYPE_CHECKING:
     from modelship_lab.client import Lab
     from modelship_lab.records.labeling import QueueOrder
+
+VIEW_TYPE = "application/vnd.modelship-lab.view+json"
+"""What the JupyterLab extension draws: the view's name and its traits."""
 
 _STATIC = Path(str(resources.files("modelship_lab") / "notebook" / "static"))
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -39,18 +45,25 @@ class LabWidget(anywidget.AnyWidget):
 
     Args:
         lab: the lab; kept in Python, never sent to the browser.
+        still: HTML that stands in its place where nothing can draw it, as in a saved notebook elsewhere.
         traits: what the view shows.
     """
 
     view = traitlets.Unicode().tag(sync=True)
     lab_id = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, lab: "Lab", **traits: Any) -> None:
+    def __init__(self, lab: "Lab", *, still: str = "", **traits: Any) -> None:
         if "_esm" not in LabWidget.__dict__:
             LabWidget._esm = _loader()
         super().__init__(lab_id=lab.info.lab_id, **traits)
         self._lab = lab
+        self.still = still
+        self.shows = {"view": self.view, "lab_id": self.lab_id, **traits}
         self.on_msg(self._answer)
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
+        return {**data, VIEW_TYPE: self.shows, **({"text/html": self.still} if self.still else {})}, metadata
 
     def _answer(self, _: Any, message: Any, buffers: list[Any]) -> None:
         if not isinstance(message, dict):
@@ -102,8 +115,10 @@ class LabelerWidget(LabWidget):
     project_id = traitlets.Int().tag(sync=True)
     order = traitlets.Unicode("uncertainty").tag(sync=True)
 
-    def __init__(self, lab: "Lab", *, project_id: int, order: "QueueOrder" = "uncertainty") -> None:
-        super().__init__(lab, project_id=project_id, order=order)
+    def __init__(
+        self, lab: "Lab", *, project_id: int, order: "QueueOrder" = "uncertainty", still: str = ""
+    ) -> None:
+        super().__init__(lab, project_id=project_id, order=order, still=still)
 
 
 class RunChartWidget(LabWidget):
@@ -122,5 +137,5 @@ class DeploymentWidget(LabWidget):
     view = traitlets.Unicode("deployment").tag(sync=True)
     deployment_id = traitlets.Int().tag(sync=True)
 
-    def __init__(self, lab: "Lab", *, deployment_id: int) -> None:
-        super().__init__(lab, deployment_id=deployment_id)
+    def __init__(self, lab: "Lab", *, deployment_id: int, still: str = "") -> None:
+        super().__init__(lab, deployment_id=deployment_id, still=still)

@@ -90,3 +90,18 @@ def test_images_and_the_bundle_come_as_buffers(lab: client.Lab, sent: Sent, tmp_
     answer, buffers = sent.ask(widget, kind="source")
     assert answer == {"kind": "source"}
     assert buffers[0] == (widgets._STATIC / "widgets.js").read_bytes()
+
+
+def test_an_output_says_what_it_shows_and_has_a_still_picture_of_it(lab: client.Lab) -> None:
+    shown = widgets.LabelerWidget(lab, project_id=3, order="random", still="<p>3 of 4</p>")
+    data, _ = shown._repr_mimebundle_()
+    assert data[widgets.VIEW_TYPE] == {
+        "view": "labeler",
+        "lab_id": lab.info.lab_id,
+        "project_id": 3,
+        "order": "random",
+    }
+    assert data["text/html"] == "<p>3 of 4</p>"
+    assert "application/vnd.jupyter.widget-view+json" in data
+    data, _ = widgets.RunChartWidget(lab, run_ids=[1])._repr_mimebundle_()
+    assert "text/html" not in data

@@ -1,8 +1,10 @@
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { ICommandPalette, WidgetTracker } from "@jupyterlab/apputils";
 import { ILauncher } from "@jupyterlab/launcher";
+import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import type { View } from "@modelship-lab/widgets";
 import { icon } from "./icon";
+import { drawOutputs } from "./output";
 import { ViewWidget } from "./view";
 
 const CATEGORY = "ModelShip Lab";
@@ -126,6 +128,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
   },
 };
 
+const outputs: JupyterFrontEndPlugin<void> = {
+  id: "modelship-lab:outputs",
+  description: "Draws labelers, charts and deployments in notebooks, also without their kernel.",
+  autoStart: true,
+  requires: [IRenderMimeRegistry],
+  activate: (_app: JupyterFrontEnd, rendermime: IRenderMimeRegistry) => drawOutputs(rendermime),
+};
+
 function number(value: unknown): number | null {
   return typeof value === "number" && Number.isInteger(value) ? value : null;
 }
@@ -134,4 +144,4 @@ function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-export default plugin;
+export default [plugin, outputs];

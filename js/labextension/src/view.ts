@@ -88,7 +88,8 @@ export class ViewWidget extends Widget {
   }
 }
 
-async function loadBundle(): Promise<Bundle> {
+/** The widget bundle of the page's lab server. */
+export async function loadBundle(): Promise<Bundle> {
   const url = await bundleUrl(pageBaseUrl());
   if (!url) throw new Error(await whyAway());
   return (await import(/* webpackIgnore: true */ url)) as Bundle;
