@@ -16,11 +16,11 @@ export function figure(value: number | null | undefined): string {
   return String(Number(value.toPrecision(4)));
 }
 
-/** 93.1 % with the digits that matter: 0.4 %, 12 %, 99.95 %. */
+/** A share as percent with one digit, two just below 100, none at the ends: 0%, 70.0%, 99.95%. */
 export function percent(share: number | null | undefined): string {
   if (share === null || share === undefined || Number.isNaN(share)) return "–";
   const value = share * 100;
-  const digits = value > 99.5 && value < 100 ? 2 : value < 10 && value > 0 ? 1 : value % 1 === 0 ? 0 : 1;
+  const digits = value > 99.5 && value < 100 ? 2 : value === 0 || value === 100 ? 0 : 1;
   return `${value.toFixed(digits)}%`;
 }
 

@@ -112,7 +112,7 @@ describe("DeploymentView", () => {
     fireEvent.click(screen.getByRole("button", { name: "Predict" }));
     await wait(0);
     expect(fake.calls.at(-1)!.body).toEqual({ data: "free lunch", explain: true });
-    expect(screen.getAllByText("90%").length).toBeGreaterThan(0);
+    expect(screen.getAllByText("90.0%").length).toBeGreaterThan(0);
     expect(screen.getByTitle("+0.6").textContent).toBe("free");
     expect(screen.getByTitle("−0.1").textContent).toBe("lunch");
   });

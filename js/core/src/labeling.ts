@@ -306,6 +306,20 @@ export class LabelingSession {
     this.generation++;
     this.fetching = false;
     void this.fill("anew");
+    void this.renewSuggestion();
+  }
+
+  /** The sample on screen stays, with what the model now suggests for it. */
+  private async renewSuggestion(): Promise<void> {
+    const id = this.store.get().current?.id;
+    if (id === undefined) return;
+    try {
+      const { suggestion } = await this.connection.request<Sample>("GET", `samples/${id}`);
+      const { current } = this.store.get();
+      if (current?.id === id) this.store.set({ current: { ...current, suggestion } });
+    } catch {
+      // The sample is without a suggestion as before; the samples after it are fetched all the same.
+    }
   }
 
   private async recount(): Promise<void> {

@@ -121,6 +121,9 @@ export class FakeLab implements Connection {
       case "POST projects/3/labels/undo":
         return this.undo(options.body as Undo);
     }
+    const id = /^samples\/(\d+)$/.exec(path)?.[1];
+    const sample = this.samples.find((one) => one.id === Number(id));
+    if (sample) return sample;
     throw new LabError(404, "NOT_FOUND", `There is no ${path}.`);
   }
 

@@ -136,6 +136,7 @@ describe("LabelingSession", () => {
     lab.tell("project:3", { type: "event", event });
     await settle();
     expect(onScreen(session)).toBe(1);
+    expect(session.store.get().current).toMatchObject({ suggestion: { source: "run 2" } });
     expect(session.store.get().upcoming[0]).toMatchObject({ id: 100, suggestion: { source: "run 2" } });
   });
 

@@ -7,7 +7,7 @@ import { count, duration, figure } from "../format";
 import { useClosable, useNow } from "../useStore";
 import { panelsOf, valueAt, type CurveOptions, type Panel } from "./curves";
 import { EvaluationView } from "./EvaluationView";
-import { runTitle, StatusBadge, summaryEntries, summaryFigure } from "./status";
+import { metricName, runTitle, StatusBadge, summaryEntries, summaryFigure } from "./status";
 
 /** At most so often the curves are drawn again. */
 const REDRAW_MS = 130;
@@ -241,7 +241,7 @@ function RunEnd({ run }: { run: Run }): ReactNode {
         <dl className="mls-summary" aria-label="Summary">
           {entries.map(([name, value]) => (
             <div key={name}>
-              <dt>{name.replaceAll("_", " ")}</dt>
+              <dt>{metricName(name)}</dt>
               <dd>{summaryFigure(name, value)}</dd>
             </div>
           ))}
@@ -262,7 +262,7 @@ function RunLine({ state, feed, color }: { state: RunFeedState; feed: RunFeed; c
       <span className="mls-spring" />
       {first && (
         <span>
-          <span className="mls-muted">{first[0].replaceAll("_", " ")}</span>{" "}
+          <span className="mls-muted">{metricName(first[0])}</span>{" "}
           <strong className="mls-number">{summaryFigure(...first)}</strong>
         </span>
       )}
@@ -280,7 +280,7 @@ function PanelView(props: { panel: Panel; options: CurveOptions; syncKey: string
   const [cursor, setCursor] = useState<number | null>(null);
   return (
     <section className="mls-panel">
-      <h4>{panel.name.replaceAll("_", " ")}</h4>
+      <h4>{metricName(panel.name)}</h4>
       <div className="mls-legend">
         {panel.legend.map((entry) => (
           <span key={entry.label}>

@@ -1,7 +1,7 @@
 import type { Run } from "@modelship-lab/core";
 import { useState, type ReactNode } from "react";
 import { ago, duration } from "../format";
-import { mainFigure, runTitle, StatusBadge, summaryFigure } from "./status";
+import { mainFigure, metricName, runTitle, StatusBadge, summaryFigure } from "./status";
 
 type Column = "id" | "name" | "status" | "figure" | "started" | "duration";
 
@@ -100,7 +100,7 @@ export function RunTable(props: { runs: Run[]; open: (runIds: number[]) => void 
                 <td>
                   <StatusBadge status={run.status} />
                 </td>
-                <td className="mls-number" title={result?.name.replaceAll("_", " ")}>
+                <td className="mls-number" title={result ? metricName(result.name) : undefined}>
                   {result ? summaryFigure(result.name, result.value) : "–"}
                 </td>
                 <td className="mls-muted mls-column-started">{ago(run.started_at)}</td>

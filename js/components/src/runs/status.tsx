@@ -25,6 +25,11 @@ export function StatusBadge({ status }: { status: RunStatus | DeploymentStatus |
 
 const SHARE = /(^|_)(accuracy|acc|f1|precision|recall|auc|auroc)$/i;
 
+/** A metric's name as it is read: "test macro F1". */
+export function metricName(name: string): string {
+  return name.replaceAll("_", " ").replace(/\bf1\b/g, "F1");
+}
+
 /** A summary figure: shares as percent, others with their leading digits. */
 export function summaryFigure(name: string, value: number): string {
   return SHARE.test(name) && value >= 0 && value <= 1 ? percent(value) : figure(value);
