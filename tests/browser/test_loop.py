@@ -134,6 +134,12 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     page.locator(".mls-run").scroll_into_view_if_needed()
     expect(page.locator(".mls-run canvas").first).to_be_visible(timeout=30_000)
     expect(page.locator(".mls-run")).to_contain_text("stopped")
+
+    # They do not need the kernel that made them.
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.reload()
+    expect(page.locator(".mls-labeler .mls-card-body")).not_to_be_empty(timeout=30_000)
+    expect(page.locator(".jp-Notebook")).not_to_contain_text("Error displaying widget")
     assert errors == []
 
 
