@@ -7,9 +7,10 @@ import tempfile
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import pyarrow as pa
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -39,6 +40,7 @@ from modelship_lab.server.api.endpoint import (
     Upload,
 )
 from modelship_lab.server.identity.caller import OWNER, Caller, Permission
+from modelship_lab.server.storage.data_dir import as_storage_failed
 
 _CHUNK = 1 << 20
 
@@ -124,6 +126,8 @@ def as_lab_error(error: BaseException | None, status: int) -> LabError:
     """Any error as one of the tree; what is not meant for the caller becomes a plain sentence."""
     if isinstance(error, LabError):
         return error
+    if isinstance(error, OSError) and (full := as_storage_failed(error)) is not None:
+        return full
     if isinstance(error, web.HTTPError):
         status = error.status_code
     if status == 404:
@@ -151,12 +155,12 @@ class EndpointHandler(LabHandler):
         self._body = bytearray()
         self._file: Any = None
         self._received = 0
-        self._refusal: LabError | web.HTTPError | None = None
+        self._refusal: LabError | web.HTTPError | OSError | None = None
         self.set_header("X-Request-ID", self.request_id)
         length = int(self.request.headers.get("Content-Length") or 0)
         try:
             await self._admit(length)
-        except (LabError, web.HTTPError) as refusal:
+        except (LabError, web.HTTPError, OSError) as refusal:
             if length > DRAIN_LIMIT or self.request.method not in ANSWERED:
                 raise
             # Answered before its body is read, a request ends with a broken connection at the client.
@@ -186,7 +190,15 @@ class EndpointHandler(LabHandler):
         if self._received > self.endpoint.max_body:
             raise PayloadTooLarge(f"The body has more than the {self.endpoint.max_body} bytes taken here.")
         if self._file is not None:
-            await asyncio.to_thread(self._file.write, chunk)
+            try:
+                await asyncio.to_thread(self._file.write, chunk)
+            except ValueError:
+                # The client went away while this was written, and the file was closed.
+                return
+            except OSError as error:
+                self._refusal = error
+                # The room is for others while the rest of the body is read.
+                self._remove_file()
         else:
             self._body += chunk
 
@@ -199,7 +211,10 @@ class EndpointHandler(LabHandler):
             query[name] = [value.decode("utf-8", "replace") for value in values]
         body = bytes(self._body)
         arguments = endpoint.arguments(
-            {name: unquote(value) for name, value in path.items()}, query, body if endpoint.body else None
+            # Decoded by Tornado: a second time would make another name of one with a percent sign.
+            path,
+            query,
+            body if endpoint.body else None,
         )
         if "services" in endpoint.wanted:
             arguments["services"] = self.services
@@ -269,13 +284,21 @@ class EndpointHandler(LabHandler):
                 content.path.unlink(missing_ok=True)
 
     def on_finish(self) -> None:
-        if getattr(self, "_file", None) is not None:
-            self._file.close()
-            if os.path.exists(self._file.name):
-                os.unlink(self._file.name)
+        self._remove_file()
         super().on_finish()
 
-    on_connection_close = on_finish
+    def on_connection_close(self) -> None:
+        self._remove_file()
+        super().on_connection_close()
+
+    def _remove_file(self) -> None:
+        """Remove the upload, unless it was moved."""
+        if getattr(self, "_file", None) is not None:
+            # What is still buffered may find no room on the disk.
+            with suppress(OSError):
+                self._file.close()
+            with suppress(FileNotFoundError):
+                os.unlink(self._file.name)
 
 
 def _ipc_stream(table: pa.Table) -> pa.Buffer:

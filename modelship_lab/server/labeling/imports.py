@@ -8,14 +8,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from modelship_lab.records.errors import InvalidInput, LabError, NotFound, Unavailable
+from modelship_lab.records.errors import InvalidInput, LabError, NotFound, StorageFailed, Unavailable
 from modelship_lab.records.labeling import Import, ImportOptions, Project, RowProblem
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.caller import Caller
@@ -26,11 +26,13 @@ from modelship_lab.server.labeling.formats.rows import MAX_LISTED
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.storage.blobs import Blobs
+from modelship_lab.server.storage.data_dir import as_storage_failed
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 1.0
+RETRY_S = 1.0
 
 SWITCH_INTERVAL_S = 0.0005
 
@@ -108,7 +110,11 @@ class Imports:
             )
             return _import(transaction, identity)
 
-        begun = await self._database.write(work)
+        try:
+            begun = await self._database.write(work)
+        except BaseException:
+            await asyncio.to_thread(_remove, kept)
+            raise
         task = asyncio.create_task(self._run(begun.id, project, options, kept, caller))
         self._tasks[begun.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(begun.id, None))
@@ -140,18 +146,34 @@ class Imports:
                 lambda transaction: self._store(transaction, import_id, project, candidates, staged, caller)
             )
         except Exception as error:
-            message = (
-                error.message if isinstance(error, LabError) else "The lab server met an error of its own."
-            )
-            with suppress(Unavailable):
-                await self._database.write(
-                    lambda transaction: self._fail(transaction, import_id, project.id, caller.name, message)
-                )
             if not isinstance(error, LabError):
                 log.exception("Import %d failed", import_id)
+            told = as_storage_failed(error) if isinstance(error, OSError) else error
+            message = (
+                told.message if isinstance(told, LabError) else "The lab server met an error of its own."
+            )
+            # First, since room on the disk may be what is missing.
+            await asyncio.to_thread(_remove, file)
+            await self._give_up(import_id, project.id, caller, message)
         finally:
             self._rows_read.pop(import_id, None)
             await asyncio.to_thread(_remove, file)
+
+    async def _give_up(self, import_id: int, project_id: int, caller: Caller, message: str) -> None:
+        """Write that an import failed, once the disk has room for that; else it would run for ever."""
+        while True:
+            try:
+                await self._database.write(
+                    lambda transaction: self._fail(transaction, import_id, project_id, caller.name, message)
+                )
+                return
+            except Unavailable:
+                return
+            except StorageFailed:
+                if self._stopping:
+                    # The next start marks it.
+                    return
+                await asyncio.sleep(RETRY_S)
 
     def _stage(
         self, import_id: int, project: Project, options: ImportOptions, file: Path, caller: Caller

@@ -3,6 +3,8 @@
 import asyncio
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +129,20 @@ class Snapshots:
         return await asyncio.to_thread(self._write_images, snapshot)
 
     def _write(self, table: pa.Table) -> str:
-        with tempfile.NamedTemporaryFile(dir=self._uploads, prefix="snapshot-", delete=False) as file:
-            with pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table)
-            path = Path(file.name)
-        return self._blobs.adopt(path)
+        with self._temporary("snapshot-") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        return self._blobs.adopt(Path(file.name))
+
+    @contextmanager
+    def _temporary(self, prefix: str) -> "Iterator[tempfile._TemporaryFileWrapper[bytes]]":
+        """A file that is left where it is when it is complete, and removed when it is not."""
+        file = tempfile.NamedTemporaryFile(dir=self._uploads, prefix=prefix, delete=False)  # noqa: SIM115
+        try:
+            with file:
+                yield file
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
     def _write_images(self, snapshot: Snapshot) -> Path:
         schema = pa.schema([("digest", pa.string()), ("data", pa.binary())])
@@ -139,20 +150,17 @@ class Snapshots:
         if snapshot.task == "image_classification":
             with pa.memory_map(str(self._blobs.path(snapshot.digest))) as source:
                 digests = pc.unique(pa.ipc.open_file(source).read_all()["image"]).to_pylist()
-        with tempfile.NamedTemporaryFile(dir=self._uploads, prefix="images-", delete=False) as file:
-            with pa.ipc.new_stream(file, schema) as writer:
-                batch: dict[str, bytes] = {}
-                size = 0
-                for digest in [*digests, None]:
-                    if batch and (digest is None or size > _BATCH_BYTES):
-                        writer.write_batch(
-                            pa.record_batch([list(batch), list(batch.values())], schema=schema)
-                        )
-                        batch, size = {}, 0
-                    if digest is not None:
-                        batch[digest] = self._blobs.read(digest)
-                        size += len(batch[digest])
-            return Path(file.name)
+        with self._temporary("images-") as file, pa.ipc.new_stream(file, schema) as writer:
+            batch: dict[str, bytes] = {}
+            size = 0
+            for digest in [*digests, None]:
+                if batch and (digest is None or size > _BATCH_BYTES):
+                    writer.write_batch(pa.record_batch([list(batch), list(batch.values())], schema=schema))
+                    batch, size = {}, 0
+                if digest is not None:
+                    batch[digest] = self._blobs.read(digest)
+                    size += len(batch[digest])
+        return Path(file.name)
 
 
 def _labeled(cursor: Cursor, project: Project) -> pa.Table:

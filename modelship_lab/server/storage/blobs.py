@@ -1,10 +1,13 @@
 """Content-addressed files: a file's name is the SHA-256 of its content."""
 
+import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelship_lab.records.errors import NotFound
@@ -23,6 +26,9 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".new-*"):
+            # Of a process that died before the file had its name.
+            leftover.unlink()
 
     def put(self, content: bytes) -> str:
         """Store bytes; returns their digest."""
@@ -52,7 +58,7 @@ class Blobs:
         return digests
 
     def adopt(self, file: Path) -> str:
-        """Move a finished file on the same disk into the store; returns its digest."""
+        """Move a finished file into the store; returns its digest."""
         hasher = hashlib.sha256()
         with file.open("rb") as source:
             while chunk := source.read(_CHUNK):
@@ -61,7 +67,16 @@ class Blobs:
         digest = hasher.hexdigest()
         target = self._path(digest)
         target.parent.mkdir(exist_ok=True)
-        os.replace(file, target)
+        try:
+            os.replace(file, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The folder may be a link to another disk.
+            with file.open("rb") as source, self._temporary() as copy:
+                shutil.copyfileobj(source, copy, _CHUNK)
+                self._keep(copy, target)
+            file.unlink()
         self._sync_folder(target.parent)
         return digest
 
@@ -82,8 +97,16 @@ class Blobs:
     def _path(self, digest: str) -> Path:
         return self.folder / digest[:2] / digest
 
-    def _temporary(self) -> "tempfile._TemporaryFileWrapper[bytes]":
-        return tempfile.NamedTemporaryFile(dir=self.folder, prefix=".new-", delete=False)
+    @contextmanager
+    def _temporary(self) -> "Iterator[tempfile._TemporaryFileWrapper[bytes]]":
+        """A file that is gone unless it was kept: on a full disk, halves of files must not stay."""
+        file = tempfile.NamedTemporaryFile(dir=self.folder, prefix=".new-", delete=False)  # noqa: SIM115
+        try:
+            with file:
+                yield file
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
     def _keep(self, file: "tempfile._TemporaryFileWrapper[bytes]", target: Path) -> None:
         file.flush()

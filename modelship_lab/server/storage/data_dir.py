@@ -1,5 +1,6 @@
 """The folder that a lab owns: who has it open, and what lies where."""
 
+import errno
 import json
 import os
 import secrets
@@ -10,6 +11,8 @@ from filelock import FileLock, Timeout
 
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import AlreadyOpen, StorageFailed
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class DataDir:
@@ -33,13 +36,18 @@ class DataDir:
         except OSError as error:
             raise StorageFailed(f"The data directory {folder} cannot be used: {error.strerror}") from error
         self.database = self.folder / "lab.duckdb"
-        self.blobs = self._subfolder("blobs")
-        self.bundles = self._subfolder("bundles")
-        self.uploads = self._subfolder("uploads")
-        self.workers = self._subfolder("workers")
-        for leftover in self.uploads.iterdir():
-            # Nothing in here was acknowledged.
-            leftover.unlink()
+        try:
+            self.blobs = self._subfolder("blobs")
+            self.bundles = self._subfolder("bundles")
+            self.uploads = self._subfolder("uploads")
+            self.workers = self._subfolder("workers")
+            for leftover in self.uploads.iterdir():
+                # Nothing in here was acknowledged. A folder is none of ours.
+                if leftover.is_symlink() or not leftover.is_dir():
+                    leftover.unlink()
+        except OSError as error:
+            self._lock.release()
+            raise StorageFailed(f"The data directory {folder} cannot be used: {error.strerror}") from error
 
     def _subfolder(self, name: str) -> Path:
         folder = self.folder / name
@@ -49,9 +57,12 @@ class DataDir:
     def token(self) -> str:
         """The credential of this lab's own programs, made on first use and kept."""
         path = self.folder / "token"
-        if not path.exists():
-            write_private(path, secrets.token_hex(24))
-        return path.read_text(encoding="ascii").strip()
+        kept = path.read_text(encoding="ascii").strip() if path.exists() else ""
+        if not kept:
+            # An empty credential would let everybody in.
+            kept = secrets.token_hex(24)
+            write_private(path, kept)
+        return kept
 
     def announce(self, url: str, token: str, lab_id: str) -> None:
         """Tell the programs of this user where the lab is (`server.json`, mode 0600)."""
@@ -70,6 +81,13 @@ class DataDir:
         if announced and announced.get("pid") == os.getpid():
             (self.folder / "server.json").unlink(missing_ok=True)
         self._lock.release()
+
+
+def as_storage_failed(error: OSError) -> StorageFailed | None:
+    """What a caller is told when a file could not be written for want of room; None if it is not that."""
+    if error.errno in _NO_ROOM:
+        return StorageFailed("The disk is full: nothing of this request was stored. Make room and try again.")
+    return None
 
 
 def write_private(path: Path, content: str) -> None:
@@ -94,7 +112,9 @@ def read_announcement(folder: Path) -> dict[str, Any] | None:
 
 def _owner_message(folder: Path) -> str:
     owner = read_announcement(folder)
-    who = f"process {owner['pid']} at {owner['url']}" if owner else "another process that is just starting"
+    who = "another process that is just starting"
+    if owner and "pid" in owner and "url" in owner:
+        who = f"process {owner['pid']} at {owner['url']}"
     return (
         f"The data directory {folder} is open in {who}. "
         "Use that lab server, stop it first, or choose another folder with --data-dir or MLSHIP_HOME."

@@ -9,6 +9,7 @@ see committed data through cursors of their own and never wait for the writer.
 import asyncio
 import logging
 import queue
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,9 @@ MAX_GROUP = 256
 """Writes in one transaction at most, so that nobody waits for an endless group."""
 
 CLOSE_TIMEOUT_S = 30
+
+CHECKPOINT_BYTES = 64 << 20
+"""Once the write-ahead log is larger, it is moved into the database file."""
 
 
 def now() -> datetime:
@@ -127,10 +131,9 @@ class Database:
 
     def __init__(self, path: Path, *, readers: int = 2, memory_limit: str = "2GB") -> None:
         self.path = path
+        self._memory_limit = memory_limit
         try:
-            self._connection = duckdb.connect(
-                str(path), config={"memory_limit": memory_limit, "checkpoint_threshold": "64MB"}
-            )
+            self._connection = self._connect()
         except duckdb.Error as error:
             raise StorageFailed(f"The database {path.name} cannot be opened: {_first_line(error)}") from error
         try:
@@ -142,6 +145,10 @@ class Database:
         self._closed = False
         self._closing = threading.Lock()
         self._local = threading.local()
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._reader_count = readers
+        self._reading = threading.Semaphore(readers)
+        """Every reader takes one; the writer takes all of them to open the file again."""
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="mlship-read")
         self._writer = threading.Thread(target=self._write_forever, name="mlship-write", daemon=True)
         self._writer.start()
@@ -171,20 +178,31 @@ class Database:
 
     async def read(self, work: Callable[[Cursor], Result]) -> Result:
         """Run `work` on a reader thread over committed data."""
-        return await asyncio.wrap_future(self._readers.submit(self._read, work))
+        try:
+            found = self._readers.submit(self._read, work)
+        except RuntimeError:
+            raise Unavailable("The lab server is stopping.") from None
+        return await asyncio.wrap_future(found)
 
     def read_now(self, work: Callable[[Cursor], Result]) -> Result:
         """`read` that blocks, for the start of the server, before its event loop runs."""
         return self._readers.submit(self._read, work).result()
 
     def _read(self, work: Callable[[Cursor], Result]) -> Result:
-        connection = getattr(self._local, "connection", None)
+        with self._reading:
+            try:
+                return work(Cursor(self._reader()))
+            except duckdb.Error as error:
+                if _is_broken(error):
+                    self._queue.put(_Write(lambda transaction: None))
+                raise _storage_failed(error) from error
+
+    def _reader(self) -> duckdb.DuckDBPyConnection:
+        connection: duckdb.DuckDBPyConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._connection.cursor()
-        try:
-            return work(Cursor(connection))
-        except duckdb.Error as error:
-            raise _storage_failed(error) from error
+            self._cursors.append(connection)
+        return connection
 
     def close(self) -> None:
         """Finish the writes that are waiting, then close the file. May be called twice."""
@@ -216,6 +234,7 @@ class Database:
                 # One of them spoiled the common transaction: each gets its own.
                 for single in group:
                     self._commit([single], alone=True)
+            self._checkpoint()
 
     def _commit(self, group: list[_Write], alone: bool = False) -> bool:
         """Run a group in one transaction. Returns False if it was rolled back and can be tried one by one."""
@@ -225,8 +244,14 @@ class Database:
             results = [write.work(transaction) for write in group]
             self._connection.commit()
         except BaseException as error:
-            self._roll_back()
-            if not alone and len(group) > 1:
+            broken = _is_broken(error)
+            if broken:
+                # Before anybody is told, so that who asks again finds it whole.
+                self._open_again()
+            else:
+                self._roll_back()
+            # What a broken database had taken may be on disk: then it must not be done a second time.
+            if not alone and len(group) > 1 and not broken:
                 return False
             failure = _storage_failed(error) if isinstance(error, duckdb.Error) else error
             if not isinstance(failure, LabError) or isinstance(failure, StorageFailed):
@@ -244,12 +269,61 @@ class Database:
             write.future.set_result(result)
         return True
 
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        # No checkpoint within a commit: one that meets a full disk breaks the database, and nobody
+        # would know whether the commit is on disk.
+        return duckdb.connect(
+            str(self.path), config={"memory_limit": self._memory_limit, "checkpoint_threshold": "1TB"}
+        )
+
+    def _checkpoint(self) -> None:
+        """Move the write-ahead log into the file when it has grown and the disk has room for that."""
+        try:
+            size = self.path.with_name(f"{self.path.name}.wal").stat().st_size
+            if size < CHECKPOINT_BYTES or shutil.disk_usage(self.path.parent).free < 2 * size:
+                return
+            self._connection.execute("CHECKPOINT").fetchall()
+        except FileNotFoundError:
+            return
+        except (duckdb.Error, OSError) as error:
+            # Everything is in the log; the next write tries again.
+            log.warning("The write-ahead log could not be moved into the database: %s", _first_line(error))
+            if _is_broken(error):
+                self._open_again()
+
+    def _open_again(self) -> None:
+        """Open the file anew after DuckDB gave it up, e.g. on a full disk; what was committed is in it.
+
+        If that fails, whoever asks next makes the next try.
+        """
+        log.error("The database is opened again")
+        for _ in range(self._reader_count):
+            self._reading.acquire()
+        try:
+            for connection in (*self._cursors, self._connection):
+                try:
+                    connection.close()
+                except duckdb.Error as error:
+                    log.debug("A broken connection was not closed: %s", _first_line(error))
+            self._cursors.clear()
+            self._local = threading.local()
+            self._connection = self._connect()
+        except duckdb.Error:
+            log.exception("The database cannot be opened")
+        finally:
+            self._reading.release(self._reader_count)
+
     def _roll_back(self) -> None:
         try:
             self._connection.rollback()
         except duckdb.Error:
             # There is no transaction when BEGIN itself failed.
             log.debug("Nothing to roll back")
+
+
+def _is_broken(error: BaseException) -> bool:
+    """Whether the database takes nothing more until it is opened again."""
+    return isinstance(error, duckdb.FatalException | duckdb.InternalException | duckdb.ConnectionException)
 
 
 def _first_line(error: BaseException) -> str:
