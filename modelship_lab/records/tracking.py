@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from modelship_lab.records.base import Record, Task, UtcTime
 
@@ -31,7 +31,7 @@ class RunChange(Record):
     tags: tuple[str, ...] | None = None
     params: dict[str, Any] | None = None
     notes: str | None = Field(default=None, max_length=100_000)
-    summary: dict[str, float] | None = None
+    summary: dict[str, FiniteFloat] | None = None
     """Final figures, e.g. `test_accuracy`; merged into those that are there."""
     error: str | None = Field(default=None, max_length=10_000)
 
@@ -63,7 +63,7 @@ class Run(Record):
 class MetricPoint(Record):
     name: str = Field(min_length=1, max_length=250)
     value: float = Field(allow_inf_nan=True)
-    step: int = 0
+    step: int = Field(default=0, ge=-(1 << 63), lt=1 << 63)
     time: UtcTime | None = None
 
 

@@ -10,7 +10,9 @@ from modelship_lab.server.api.endpoint import Content, Request, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.caller import Caller
 
-PREDICT_LIMIT = 64 << 20
+PREDICT_LIMIT = 32 << 20
+"""What a model worker takes; it would end the connection of a longer one without a word."""
+
 MAX_WAIT_S = 60.0
 
 WindowSeconds = Annotated[int, Field(ge=1, le=6 * 3600)]

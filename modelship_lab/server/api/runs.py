@@ -2,9 +2,11 @@
 
 import asyncio
 
+from pydantic import ValidationError
+
 from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
-from modelship_lab.records.errors import InvalidInput, NotFound
+from modelship_lab.records.errors import InvalidData, InvalidInput, NotFound
 from modelship_lab.records.tracking import (
     Artifact,
     Evaluation,
@@ -130,7 +132,10 @@ async def read_artifact(services: Services, run_id: int, name: str) -> FileConte
 async def read_evaluation(services: Services, run_id: int) -> Evaluation:
     """How a run's model did on its held-out rows."""
     _, path = await services.artifacts.find(run_id, "evaluation.json")
-    return Evaluation.model_validate_json(path.read_bytes())
+    try:
+        return Evaluation.model_validate_json(await asyncio.to_thread(path.read_bytes))
+    except ValidationError:
+        raise InvalidData(f"The artifact 'evaluation.json' of run {run_id} is not an evaluation.") from None
 
 
 @endpoint("PUT", "runs/{run_id}/bundle", permission="export", status=201)

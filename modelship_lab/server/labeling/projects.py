@@ -39,7 +39,7 @@ class Projects:
         """
         named = str(project)
         projects = self._projects
-        if named.isdecimal() and int(named) in projects:
+        if named.isdecimal() and len(named) <= 18 and int(named) in projects:
             return projects[int(named)]
         for one in projects.values():
             if one.name == named:

@@ -188,8 +188,10 @@ def _series(points: pa.Table, reduced: bool) -> Series:
 def _read_points(body: bytes) -> pa.Table:
     try:
         table = pa.ipc.open_stream(body).read_all()
+        # Nothing else finds offsets that point out of a buffer, or names that are not UTF-8.
+        table.validate(full=True)
         points = table.select(SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, KeyError, OSError) as error:
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise InvalidData(
             "The metrics are not an Arrow IPC stream with the columns name (string), step (int64), "
             "time (timestamp[us, UTC]) and value (float64)."

@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import Conflict, NotFound
+from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.tracking import Heartbeat, NewRun, Run, RunChange
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.caller import Caller
@@ -67,10 +67,10 @@ class Runs:
                 new.name or new.recipe or "run",
                 project_id,
                 new.recipe,
-                orjson.dumps(new.params).decode(),
+                _json("params", new.params),
                 list(new.tags),
                 new.snapshot_id,
-                orjson.dumps(new.environment).decode(),
+                _json("environment", new.environment),
                 caller.name,
                 moment,
                 moment,
@@ -131,9 +131,9 @@ class Runs:
             columns: dict[str, Any] = {"heartbeat_at": now()}
             for name, value in given.items():
                 if name == "params":
-                    value = orjson.dumps({**before.params, **value}).decode()
+                    value = _json(name, {**before.params, **value})
                 elif name == "summary":
-                    value = orjson.dumps({**before.summary, **value}).decode()
+                    value = _json(name, {**before.summary, **value})
                 elif name == "tags":
                     value = list(value)
                 columns[name] = value
@@ -283,13 +283,21 @@ def project_id_of(cursor: Cursor, project: int | str | None) -> int | None:
     """
     if project is None:
         return None
-    if isinstance(project, int) or project.isdigit():
-        found = cursor.value("SELECT id FROM projects WHERE id = ?", int(project))
+    named = str(project)
+    if named.isdecimal() and len(named) <= 18:
+        found = cursor.value("SELECT id FROM projects WHERE id = ?", int(named))
     else:
-        found = cursor.value("SELECT id FROM projects WHERE name = ?", project)
+        found = cursor.value("SELECT id FROM projects WHERE name = ?", named)
     if found is None:
-        raise NotFound(f"There is no project '{project}'.")
+        raise NotFound(f"There is no project '{named[:200]}'.")
     return int(found)
+
+
+def _json(field: str, value: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"{field}: {error}.", [{"field": field, "reason": str(error)}]) from None
 
 
 def _filter(cursor: Cursor, project: str | None, status: str | None) -> tuple[str, list[Any]]:
