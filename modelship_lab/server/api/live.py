@@ -1,7 +1,8 @@
 """The live socket: what the hub has for a client, sent over its WebSocket."""
 
 import asyncio
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.websocket import WebSocketMixin
@@ -9,8 +10,9 @@ from pydantic import Field, ValidationError
 from pydantic_core import to_json
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from modelship_lab.records.base import Record
+from modelship_lab.records.base import Id, Record
 from modelship_lab.records.errors import LabError
+from modelship_lab.records.events import Event
 from modelship_lab.server.api.handler import LabHandler
 from modelship_lab.server.events.hub import MAX_EVENTS, Outbox
 
@@ -24,8 +26,8 @@ class ClientMessage(Record):
     """What a client may say."""
 
     op: Literal["subscribe", "unsubscribe", "ping"]
-    topics: tuple[str, ...] = Field(default=(), max_length=MAX_TOPICS)
-    after: int | None = None
+    topics: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=MAX_TOPICS)
+    after: Id | None = None
     """With `subscribe`: send the events after this id too, so that none is missed over a reconnection."""
 
 
@@ -75,16 +77,24 @@ class LiveSocket(WebSocketMixin, WebSocketHandler, LabHandler):
                 {"type": "error", "error": {"code": "INVALID_INPUT", "message": "Too many topics."}}
             )
             return
+        if said.after is not None:
+            missed = await self._missed(said.after, said.topics)
+            if len(missed) > MAX_EVENTS:
+                # Nothing newer must come before what is still missing.
+                for event in missed[:MAX_EVENTS]:
+                    self.outbox.add_event(event)
+                self.outbox.cut_off()
+                return
         # First listen, then look back: an event in between comes twice rather than never, and has an id.
         self.outbox.topics |= new
         self.outbox.add({"type": "subscribed", "topics": sorted(self.outbox.topics)})
         if said.after is not None:
-            for topic in said.topics:
-                missed = await self.services.events.page(
-                    said.after, None if topic == "*" else topic, MAX_EVENTS
-                )
-                for event in missed.items:
-                    self.outbox.add_event(event)
+            for event in await self._missed(said.after, said.topics):
+                self.outbox.add_event(event)
+
+    async def _missed(self, after: int, topics: Collection[str]) -> list[Event]:
+        found: list[Event] = await self.services.events.since(after, topics, MAX_EVENTS + 1)
+        return found
 
     async def _send_forever(self) -> None:
         try:

@@ -105,7 +105,11 @@ class Outbox:
         return topic in self.topics or "*" in self.topics
 
     def add(self, message: dict[str, Any]) -> None:
-        self._direct.append(message)
+        # A client may ask more than it listens.
+        if len(self._direct) >= MAX_EVENTS:
+            self.overflowed = True
+        else:
+            self._direct.append(message)
         self._filled.set()
 
     def add_event(self, event: Event) -> None:
@@ -113,6 +117,11 @@ class Outbox:
             self.overflowed = True
         else:
             self._events.append(event)
+        self._filled.set()
+
+    def cut_off(self) -> None:
+        """Have the client sent away after what waits, to come back and name the last event it saw."""
+        self.overflowed = True
         self._filled.set()
 
     def add_metrics(self, topic: str, before: int, sequence: int, series: Points | None) -> None:

@@ -1,13 +1,13 @@
 """The append-only event log: written with the change it tells of, published after the commit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import orjson
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.events import Event, EventType
-from modelship_lab.server.storage.database import Database, Transaction, now
+from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
 Listener = Callable[[Event], None]
 
@@ -44,6 +44,22 @@ class EventLog:
     def _publish(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+    async def since(self, after: int, topics: Collection[str], limit: int) -> list[Event]:
+        """The first `limit` events of these topics (`*`: of all) that are newer than the id `after`."""
+
+        def work(cursor: Cursor) -> list[Event]:
+            where = "id > ?"
+            parameters: list[Any] = [after]
+            if "*" not in topics:
+                where += " AND list_contains(?, topic)"
+                parameters.append(list(topics))
+            found = cursor.rows(
+                f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
+            )
+            return [Event(**{**row, "payload": orjson.loads(row["payload"])}) for row in found]
+
+        return await self._database.read(work)
 
     async def page(self, after: int, topic: str | None, limit: int) -> Page[Event]:
         """Events newer than the id `after`, oldest first."""

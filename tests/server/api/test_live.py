@@ -1,10 +1,11 @@
 """The live socket of a real lab server."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.server.tracking.test_runs import log, new_run, stream
@@ -106,3 +107,27 @@ def test_nonsense_is_answered_and_the_connection_lives(lab_server):
             assert hear(socket)["type"] == "error"
         say(socket, op="ping")
         assert hear(socket)["type"] == "pong"
+
+
+@pytest.mark.slow
+def test_who_was_away_for_very_long_gets_every_event_in_several_visits(lab_server):
+    client, run = lab_server.client, new_run(lab_server.client)
+    after = client.get("events", params={"topic": f"run:{run['id']}"}).json()["items"][-1]["id"]
+    with ThreadPoolExecutor(8) as pool:
+        changes = 2100
+        list(pool.map(lambda number: client.patch(f"runs/{run['id']}", json={"notes": "x"}), range(changes)))
+    address = lab_server.url.replace("http", "ws", 1) + "mlship/live"
+    seen, closings = [], []
+    for _ in range(3):
+        with connect(address, additional_headers={"Authorization": f"Bearer {lab_server.token}"}) as socket:
+            say(socket, op="subscribe", topics=[f"run:{run['id']}"], after=seen[-1] if seen else after)
+            try:
+                while len(seen) < changes:
+                    message = hear(socket)
+                    if message["type"] == "event":
+                        seen.append(message["event"]["id"])
+            except ConnectionClosed as closed:
+                closings.append(closed.rcvd.code)
+    assert closings == [1013]
+    assert len(seen) == changes
+    assert seen == sorted(set(seen))
