@@ -244,7 +244,8 @@ class MetricLog:
                     last_contact = time.monotonic()
                     self._beat()
                 self._failures = 0
-            except (LabError, OSError) as error:
+            except (LabError, OSError, ValueError) as error:
+                # An answer that is none of ours is a server that is away: this thread must not end.
                 if not self._failures:
                     log.info("Run %d: metrics wait on disk: %s", self.run_id, error)
                 self._failures += 1

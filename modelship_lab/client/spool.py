@@ -21,11 +21,20 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from modelship_lab.client.connection import Connection
-from modelship_lab.records.errors import LabError, NotFound, TimedOut, TooManyRequests, Unavailable
+from modelship_lab.records.errors import (
+    AlreadyOpen,
+    LabError,
+    NotFound,
+    TimedOut,
+    TooManyRequests,
+    Unavailable,
+)
 
 log = logging.getLogger(__name__)
 
 _TRANSIENT = (Unavailable, TimedOut, TooManyRequests)
+_LATER = (AlreadyOpen,)
+"""The lab is open in another process than the one that was asked."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +179,15 @@ def replay(folder: Path, connection: Connection, patience_s: float = 5.0) -> int
             continue
         try:
             for path in sorted(spool.glob("*.request")):
+                try:
+                    request = SpooledRequest.from_bytes(path.read_bytes())
+                except (ValueError, TypeError):
+                    # One damaged file must not hold up all the others for ever.
+                    log.warning("%s is damaged and was put aside.", path)
+                    path.rename(path.with_suffix(".refused"))
+                    continue
                 sent += deliver(
-                    SpooledRequest.from_bytes(path.read_bytes()),
+                    request,
                     lambda request: request.send(connection, patience_s),
                     on_done=path.unlink,
                     on_refused=lambda path=path: path.rename(path.with_suffix(".refused")),  # type: ignore[misc]
@@ -204,7 +220,7 @@ def deliver(
         on_done()
         return False
     except LabError as error:
-        if error.status in (401, 403) or error.status >= 500:
+        if error.status in (401, 403) or error.status >= 500 or isinstance(error, _LATER):
             raise Unavailable(f"The lab server does not take {request.path} now: {error.message}") from error
         log.warning("The lab server refused %s %s: %s", request.method, request.path, error.message)
         on_refused()

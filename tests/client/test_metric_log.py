@@ -138,6 +138,23 @@ def test_what_a_killed_process_left_is_replayed_by_the_next_client(start_server,
     assert not list(later.spool_folder.iterdir())
 
 
+def test_a_damaged_file_in_a_spool_does_not_hold_up_the_others(start_server, tmp_path: Path) -> None:
+    server = start_server(tmp_path)
+    lab = client.connect(data_dir=tmp_path, start=False)
+    run = lab.start_run("before")
+    run.finish()
+    left = lab.spool_folder / "0a"
+    left.mkdir(parents=True)
+    (left / "00000001.request").write_bytes(b"\0" * 100)
+    path = f"runs/{run.id}/heartbeat"
+    header = f'{{"method": "POST", "path": "{path}", "params": {{}}, "content_type": "application/json"}}'
+    (left / "00000002.request").write_bytes(header.encode() + b"\n")
+    later = client.connect(data_dir=tmp_path, start=False)
+    later.wait_for_replay()
+    assert [path.name for path in left.glob("0*")] == ["00000001.refused"]
+    server.stop()
+
+
 def test_what_is_logged_before_a_normal_exit_is_delivered(start_server, tmp_path: Path) -> None:
     start_server(tmp_path)
     program = (
