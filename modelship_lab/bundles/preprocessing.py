@@ -129,7 +129,7 @@ def decode_image(spec: ImageScaling, data: bytes) -> np.ndarray:
         InvalidInput: not an image of a known format, damaged, or larger than `MAX_PIXELS`.
     """
     # Pillow is loaded here because text and table models do not need it and a worker starts faster without.
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InvalidInput(f"the bytes of an encoded image are expected, not {_kind(data)}")
@@ -153,6 +153,8 @@ def decode_image(spec: ImageScaling, data: bytes) -> np.ndarray:
         raise
     except Image.DecompressionBombError:
         raise InvalidInput(f"the image is too large; at most {MAX_PIXELS:,} pixels are taken") from None
+    except UnidentifiedImageError:
+        raise InvalidInput("the image cannot be read: its format is unknown") from None
     except Exception as error:  # a damaged file makes decoders raise nearly anything
         raise InvalidInput(f"the image cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
     return np.asarray(fitted, np.uint8).reshape(spec.height, spec.width, spec.channels)

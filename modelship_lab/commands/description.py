@@ -144,7 +144,7 @@ def _(value: Imported) -> Description:
         grids = (Grid("Rows that were not added", ("rows", "reason"), _by_reason(result.problems)),)
     left = result.duplicates + result.bad_rows - len(result.problems)
     return Description(
-        f"{result.filename}: {result.samples_added:,} samples added to {value.project}",
+        f"{result.filename}: {result.samples_added:,} {_samples(result.samples_added)} added to {value.project}",
         (
             ("rows read", number(result.rows_read)),
             ("samples added", number(result.samples_added)),
@@ -155,6 +155,10 @@ def _(value: Imported) -> Description:
         grids,
         f"and {left:,} more rows that were not added" if grids and left > 0 else "",
     )
+
+
+def _samples(count: int) -> str:
+    return "sample" if count == 1 else "samples"
 
 
 def _by_reason(problems: Iterable[RowProblem]) -> tuple[tuple[str, str], ...]:

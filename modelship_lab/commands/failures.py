@@ -35,8 +35,9 @@ def from_click(error: click.ClickException, program: str) -> CommandFailed:
 def from_lab(error: LabError) -> CommandFailed:
     """What the lab refused, with what identifies it in the server's log."""
     message = " ".join(error.message.split())
-    details = _details(error.details)
-    if details and details not in message:
+    # Those that the message has not said already.
+    details = _details([one for one in error.details if str(one.get("reason", "")) not in message])
+    if details:
         message = f"{message} {details}"
     if error.request_id:
         message = f"{message} [{error.code}, request {error.request_id}]"

@@ -13,6 +13,8 @@ from modelship_lab.commands.session import Session
 from modelship_lab.records.errors import LabError
 from modelship_lab.version import __version__
 
+_WIDTH = 110
+
 
 class Verbs(click.Group):
     """A group that knows which verb was meant, and lists its verbs in the order of the loop."""
@@ -33,7 +35,7 @@ class Verbs(click.Group):
 
 @click.group(
     cls=Verbs,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
     epilog="Every verb explains itself: `mlship train --help`.",
 )
 @click.version_option(__version__, prog_name="mlship")
@@ -70,7 +72,13 @@ def execute(arguments: Sequence[str], session: Session, program: str) -> Any:
     """
     try:
         value = mlship.main(
-            list(arguments), prog_name=program, standalone_mode=False, obj=session, auto_envvar_prefix=None
+            list(arguments),
+            prog_name=program,
+            standalone_mode=False,
+            obj=session,
+            auto_envvar_prefix=None,
+            # A notebook has no terminal whose width could be asked for.
+            terminal_width=_WIDTH if program.startswith("%") else None,
         )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

@@ -68,8 +68,8 @@ export function Plot(props: PlotProps): ReactNode {
 /** Distances in seconds that a clock knows. */
 const TIME_STEPS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 604_800];
 
-/** Steps are counted: 1, 2, 5, 10, 20, 50, …; nothing happens at step 1.5. */
-const WHOLE_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+/** Steps are counted: nothing happens at step 1.5. */
+const WHOLE_STEPS = [1, 2, 5, ...Array.from({ length: 12 }, (_, power) => [10, 20, 25, 50].map((n) => n * 10 ** power)).flat()];
 
 function optionsOf(latest: { readonly current: PlotProps }, element: HTMLElement): uPlot.Options {
   const { lines, height, logY, fromZero, syncKey } = latest.current;
