@@ -37,9 +37,6 @@ _SELECT = """
     FROM labels l LEFT JOIN (SELECT undoes FROM labels WHERE undoes IS NOT NULL) u ON u.undoes = l.id
 """
 
-FEW = 8
-"""Up to so many rows are inserted as values, which costs a third of handing over an Arrow table."""
-
 LABELS = pa.schema(
     [
         ("project_id", pa.int64()),
@@ -89,7 +86,7 @@ class Labels:
 
         def work(transaction: Transaction) -> tuple[list[Label], int]:
             self._counts.load(transaction, project.id)
-            by_key = _by_key(transaction, [one.key for one in new])
+            by_key, before = _look_up(transaction, project.id, new)
             fresh: dict[str, NewLabel] = {}
             for one in new:
                 earlier = by_key.get(one.key) or fresh.get(one.key)
@@ -100,7 +97,7 @@ class Labels:
                         f"The key '{one.key}' was used for another sample. Make a new key for each decision."
                     )
             if fresh:
-                for saved in self._add(transaction, project, list(fresh.values()), caller):
+                for saved in self._add(transaction, project, list(fresh.values()), before, caller):
                     by_key[saved.key] = saved
             return [by_key[one.key] for one in new], len(fresh)
 
@@ -182,9 +179,13 @@ class Labels:
         )
 
     def _add(
-        self, transaction: Transaction, project: Project, new: Sequence[NewLabel], caller: Caller
+        self,
+        transaction: Transaction,
+        project: Project,
+        new: Sequence[NewLabel],
+        before: dict[int, State | None],
+        caller: Caller,
     ) -> list[Label]:
-        before = _states(transaction, project.id, [one.sample_id for one in new])
         unknown = sorted({one.sample_id for one in new} - before.keys())
         if unknown:
             raise NotFound(
@@ -207,25 +208,13 @@ class Labels:
             }
             for one in new
         ]
-        for row, identity in zip(rows, _insert_labels(transaction, rows), strict=True):
-            row["id"] = identity
         # Of several decisions about one sample in one request, the last one counts.
         latest = {row["sample_id"]: row for row in rows}
-        _write_states(
-            transaction,
-            [
-                {
-                    "sample_id": sample_id,
-                    "project_id": project.id,
-                    "status": STATUS[row["action"]],
-                    "label": row["label"],
-                    "label_id": row["id"],
-                    "updated_at": moment,
-                }
-                for sample_id, row in latest.items()
-            ],
-            replaced=[sample_id for sample_id in latest if before[sample_id] is not None],
-        )
+        _delete_states(transaction, [one for one in latest if before[one] is not None])
+        if len(rows) == 1:
+            _insert_one(transaction, rows[0])
+        else:
+            _insert_many(transaction, rows, latest.values())
         self._counts.change(
             transaction,
             project.id,
@@ -276,13 +265,35 @@ def listed(classes: Sequence[str], most: int = 20) -> str:
     return shown if len(classes) <= most else f"{shown}, … ({len(classes)} in all)"
 
 
+def _look_up(
+    cursor: Cursor, project_id: int, new: Sequence[NewLabel]
+) -> tuple[dict[str, Label], dict[int, State | None]]:
+    """The labels that were saved under the keys of `new`, and `_states` of its samples."""
+    if len(new) > 1:
+        by_key = _by_key(cursor, [one.key for one in new])
+        return by_key, _states(cursor, project_id, [one.sample_id for one in new])
+    (one,) = new
+    # A statement costs half a millisecond however little it reads, so a single decision has one for all.
+    found = cursor.rows(
+        "SELECT 'sample' AS what, NULL AS status, NULL AS label FROM samples WHERE id = ? AND project_id = ? "
+        "UNION ALL SELECT 'state', status, label FROM sample_states WHERE sample_id = ? "
+        "UNION ALL SELECT 'key', NULL, NULL FROM labels WHERE key = ?",
+        one.sample_id,
+        project_id,
+        one.sample_id,
+        one.key,
+    )
+    rows = {row["what"]: row for row in found}
+    state = (rows["state"]["status"], rows["state"]["label"]) if "state" in rows else None
+    return (
+        _by_key(cursor, [one.key]) if "key" in rows else {},
+        {one.sample_id: state} if "sample" in rows else {},
+    )
+
+
 def _by_key(cursor: Cursor, keys: Sequence[str]) -> dict[str, Label]:
     """The labels that were saved under these keys."""
-    if len(keys) == 1:
-        # A single key is found by its index.
-        found = cursor.column("SELECT id FROM labels WHERE key = ?", keys[0])
-    else:
-        found = cursor.column("SELECT id FROM labels WHERE key IN (SELECT unnest(?::VARCHAR[]))", list(keys))
+    found = cursor.column("SELECT id FROM labels WHERE key IN (SELECT unnest(?::VARCHAR[]))", list(keys))
     if not found:
         return {}
     rows = cursor.rows(f"{_SELECT} WHERE l.id IN (SELECT unnest(?::BIGINT[])) AND l.undoes IS NULL", found)
@@ -322,19 +333,6 @@ def _to_undo(cursor: Cursor, project: Project, label_id: int | None, caller: Cal
 
 def _states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[int, State | None]:
     """What is decided about samples, None where nothing is; samples that the project lacks are left out."""
-    if len(sample_ids) == 1:
-        # Looking up one row in each table costs a third of joining them with a list.
-        sample_id = sample_ids[0]
-        row = cursor.row(
-            "SELECT st.status, st.label FROM samples s LEFT JOIN sample_states st ON st.sample_id = ? "
-            "WHERE s.id = ? AND s.project_id = ?",
-            sample_id,
-            sample_id,
-            project_id,
-        )
-        if row is None:
-            return {}
-        return {sample_id: None if row["status"] is None else (row["status"], row["label"])}
     rows = cursor.rows(
         "SELECT DISTINCT s.id, st.status, st.label FROM (SELECT unnest(?::BIGINT[]) AS id) wanted "
         "JOIN samples s ON s.id = wanted.id AND s.project_id = ? "
@@ -356,48 +354,57 @@ def _restore(transaction: Transaction, project_id: int, sample_id: int) -> State
         transaction.execute("DELETE FROM sample_states WHERE sample_id = ?", sample_id)
         return None
     status = STATUS[row["action"]]
-    state = {
-        "sample_id": sample_id,
-        "project_id": project_id,
-        "status": status,
-        "label": row["label"],
-        "label_id": row["id"],
-        "updated_at": row["created_at"],
-    }
-    _write_states(transaction, [state], replaced=[sample_id])
+    transaction.execute(
+        "UPDATE sample_states SET status = ?, label = ?, label_id = ?, updated_at = ? WHERE sample_id = ?",
+        status,
+        row["label"],
+        row["id"],
+        row["created_at"],
+        sample_id,
+    )
     return status, row["label"]
 
 
-def _write_states(transaction: Transaction, states: list[dict[str, Any]], replaced: list[int]) -> None:
-    if replaced:
+def _delete_states(transaction: Transaction, sample_ids: list[int]) -> None:
+    if sample_ids:
         transaction.execute(
-            "DELETE FROM sample_states WHERE sample_id IN (SELECT unnest(?::BIGINT[]))", replaced
+            "DELETE FROM sample_states WHERE sample_id IN (SELECT unnest(?::BIGINT[]))", sample_ids
         )
-    if len(states) <= FEW:
-        transaction.execute(*_values("sample_states", STATES, states))
-    else:
-        transaction.insert("sample_states", pa.Table.from_pylist(states, STATES))
 
 
-def _insert_labels(transaction: Transaction, rows: list[dict[str, Any]]) -> list[int]:
-    """Append decisions; returns their ids, in the order of the rows."""
-    if len(rows) <= FEW:
-        sql, *parameters = _values("labels", LABELS, rows)
-        return sorted(transaction.column(f"{sql} RETURNING id", *parameters))
+def _insert_one(transaction: Transaction, row: dict[str, Any]) -> None:
+    """Append a decision, which counts from now on, and give the row its id."""
+    names = LABELS.names
+    row["id"] = transaction.value(
+        f"WITH saved AS (INSERT INTO labels ({', '.join(names)}) VALUES ({placeholders(names)}) RETURNING *) "
+        f"INSERT INTO sample_states ({', '.join(STATES.names)}) "
+        "SELECT sample_id, project_id, ?, label, id, created_at FROM saved RETURNING label_id",
+        *(row[name] for name in names),
+        STATUS[row["action"]],
+    )
+
+
+def _insert_many(
+    transaction: Transaction, rows: list[dict[str, Any]], counting: Iterable[dict[str, Any]]
+) -> None:
+    """Append decisions, some of which count from now on, and give the rows their ids, in this order."""
     identities = sorted(transaction.column("SELECT nextval('label_ids') FROM range(?)", len(rows)))
     table = pa.Table.from_pylist(rows, LABELS)
     transaction.insert("labels", table.append_column("id", pa.array(identities, pa.int64())))
-    return identities
-
-
-def _values(table: str, schema: pa.Schema, rows: list[dict[str, Any]]) -> list[Any]:
-    """An INSERT of a few rows, with its parameters."""
-    names = schema.names
-    groups = ", ".join(f"({placeholders(names)})" for _ in rows)
-    return [
-        f"INSERT INTO {table} ({', '.join(names)}) VALUES {groups}",
-        *(row[name] for row in rows for name in names),
+    for row, identity in zip(rows, identities, strict=True):
+        row["id"] = identity
+    states = [
+        {
+            "sample_id": row["sample_id"],
+            "project_id": row["project_id"],
+            "status": STATUS[row["action"]],
+            "label": row["label"],
+            "label_id": row["id"],
+            "updated_at": row["created_at"],
+        }
+        for row in counting
     ]
+    transaction.insert("sample_states", pa.Table.from_pylist(states, STATES))
 
 
 def _difference(changes: Iterable[tuple[State | None, State | None]]) -> dict[State, int]:

@@ -33,6 +33,9 @@ MAX_GROUP = 256
 
 CLOSE_TIMEOUT_S = 30
 
+MAX_PARSED = 512
+"""Statements that are kept parsed; they are all forgotten when there are more."""
+
 CHECKPOINT_BYTES = 64 << 20
 """Once the write-ahead log is larger, it is moved into the database file."""
 
@@ -45,12 +48,23 @@ def now() -> datetime:
 class Cursor:
     """Reads from the database; for use within one `Database.read` or `Database.write`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, parsed: dict[str, duckdb.Statement]) -> None:
         self._connection = connection
+        self._parsed = parsed
+
+    def _execute(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        """Execute one statement. Parsing is a fifth of what a small one costs, so that is done once."""
+        statement = self._parsed.get(sql)
+        if statement is None:
+            (statement,) = self._connection.extract_statements(sql)
+            if len(self._parsed) >= MAX_PARSED:
+                self._parsed.clear()
+            self._parsed[sql] = statement
+        return self._connection.execute(statement, parameters)
 
     def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
         """All rows as mappings from column to value."""
-        result = self._connection.execute(sql, parameters)
+        result = self._execute(sql, parameters)
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
@@ -62,12 +76,12 @@ class Cursor:
     def value(self, sql: str, *parameters: Any) -> Any:
         """The first column of the first row, or None."""
         # All rows are fetched: DuckDB lets a connection do nothing else while a result is unfinished.
-        found = self._connection.execute(sql, parameters).fetchall()
+        found = self._execute(sql, parameters).fetchall()
         return found[0][0] if found else None
 
     def column(self, sql: str, *parameters: Any) -> list[Any]:
         """The first column of all rows."""
-        return [row[0] for row in self._connection.execute(sql, parameters).fetchall()]
+        return [row[0] for row in self._execute(sql, parameters).fetchall()]
 
     def table(self, sql: str, *parameters: Any) -> pa.Table:
         """All rows as an Arrow table."""
@@ -89,12 +103,12 @@ class Cursor:
 class Transaction(Cursor):
     """Reads and writes inside the transaction that the writer thread will commit."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: duckdb.DuckDBPyConnection, parsed: dict[str, duckdb.Statement]) -> None:
+        super().__init__(connection, parsed)
         self._after_commit: list[Callable[[], None]] = []
 
     def execute(self, sql: str, *parameters: Any) -> None:
-        self._connection.execute(sql, parameters).fetchall()
+        self._execute(sql, parameters).fetchall()
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table, matching columns by name. The way in for everything that comes in bulk."""
@@ -132,6 +146,7 @@ class Database:
     def __init__(self, path: Path, *, readers: int = 2, memory_limit: str = "2GB") -> None:
         self.path = path
         self._memory_limit = memory_limit
+        self._parsed: dict[str, duckdb.Statement] = {}
         try:
             self._connection = self._connect()
         except duckdb.Error as error:
@@ -191,7 +206,7 @@ class Database:
     def _read(self, work: Callable[[Cursor], Result]) -> Result:
         with self._reading:
             try:
-                return work(Cursor(self._reader()))
+                return work(Cursor(self._reader(), self._parsed))
             except duckdb.Error as error:
                 if _is_broken(error):
                     self._queue.put(_Write(lambda transaction: None))
@@ -238,7 +253,7 @@ class Database:
 
     def _commit(self, group: list[_Write], alone: bool = False) -> bool:
         """Run a group in one transaction. Returns False if it was rolled back and can be tried one by one."""
-        transaction = Transaction(self._connection)
+        transaction = Transaction(self._connection, self._parsed)
         try:
             self._connection.begin()
             results = [write.work(transaction) for write in group]
