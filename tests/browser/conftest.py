@@ -71,6 +71,35 @@ class JupyterLab:
         # Not its promise: that is kept only when the cell has ended.
         page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
 
+    def open_output_beside(self, page: Page, cell: int) -> None:
+        """Show the output of a cell in a view of its own beside the notebook, and the lab's panel."""
+        page.evaluate(
+            """async (cell) => {
+                const { commands, shell } = window.jupyterapp;
+                const notebook = shell.currentWidget;
+                await commands.execute("modelship:open-panel");
+                shell.activateById(notebook.id);
+                notebook.content.activeCellIndex = cell;
+                await commands.execute("notebook:create-output-view");
+                const view = [...shell.widgets("main")].find((one) => one.hasClass("jp-LinkedOutputView") || one.node.querySelector(".jp-LinkedOutputView"));
+                shell.add(view, "main", { mode: "split-right", ref: notebook.id });
+                shell.activateById(notebook.id);
+            }""",
+            cell,
+        )
+
+    def scroll_to(self, page: Page, cell: int) -> None:
+        """Have a cell at the top of the notebook."""
+        page.evaluate(
+            """async (cell) => {
+                const { content } = window.jupyterapp.shell.currentWidget;
+                content.activeCellIndex = cell;
+                await content.scrollToItem(cell, "start");
+            }""",
+            cell,
+        )
+        page.wait_for_timeout(500)
+
 
 @pytest.fixture(scope="session")
 def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
@@ -142,7 +171,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(30_000)
     yield page

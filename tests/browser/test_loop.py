@@ -16,31 +16,43 @@ from tests.browser.conftest import JupyterLab
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 REVIEWS = Path(__file__).parents[2] / "notebooks" / "data" / "reviews.csv"
+LABELED = 600
+"""Reviews that come with their label; the model that suggests the others is trained on them."""
+
 SCREENSHOT = Path(__file__).parents[2] / "test-results" / "jupyterlab.png"
 
 PREPARE = f"""
 %load_ext modelship_lab
-%mlship new reviews --type text_classification --classes negative,positive
-%mlship import reviews {REVIEWS} --text text
-%mlship new digits --type image_classification --classes 0,1,2,3,4,5,6,7,8,9
 import io
 import polars
 from PIL import Image
 from sklearn.datasets import load_digits
-scans = load_digits()
+
+rows = polars.read_csv("{REVIEWS}").with_row_index()
+reviews = rows.select("text", label=polars.when(polars.col("index") < {LABELED}).then("label"))
+%mlship new reviews --type text_classification --classes negative,positive
+%mlship import reviews reviews --text text --label label
+
 def png(pixels):
     file = io.BytesIO()
     Image.fromarray((pixels * 15.9).astype("uint8")).save(file, "PNG")
     return file.getvalue()
+
+scans = load_digits()
 digits = polars.DataFrame({{
     "image": [png(pixels) for pixels in scans.images],
     "label": [str(target) for target in scans.target],
 }})
+%mlship new digits --type image_classification --classes 0,1,2,3,4,5,6,7,8,9
 %mlship import digits digits --image image --label label
 """
 
+SUGGEST = """
+run = %mlship train reviews --recipe text-linear --epochs 5 --wait
+%mlship suggest reviews {run.id}
+"""
 LABEL = "%mlship label reviews --order sequential"
-TRAIN = "%mlship train digits --recipe image-cnn --epochs 40 --set patience=0"
+TRAIN = "%mlship train digits --recipe image-cnn --epochs 400 --set patience=0"
 BUSY = """
 import time
 for _ in range(600):
@@ -48,27 +60,41 @@ for _ in range(600):
 """
 
 
-def labels_of(lab: JupyterLab, project: str) -> list[dict]:
-    return lab.api.get(f"projects/{project}/labels", params={"limit": 1000}).json()["items"]
+def progress(lab: JupyterLab) -> dict:
+    return lab.api.get("projects/reviews/progress").json()
+
+
+def samples(lab: JupyterLab, **filters) -> list[dict]:
+    return lab.api.get("projects/reviews/samples", params=filters).json()["items"]
+
+
+def suggested(lab: JupyterLab) -> bool:
+    """Whether the model has suggested labels for the rest."""
+    answer = lab.api.get("projects/reviews/samples", params={"limit": 1, "status": "unlabeled"})
+    return answer.status_code == 200 and any(sample["suggestion"] for sample in answer.json()["items"])
 
 
 def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: Page) -> None:
     lab = jupyter_lab
-    lab.write_notebook("loop.ipynb", PREPARE, TRAIN, LABEL, BUSY)
+    lab.write_notebook("loop.ipynb", PREPARE, SUGGEST, LABEL, TRAIN, BUSY)
     lab.open(page, "loop.ipynb")
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
 
     lab.run_next_cell(page)
-    wait_for(lambda: lab.api.get("projects/digits/progress").json().get("labeled") == 1797, timeout_s=60)
-    total = lab.api.get("projects/reviews/progress").json()["total"]
+    lab.run_next_cell(page)
+    wait_for(lambda: suggested(lab), timeout_s=90)
+    total = progress(lab)["total"]
+    first = progress(lab)["labeled"]
     assert total > 2000
+    assert first > LABELED - 20
 
-    # Train, show the labeler, and keep the kernel busy with a cell that computes for a minute.
+    # Show the labeler, train, and keep the kernel busy with a cell that computes for a minute.
     lab.run_next_cell(page)
     lab.run_next_cell(page)
     lab.run_next_cell(page)
-    chart = page.locator(".mls-run")
+    lab.open_output_beside(page, cell=3)
+    chart = page.locator(".jp-LinkedOutputView .mls-run")
     labeler = page.locator(".mls-labeler")
     expect(chart.locator("canvas").first).to_be_visible(timeout=60_000)
     expect(labeler.locator(".mls-card-body")).not_to_be_empty(timeout=60_000)
@@ -91,17 +117,13 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     expect(labeler.locator(".mls-save")).to_contain_text("20 saved", timeout=10_000)
     expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "busy")
 
-    saved = labels_of(lab, "reviews")
+    labels = lab.api.get("projects/reviews/labels", params={"limit": 100}).json()["items"]
+    saved = [label for label in labels if label["source"] == "human"]
     assert len(saved) == 20
-    texts = {
-        one["id"]: one["text"]
-        for one in lab.api.get("projects/reviews/samples", params={"limit": 100, "status": "labeled"}).json()[
-            "items"
-        ]
-    }
+    texts = {sample["id"]: sample["text"] for sample in samples(lab, limit=1000, status="labeled")}
     by_text = {squeeze(texts[label["sample_id"]]): label["label"] for label in saved}
     assert by_text == {squeeze(shown): label for shown, label in pressed}
-    assert all(label["source"] == "human" and label["duration_ms"] is not None for label in saved)
+    assert all(label["duration_ms"] is not None for label in saved)
 
     # No key reached the notebook, where they would have added, cut or pasted cells.
     assert page.locator(".jp-Notebook .jp-Cell").count() == cells
@@ -111,13 +133,17 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     expect(labeler.locator(".mls-card-body")).to_have_text(
         re.compile(re.escape(squeeze(pressed[-1][0])[:40]))
     )
-    wait_for(lambda: lab.api.get("projects/reviews/progress").json()["labeled"] == 19)
+    wait_for(lambda: progress(lab)["labeled"] == first + 19)
     page.keyboard.press("1")
-    wait_for(lambda: lab.api.get("projects/reviews/progress").json()["labeled"] == 20)
+    wait_for(lambda: progress(lab)["labeled"] == first + 20)
 
     wait_for(lambda: drawing(page) != before)
+    wait_for(
+        lambda: "val_accuracy" in lab.api.get(f"runs/{run['id']}/metrics").json()["series"], timeout_s=30
+    )
+    page.wait_for_timeout(5_000)  # some epochs for the picture
+    lab.scroll_to(page, cell=2)
     SCREENSHOT.parent.mkdir(exist_ok=True)
-    chart.scroll_into_view_if_needed()
     page.screenshot(path=str(SCREENSHOT))
 
     # The Stop button ends the run cleanly, although the kernel is busy with another cell.
@@ -130,10 +156,9 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.reload()
     expect(page.locator(".mls-labeler .mls-card-body")).not_to_be_empty(timeout=60_000)
-    expect(page.locator(".mls-labeler .mls-progress")).to_contain_text(f"20 of {total:,}")
-    page.locator(".mls-run").scroll_into_view_if_needed()
-    expect(page.locator(".mls-run canvas").first).to_be_visible(timeout=30_000)
-    expect(page.locator(".mls-run")).to_contain_text("stopped")
+    expect(page.locator(".mls-labeler .mls-progress")).to_contain_text(f"{first + 20:,} of {total:,}")
+    page.locator(".mls-run").last.scroll_into_view_if_needed()
+    expect(page.locator(".mls-run").last).to_contain_text("stopped", timeout=30_000)
 
     # They do not need the kernel that made them.
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
@@ -145,7 +170,7 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
 
 def drawing(page: Page) -> str:
     """What the chart's first canvas shows, as an image."""
-    return str(page.evaluate("document.querySelector('.mls-run canvas').toDataURL()"))
+    return str(page.evaluate("document.querySelector('.jp-LinkedOutputView .mls-run canvas').toDataURL()"))
 
 
 def squeeze(text: str) -> str:
