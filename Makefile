@@ -63,7 +63,8 @@ $(CHROMIUM):
 	apt-get update -qq && apt-get install -y -qq chromium
 
 bench: install
-	for each in tests/benchmarks/bench_*.py; do $(BIN)/python $$each || exit 1; done
+	for each in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
+		$(BIN)/python -m tests.benchmarks.$$each || exit 1; done
 
 clean:
 	rm -rf $(VENV) node_modules modelship_lab/labextension modelship_lab/notebook/static .demo dist

@@ -1,4 +1,6 @@
-"""Labeling at 100,000 samples, through the HTTP API of a real server; prints one JSON line.
+"""Labeling at 100,000 samples, through the HTTP API of a real server.
+
+Run as `python -m tests.benchmarks.bench_labeling`; prints one JSON line.
 
 Figures: importing 100,000 text rows from the first byte sent to the answer that all are stored; then
 milliseconds for the next sample and for a saved label. Beside them, measured in the same run, what
@@ -13,7 +15,6 @@ import json
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -26,8 +27,7 @@ import duckdb
 import httpx
 import pyarrow as pa
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from conftest import run_server  # the tests' own way to start a server
+from tests.conftest import run_server
 
 ROWS = 100_000
 REQUESTS = 300

@@ -1,6 +1,6 @@
 """How long `%load_ext modelship_lab` takes in a fresh process, beside the import of IPython itself.
 
-python tests/benchmarks/bench_load_ext.py [--times 10]
+Run as `python -m tests.benchmarks.bench_load_ext [--times 10]`; prints one JSON line.
 """
 
 import argparse

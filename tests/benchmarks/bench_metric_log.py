@@ -2,7 +2,7 @@
 
 The peer in the same run is the physical limit of a queue: appending to a `collections.deque`.
 
-    python tests/benchmarks/bench_metric_log.py [--points 1000000]
+Run as `python -m tests.benchmarks.bench_metric_log [--points 1000000]`; prints one JSON line.
 """
 
 import argparse
