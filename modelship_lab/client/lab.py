@@ -221,6 +221,14 @@ class Lab:
 
         return run_table(self.run_records(project, status, limit))
 
+    def image(self, digest: str) -> bytes:
+        """An encoded image of a sample by its content address, `Sample.image`.
+
+        Raises:
+            NotFound: the lab has no such image.
+        """
+        return self.connection.request("GET", f"blobs/{quoted(digest)}").content
+
     # Models
 
     def register(

@@ -45,7 +45,8 @@ def compared(table: "pl.DataFrame") -> "pl.DataFrame":
     """The columns of a `run_table` by which its runs are told apart.
 
     Of the figures the main ones, or all if a run has none of them; of the parameters those that
-    differ among the runs that have them; nothing that is empty.
+    differ among the runs that have them; nothing that is empty. What tells most stands first: which
+    run it is, how it ended, its figures, its duration and start.
     """
     columns = table.columns
     figures = [
@@ -67,7 +68,9 @@ def compared(table: "pl.DataFrame") -> "pl.DataFrame":
             return not column.equals(table["recipe"], check_names=False)
         return column.null_count() < table.height and (name != "error" or bool((column != "").any()))
 
-    return table.select([name for name in columns if says_something(name)])
+    first = ["id", "name", "project", "recipe", "status", *main, "duration_s", "started_at"]
+    order = first + [name for name in columns if name not in first]
+    return table.select([name for name in order if says_something(name)])
 
 
 def _names(mappings: Iterable[dict[str, Any]]) -> list[str]:

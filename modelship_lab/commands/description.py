@@ -22,7 +22,7 @@ from modelship_lab.records.events import LabInfo
 from modelship_lab.records.labeling import RowProblem
 from modelship_lab.records.registry import ModelVersion
 from modelship_lab.records.serving import Deployment, WindowMetrics
-from modelship_lab.records.tracking import Run
+from modelship_lab.records.tracking import Evaluation, Run
 
 MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_f1", "val_loss", "train_loss")
 _MOST_ROWS = 20
@@ -91,6 +91,24 @@ def preview(text: str, length: int = 100) -> str:
     """The beginning of a text on one line."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def frame_grid(frame: Any, most_rows: int) -> Grid:
+    """The first rows of a polars frame for reading, without columns that say nothing in them."""
+    rows = [tuple(_cell(value) for value in row) for row in frame.head(most_rows).iter_rows()]
+    said = [index for index in range(frame.width) if any(row[index] for row in rows)]
+    columns = tuple(frame.columns[index] for index in said)
+    return Grid("", columns, tuple(tuple(row[index] for index in said) for row in rows))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, datetime):
+        return moment(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @describe.register
@@ -246,17 +264,22 @@ def _(value: RunReport) -> Description:
             )
         )
         if evaluation.worst:
-            rows = tuple(
-                (str(one.sample_id), one.actual, one.predicted, f"{one.confidence:.3f}", preview(one.preview))
-                for one in evaluation.worst[:_MOST_ROWS]
-            )
-            grids.append(
-                Grid("Worst errors", ("sample", "actual", "predicted", "confidence", "content"), rows)
-            )
+            grids.append(_grid_of_worst(evaluation))
     if value.artifacts:
         files = tuple((one.name, f"{one.size:,}", one.content_type) for one in value.artifacts)
         grids.append(Grid("Artifacts", ("name", "bytes", "type"), files))
     return Description(base.title, base.facts, tuple(grids), base.note)
+
+
+def _grid_of_worst(evaluation: Evaluation) -> Grid:
+    rows = [
+        (str(one.sample_id), one.actual, one.predicted, f"{one.confidence:.3f}", preview(one.preview))
+        for one in evaluation.worst[:_MOST_ROWS]
+    ]
+    columns = ("sample", "actual", "predicted", "confidence", "content")
+    # The address of an image says nothing to a reader, who finds it by the sample's id.
+    read = 4 if evaluation.task == "image_classification" else 5
+    return Grid("Worst errors", columns[:read], tuple(row[:read] for row in rows))
 
 
 @describe.register

@@ -1,6 +1,6 @@
 """What verbs return when one record does not say it all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ class RunReport:
     artifacts: tuple[Artifact, ...]
     metrics: "pl.DataFrame" = field(repr=False)
     """The last value of each metric: `name`, `step`, `value`."""
+    image: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
+    """Fetches an encoded image by its content address, for the pictures of the worst errors."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def report(handle: "RunHandle") -> RunReport:
     handle.refresh()
     points = handle.metrics_frame()
     last = points.group_by("name", maintain_order=True).agg(pl.col("step").last(), pl.col("value").last())
-    return RunReport(handle.record, handle.evaluation(), tuple(handle.artifacts()), last)
+    return RunReport(handle.record, handle.evaluation(), tuple(handle.artifacts()), last, handle.lab.image)
 
 
 VERBS = (runs, run)

@@ -173,29 +173,11 @@ def grid_table(grid: "Grid") -> Table:
 
 def frame_table(frame: Any) -> RenderableType:
     """A polars frame for the terminal: its first rows, and only columns that say something."""
-    from datetime import datetime
-
-    from modelship_lab.commands.description import moment, number
+    from modelship_lab.commands.description import frame_grid
 
     if frame.height == 0:
         return Text("There is nothing yet.")
-
-    def cell(value: Any) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, float):
-            return number(value)
-        if isinstance(value, datetime):
-            return moment(value)
-        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-    rows = [[cell(value) for value in row] for row in frame.head(_MOST_ROWS).iter_rows()]
-    said = [index for index in range(frame.width) if any(row[index] for row in rows)]
-    table = Table()
-    for index in said:
-        table.add_column(frame.columns[index], overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(row[index]) for index in said))
+    table = grid_table(frame_grid(frame, _MOST_ROWS))
     if frame.height <= _MOST_ROWS:
         return table
     return Group(table, Text(f"and {frame.height - _MOST_ROWS:,} more", style="dim"))

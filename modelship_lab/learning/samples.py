@@ -94,14 +94,21 @@ class Samples:
             return str(self.table.column("text")[row].as_py())[:PREVIEW_LENGTH]
         if self.task == "image_classification":
             return str(self.table.column("image")[row].as_py())
-        cells = (f"{name}={self.table.column(name)[row].as_py()}" for name in self.features)
-        return ", ".join(cells)[:PREVIEW_LENGTH]
+        cells = ((name, self.table.column(name)[row].as_py()) for name in self.features)
+        return ", ".join(f"{name} {_cell(value)}" for name, value in cells if value is not None)[
+            :PREVIEW_LENGTH
+        ]
 
     def _column(self, name: str) -> list[Any]:
         values: list[Any] = self.table.column(name).to_pylist()
         if None in values:
             raise InvalidData(f"Sample {self.ids[values.index(None)]} has no {name}.")
         return values
+
+
+def _cell(value: Any) -> str:
+    """A cell for reading: six digits, and none after the point of a whole number."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def encode_samples(spec: Preprocessing, samples: Samples, check: Callable[[], None] = lambda: None) -> Rows:

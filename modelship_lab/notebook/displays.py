@@ -4,6 +4,7 @@ Everything that comes from data is escaped: a sample's text must not run as a pa
 """
 
 import base64
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from modelship_lab.commands.description import Description, Grid
     from modelship_lab.commands.results import Predicted, Predictions, RunReport
     from modelship_lab.records.serving import Attribution
+    from modelship_lab.records.tracking import WorstError
 
 _SHOWN = (
     ("modelship_lab.client.projects", "ProjectHandle"),
@@ -37,6 +39,7 @@ _SHOWN = (
 _LINE = "border-bottom:1px solid rgba(128,128,128,.25)"
 _CELL = f"text-align:left;padding:2px 12px 2px 0;vertical-align:top;{_LINE}"
 _BAR = "display:inline-block;height:.7em;border-radius:2px;background:#2a7de1;vertical-align:middle"
+_MOST_PICTURES, _PICTURE_SIDE = 12, 96
 _FOR, _AGAINST = "27,127,92", "192,57,43"
 
 
@@ -164,7 +167,31 @@ def _run_report(report: "RunReport") -> str:
         picture = pictures.png(pictures.evaluation(report.evaluation))
         parts.append(image_html(picture, f"Evaluation of run {report.run.id} on held-out rows"))
     parts += [grid_html(grid) for grid in described.grids if grid not in run.grids]
+    if report.evaluation is not None and report.evaluation.task == "image_classification" and report.image:
+        parts.append(_worst_pictures(report.evaluation.worst[:_MOST_PICTURES], report.image))
     return "".join(parts)
+
+
+def _worst_pictures(worst: Sequence["WorstError"], image: Callable[[str], bytes]) -> str:
+    """The most confident errors as thumbnails, each over what it is and what it was taken for."""
+    from modelship_lab.notebook import pictures
+    from modelship_lab.records.errors import LabError
+
+    figures = []
+    for one in worst:
+        try:
+            data = base64.b64encode(pictures.thumbnail(image(one.preview))).decode()
+        except (LabError, OSError):
+            # A picture that the lab has no more is not worth the whole report.
+            continue
+        figures.append(
+            f"<figure style='margin:0;width:{_PICTURE_SIDE}px;font-size:90%;overflow-wrap:anywhere'>"
+            f"<img alt='Sample {one.sample_id}' src='data:image/png;base64,{data}' style='width:100%;"
+            f"aspect-ratio:1;object-fit:contain;image-rendering:pixelated;border-radius:4px'>"
+            f"<figcaption>{escape(one.actual)} → <b>{escape(one.predicted)}</b> {one.confidence:.0%}"
+            f"<br><span style='opacity:.7'>sample {one.sample_id}</span></figcaption></figure>"
+        )
+    return f"<div style='display:flex;flex-wrap:wrap;gap:8px 12px;margin-top:8px'>{''.join(figures)}</div>"
 
 
 def _predicted(predicted: "Predicted") -> str:

@@ -6,6 +6,7 @@ Loading this costs a notebook nothing but itself: all else is imported when the 
 import json
 import re
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -58,7 +59,7 @@ class LabMagics(Magics):
                 return self._run_cell(words, cell)
             from modelship_lab.commands.main import execute
 
-            return execute(words, self.session, "%mlship")
+            return _readable(execute(words, self.session, "%mlship"))
         except CommandFailed as failure:
             # Exactly this class: IPython shows it as one line, a subclass with a traceback.
             raise UsageError(failure.message) from None
@@ -103,6 +104,16 @@ def load(shell: "InteractiveShell") -> None:
     shell.register_magics(magics)
     completion.load(shell, magics)
     displays.load(shell)
+
+
+def _readable(value: Any) -> Any:
+    """A verb's value, with a frame as a table that reads well. What is no frame does not load polars."""
+    polars = sys.modules.get("polars")
+    if polars is None or type(value) is not polars.DataFrame:
+        return value
+    from modelship_lab.notebook.table import Table
+
+    return Table(value)
 
 
 def _as_text(value: Any) -> str:

@@ -22,6 +22,7 @@ FOR, AGAINST, NEUTRAL = "#1b7f5c", "#c0392b", "#7f8c8d"
 """Colors of what speaks for a class, against it, and of what says nothing."""
 
 _DOTS_PER_INCH = 144
+_THUMBNAIL = 96
 _MOST_NAMED = 20
 _MOST_CURVES = 10
 _MOST_BARS = 15
@@ -38,6 +39,22 @@ def png(figure: Figure) -> bytes:
     figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, bbox_inches="tight", facecolor="white")
     with Image.open(drawn) as image:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, format="png", optimize=True)
+    return file.getvalue()
+
+
+def thumbnail(image: bytes) -> bytes:
+    """A small PNG of an encoded image: at most 96 pixels a side and 256 colors.
+
+    Raises:
+        OSError: it is no image.
+    """
+    from PIL import Image
+
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(image)) as opened:
+        small = opened.convert("RGB")
+        small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        small.quantize(256).save(file, format="png", optimize=True)
     return file.getvalue()
 
 

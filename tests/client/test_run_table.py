@@ -21,6 +21,7 @@ def test_figures_and_parameters_are_columns_and_equal_ones_can_be_left_out(lab: 
     assert "never" not in table.columns
     shown = compared(table).columns
     assert {"name", "test_accuracy", "params.rate", "params.depth"} <= set(shown)
+    assert shown.index("test_accuracy") < shown.index("duration_s") < shown.index("started_at")
     assert not {"seconds", "params.same", "tags", "error"} & set(shown)
 
 

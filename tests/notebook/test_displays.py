@@ -1,14 +1,21 @@
 """What comes from data is shown as text, whatever it contains."""
 
+import base64
 import io
+import re
+from datetime import UTC, datetime
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
+from modelship_lab.commands.description import describe
 from modelship_lab.commands.results import Imported, Predicted, Predictions, RunReport
 from modelship_lab.notebook import displays, pictures
+from modelship_lab.notebook.table import Table
 from modelship_lab.records.base import utc_now
+from modelship_lab.records.errors import NotFound
 from modelship_lab.records.labeling import Import, RowProblem
 from modelship_lab.records.serving import Attribution, Prediction
 from modelship_lab.records.tracking import ClassReport, Curve, Evaluation, Run, Series, WorstError
@@ -44,6 +51,29 @@ def evaluation(classes: int = 2) -> Evaluation:
         roc=tuple(curve),
         precision_recall=tuple(curve),
         worst=(WorstError(sample_id=1, actual=names[0], predicted=names[1], confidence=0.9, preview=EVIL),),
+    )
+
+
+def a_run() -> Run:
+    return Run(
+        id=1,
+        name=EVIL,
+        project_id=1,
+        project=EVIL,
+        recipe="text-linear",
+        status="failed",
+        params={EVIL: EVIL},
+        tags=(EVIL,),
+        notes="",
+        snapshot_id=None,
+        environment={},
+        summary={EVIL: 1.0},
+        error=EVIL,
+        bundle=None,
+        stop_requested=False,
+        started_at=utc_now(),
+        ended_at=utc_now(),
+        heartbeat_at=utc_now(),
     )
 
 
@@ -85,26 +115,7 @@ def test_nothing_from_data_becomes_markup() -> None:
         created_at=utc_now(),
         finished_at=utc_now(),
     )
-    run = Run(
-        id=1,
-        name=EVIL,
-        project_id=1,
-        project=EVIL,
-        recipe="text-linear",
-        status="failed",
-        params={EVIL: EVIL},
-        tags=(EVIL,),
-        notes="",
-        snapshot_id=None,
-        environment={},
-        summary={EVIL: 1.0},
-        error=EVIL,
-        bundle=None,
-        stop_requested=False,
-        started_at=utc_now(),
-        ended_at=utc_now(),
-        heartbeat_at=utc_now(),
-    )
+    run = a_run()
     several = Predictions((prediction(EVIL, (EVIL,), (0.1,), EVIL), prediction({EVIL: 1}, (EVIL,), (0.1,))))
     shown = [Imported(EVIL, result), run, RunReport(run, evaluation(), (), None), several[0], several]
     for value in shown:
@@ -112,6 +123,63 @@ def test_nothing_from_data_becomes_markup() -> None:
         assert "<script" not in html
         assert "&lt;script&gt;" in html
     assert "<script" not in displays.progress_html(EVIL, 2.0, EVIL)
+
+
+def encoded(size: tuple[int, int]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 30)).save(file, format="png")
+    return file.getvalue()
+
+
+def test_the_worst_errors_of_an_image_run_are_small_pictures() -> None:
+    """Of a picture that is gone nothing is shown, and of many only the first."""
+    lost = "f" * 64
+    errors = [
+        WorstError(sample_id=one, actual=EVIL, predicted="b", confidence=0.9, preview=f"{one:064}")
+        for one in range(30)
+    ]
+    errors[1] = errors[1].model_copy(update={"preview": lost})
+    asked = []
+
+    def image(digest: str) -> bytes:
+        asked.append(digest)
+        if digest == lost:
+            raise NotFound("There is no such image.")
+        return encoded((800, 400))
+
+    judged = evaluation().model_copy(update={"task": "image_classification", "worst": tuple(errors)})
+    html = displays.as_html(RunReport(a_run(), judged, (), None, image))
+    assert len(asked) == 12
+    thumbnails = re.findall(r"alt='Sample (\d+)' src='data:image/png;base64,([^']+)'", html)
+    assert [int(number) for number, _ in thumbnails] == [0, *range(2, 12)]
+    with Image.open(io.BytesIO(base64.b64decode(thumbnails[0][1]))) as small:
+        assert small.size == (96, 48)
+    assert lost not in html
+    assert errors[0].preview not in html
+    assert "<script" not in html
+    words = describe(RunReport(a_run(), judged, (), None))
+    assert words.grids[-1].columns == ("sample", "actual", "predicted", "confidence")
+
+
+def test_a_table_reads_well_and_is_a_frame() -> None:
+    started = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+    table = Table(
+        pl.DataFrame(
+            {"id": [7], "name": [EVIL], "loss": [0.123456789], "empty": [None], "started_at": [started]}
+        )
+    )
+    assert table["loss"].item() == 0.123456789
+    assert isinstance(table.filter(pl.col("id") == 7), pl.DataFrame)
+    for shown in (table._repr_html_(), repr(table)):
+        assert "2026-01-02 03:04:05 UTC" in shown
+        assert "0.1235" in shown
+        for noise in ("0.12345", "678", "f64", "quot;", "shape", "empty", "null"):
+            assert noise not in shown
+    assert "<script" not in table._repr_html_()
+    many = Table(pl.DataFrame({"id": range(130)}))
+    assert "and 30 more" in many._repr_html_()
+    assert "and 30 more" in repr(many)
+    assert "nothing yet" in repr(Table(pl.DataFrame({"id": []})))
 
 
 def colors(figure) -> int:

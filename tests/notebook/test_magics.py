@@ -22,6 +22,20 @@ def test_a_verb_returns_its_value(shell: InteractiveShell) -> None:
     assert "magic" in run(shell, "projects")["name"].to_list()
 
 
+def test_runs_are_a_frame_that_shows_as_a_table(shell: InteractiveShell, lab: client.Lab) -> None:
+    with lab.start_run("tabled") as made:
+        made.set_summary({"val_loss": 0.123456789})
+    runs = run(shell, "runs --limit 1")
+    assert isinstance(runs, pl.DataFrame)
+    assert runs.columns[:2] == ["id", "name"]
+    assert runs["val_loss"].to_list() == [0.123456789]
+    shown, _ = shell.display_formatter.format(runs)
+    for text in (shown["text/html"], shown["text/plain"]):
+        assert "tabled" in text
+        assert "0.1235" in text
+        assert "f64" not in text
+
+
 def test_a_frame_and_variables_of_the_notebook_are_used(shell: InteractiveShell) -> None:
     run(shell, "new frames --type text_classification --classes ham,spam")
     shell.user_ns["mails"] = pl.DataFrame({"body": ["a", "b"], "group": ["ham", "spam"]})

@@ -118,6 +118,18 @@ describe("RunChart", () => {
     expect(screen.getByText("free lunch in the kitchen")).toBeTruthy();
   });
 
+  it("shows the pictures that were taken for others, not their addresses", async () => {
+    const decode = vi.fn(() => Promise.resolve());
+    Object.defineProperty(HTMLImageElement.prototype, "decode", { value: decode, configurable: true });
+    const fake = lab(run(12));
+    const worst = [{ sample_id: 4, actual: "ham", predicted: "spam", confidence: 0.99, preview: "a1b2" }];
+    fake.answers.set("GET runs/12/evaluation", { ...evaluation, task: "image_classification", worst });
+    render(<RunChart connection={fake} runIds={[12]} />);
+    await wait(500);
+    expect(screen.getByRole("img", { name: "Sample 4" }).getAttribute("src")).toBe("/blobs/a1b2");
+    expect(screen.queryByText("a1b2")).toBeNull();
+  });
+
   it("says why a run failed", async () => {
     render(<RunChart connection={lab(run(12, { status: "failed", error: "CUDA is out of memory." }))} runIds={[12]} />);
     await wait(300);

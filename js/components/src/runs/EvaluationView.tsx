@@ -1,6 +1,7 @@
-import type { Evaluation } from "@modelship-lab/core";
-import { useState, type CSSProperties, type ReactNode } from "react";
+import type { Connection, Evaluation } from "@modelship-lab/core";
+import { useMemo, useState, type CSSProperties, type ReactNode } from "react";
 import { count, figure, percent } from "../format";
+import { Picture, PictureCache } from "../Picture";
 
 /** More classes than this are listed by their confusions instead of drawn as a matrix. */
 const LARGEST_MATRIX = 25;
@@ -12,7 +13,9 @@ interface Cell {
 }
 
 /** How the model did on rows that it has not seen: figures, confusion matrix, worst errors. */
-export function EvaluationView({ evaluation }: { evaluation: Evaluation }): ReactNode {
+export function EvaluationView(props: { connection: Connection; evaluation: Evaluation }): ReactNode {
+  const { connection, evaluation } = props;
+  const pictures = useMemo(() => new PictureCache(connection), [connection]);
   const [cell, setCell] = useState<Cell | null>(null);
   const worst = evaluation.worst.filter(
     (error) => !cell || (error.actual === cell.actual && error.predicted === cell.predicted),
@@ -52,9 +55,15 @@ export function EvaluationView({ evaluation }: { evaluation: Evaluation }): Reac
           {worst.slice(0, SHOWN_ERRORS).map((error) => (
             <div key={error.sample_id} className="mls-error">
               <span className="mls-muted mls-number">#{error.sample_id}</span>
-              <span className="mls-error-preview" dir="auto" title={error.preview}>
-                {error.preview}
-              </span>
+              {evaluation.task === "image_classification" ? (
+                <span className="mls-error-picture">
+                  <Picture cache={pictures} digest={error.preview} alt={`Sample ${error.sample_id}`} />
+                </span>
+              ) : (
+                <span className="mls-error-preview" dir="auto" title={error.preview}>
+                  {error.preview}
+                </span>
+              )}
               <span className="mls-error-verdict">
                 {error.actual} <span className="mls-muted">→</span> <strong>{error.predicted}</strong>{" "}
                 <span className="mls-muted mls-number">{percent(error.confidence)}</span>

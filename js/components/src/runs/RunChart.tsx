@@ -41,7 +41,7 @@ export function RunChart({ connection, runIds }: RunChartProps): ReactNode {
       </div>
     );
   }
-  return feeds ? <RunScreen feeds={feeds.feeds} /> : <div className="mls mls-run" />;
+  return feeds ? <RunScreen connection={connection} feeds={feeds.feeds} /> : <div className="mls mls-run" />;
 }
 
 /** The present states of all feeds, renewed at most every `REDRAW_MS` however fast metrics arrive. */
@@ -71,7 +71,7 @@ function useFeedStates(feeds: RunFeed[]): RunFeedState[] {
   return states;
 }
 
-function RunScreen({ feeds }: { feeds: RunFeed[] }): ReactNode {
+function RunScreen({ connection, feeds }: { connection: Connection; feeds: RunFeed[] }): ReactNode {
   const states = useFeedStates(feeds);
   const [options, setOptions] = useState<CurveOptions>({ smoothing: 0, x: "step", logY: false });
   const syncKey = useId();
@@ -159,7 +159,7 @@ function RunScreen({ feeds }: { feeds: RunFeed[] }): ReactNode {
               : "Nothing was logged."}
         </p>
       )}
-      {only?.evaluation && <EvaluationView evaluation={only.evaluation} />}
+      {only?.evaluation && <EvaluationView connection={connection} evaluation={only.evaluation} />}
     </div>
   );
 }
