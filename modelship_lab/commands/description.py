@@ -25,6 +25,7 @@ from modelship_lab.records.serving import Deployment, WindowMetrics
 from modelship_lab.records.tracking import Evaluation, Run
 
 MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_f1", "val_loss", "train_loss")
+WORST_ERRORS = "Worst errors"
 _MOST_ROWS = 20
 _MOST_NUMBERS = 5
 
@@ -279,7 +280,7 @@ def _grid_of_worst(evaluation: Evaluation) -> Grid:
     columns = ("sample", "actual", "predicted", "confidence", "content")
     # The address of an image says nothing to a reader, who finds it by the sample's id.
     read = 4 if evaluation.task == "image_classification" else 5
-    return Grid("Worst errors", columns[:read], tuple(row[:read] for row in rows))
+    return Grid(WORST_ERRORS, columns[:read], tuple(row[:read] for row in rows))
 
 
 @describe.register

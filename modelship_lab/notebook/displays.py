@@ -4,7 +4,6 @@ Everything that comes from data is escaped: a sample's text must not run as a pa
 """
 
 import base64
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from modelship_lab.commands.description import Description, Grid
     from modelship_lab.commands.results import Predicted, Predictions, RunReport
     from modelship_lab.records.serving import Attribution
-    from modelship_lab.records.tracking import WorstError
 
 _SHOWN = (
     ("modelship_lab.client.projects", "ProjectHandle"),
@@ -40,6 +38,7 @@ _LINE = "border-bottom:1px solid rgba(128,128,128,.25)"
 _CELL = f"text-align:left;padding:2px 12px 2px 0;vertical-align:top;{_LINE}"
 _BAR = "display:inline-block;height:.7em;border-radius:2px;background:#2a7de1;vertical-align:middle"
 _MOST_PICTURES, _PICTURE_SIDE = 12, 96
+_LONGEST_WORD = 32
 _FOR, _AGAINST = "27,127,92", "192,57,43"
 
 
@@ -113,12 +112,17 @@ def grid_html(grid: "Grid") -> str:
     head = "".join(f"<th style='{_CELL}'>{escape(column)}</th>" for column in grid.columns)
     body = "".join(
         "<tr style='background:none'>"
-        + "".join(f"<td style='{_CELL}'>{escape(cell)}</td>" for cell in row)
+        + "".join(f"<td style='{_style(cell)}'>{escape(cell)}</td>" for cell in row)
         + "</tr>"
         for row in grid.rows
     )
     title = f"<div style='opacity:.7;padding:1px 0'>{escape(grid.title)}</div>" if grid.title else ""
     return f"{title}<table style='margin:0'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _style(cell: str) -> str:
+    # A name or a time stays on its line, a message does not.
+    return f"{_CELL};white-space:nowrap" if len(cell) <= _LONGEST_WORD else _CELL
 
 
 def progress_html(title: str, share: float, text: str) -> str:
@@ -157,7 +161,7 @@ def run_summary_html(run: "RunHandle") -> str:
 
 
 def _run_report(report: "RunReport") -> str:
-    from modelship_lab.commands.description import describe
+    from modelship_lab.commands.description import WORST_ERRORS, describe
     from modelship_lab.notebook import pictures
 
     described = describe(report)
@@ -166,21 +170,30 @@ def _run_report(report: "RunReport") -> str:
     if report.evaluation is not None:
         picture = pictures.png(pictures.evaluation(report.evaluation))
         parts.append(image_html(picture, f"Evaluation of run {report.run.id} on held-out rows"))
-    parts += [grid_html(grid) for grid in described.grids if grid not in run.grids]
-    if report.evaluation is not None and report.evaluation.task == "image_classification" and report.image:
-        parts.append(_worst_pictures(report.evaluation.worst[:_MOST_PICTURES], report.image))
+    shown = _worst_pictures(report)
+    parts += [
+        shown if shown and grid.title == WORST_ERRORS else grid_html(grid)
+        for grid in described.grids
+        if grid not in run.grids
+    ]
     return "".join(parts)
 
 
-def _worst_pictures(worst: Sequence["WorstError"], image: Callable[[str], bytes]) -> str:
-    """The most confident errors as thumbnails, each over what it is and what it was taken for."""
+def _worst_pictures(report: "RunReport") -> str:
+    """The worst errors as thumbnails, each over what it is and what it was taken for.
+
+    Empty when the run's samples are no images, or none of them is there any more.
+    """
+    from modelship_lab.commands.description import WORST_ERRORS
     from modelship_lab.notebook import pictures
     from modelship_lab.records.errors import LabError
 
+    if report.evaluation is None or report.evaluation.task != "image_classification" or report.image is None:
+        return ""
     figures = []
-    for one in worst:
+    for one in report.evaluation.worst[:_MOST_PICTURES]:
         try:
-            data = base64.b64encode(pictures.thumbnail(image(one.preview))).decode()
+            data = base64.b64encode(pictures.thumbnail(report.image(one.preview))).decode()
         except (LabError, OSError):
             # A picture that the lab has no more is not worth the whole report.
             continue
@@ -191,7 +204,12 @@ def _worst_pictures(worst: Sequence["WorstError"], image: Callable[[str], bytes]
             f"<figcaption>{escape(one.actual)} → <b>{escape(one.predicted)}</b> {one.confidence:.0%}"
             f"<br><span style='opacity:.7'>sample {one.sample_id}</span></figcaption></figure>"
         )
-    return f"<div style='display:flex;flex-wrap:wrap;gap:8px 12px;margin-top:8px'>{''.join(figures)}</div>"
+    if not figures:
+        return ""
+    title = f"<div style='opacity:.7;padding:1px 0'>{WORST_ERRORS}</div>"
+    return (
+        f"{title}<div style='display:flex;flex-wrap:wrap;gap:8px 12px;margin:4px 0'>{''.join(figures)}</div>"
+    )
 
 
 def _predicted(predicted: "Predicted") -> str:

@@ -156,6 +156,8 @@ def test_the_worst_errors_of_an_image_run_are_small_pictures() -> None:
         assert small.size == (96, 48)
     assert lost not in html
     assert errors[0].preview not in html
+    assert html.count("Worst errors") == 1
+    assert ">confidence<" not in html
     assert "<script" not in html
     words = describe(RunReport(a_run(), judged, (), None))
     assert words.grids[-1].columns == ("sample", "actual", "predicted", "confidence")
