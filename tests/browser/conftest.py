@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,13 @@ class JupyterLab:
 
 @pytest.fixture(scope="session")
 def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    root = tmp_path_factory.mktemp("jupyterlab")
+    with running_jupyterlab(tmp_path_factory.mktemp("jupyterlab")) as lab:
+        yield lab
+
+
+@contextmanager
+def running_jupyterlab(root: Path) -> Iterator[JupyterLab]:
+    """A JupyterLab process with everything of its own below `root`."""
     notebooks, data_dir = root / "notebooks", root / "lab"
     notebooks.mkdir()
     asks_nothing = (
