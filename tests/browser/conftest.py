@@ -89,6 +89,21 @@ class JupyterLab:
             cell,
         )
 
+    def save(self, page: Page) -> None:
+        """Save the notebook, whichever view has the focus."""
+        page.evaluate(
+            """async () => {
+                const views = [...window.jupyterapp.shell.widgets("main")];
+                await views.find((one) => one.hasClass("jp-NotebookPanel")).context.save();
+            }"""
+        )
+
+    def shut_kernels_down(self) -> None:
+        """End all kernels, as the list of running kernels does."""
+        with httpx.Client(base_url=self.url, headers={"Authorization": f"token {self.token}"}) as client:
+            for session in client.get("api/sessions").json():
+                client.delete(f"api/sessions/{session['id']}").raise_for_status()
+
     def scroll_to(self, page: Page, cell: int) -> None:
         """Have a cell at the top of the notebook."""
         page.evaluate(

@@ -153,7 +153,7 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     assert "checkpoint.ckpt" in names
 
     # After a reload of the page everything is drawn again, from the server.
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    lab.save(page)
     page.reload()
     expect(page.locator(".mls-labeler .mls-card-body")).not_to_be_empty(timeout=60_000)
     expect(page.locator(".mls-labeler .mls-progress")).to_contain_text(f"{first + 20:,} of {total:,}")
@@ -161,7 +161,7 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     expect(page.locator(".mls-run").last).to_contain_text("stopped", timeout=30_000)
 
     # They do not need the kernel that made them.
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    lab.shut_kernels_down()
     page.reload()
     expect(page.locator(".mls-labeler .mls-card-body")).not_to_be_empty(timeout=30_000)
     expect(page.locator(".jp-Notebook")).not_to_contain_text("Error displaying widget")
