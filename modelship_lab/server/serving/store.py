@@ -145,15 +145,7 @@ class DeploymentStore:
         """A version answers, and is from now on the current one."""
 
         def work(transaction: Transaction) -> None:
-            _set_version(
-                transaction,
-                plan,
-                status="ready",
-                address=address,
-                pid=pid,
-                error="",
-                cold_start_ms=orjson.dumps(cold_start_ms).decode(),
-            )
+            _set_ready(transaction, plan, address, pid, cold_start_ms)
             transaction.execute(
                 "UPDATE deployment_versions SET status = 'stopped', pid = NULL, error = '', updated_at = ? "
                 "WHERE deployment_id = ? AND version < ? AND status IN ('ready', 'starting')",
@@ -194,15 +186,7 @@ class DeploymentStore:
         """The worker of the current version answers again."""
 
         def work(transaction: Transaction) -> None:
-            _set_version(
-                transaction,
-                plan,
-                status="ready",
-                address=address,
-                pid=pid,
-                error="",
-                cold_start_ms=orjson.dumps(cold_start_ms).decode(),
-            )
+            _set_ready(transaction, plan, address, pid, cold_start_ms)
             restarts = transaction.value(
                 "SELECT restarts FROM deployment_versions WHERE deployment_id = ? AND version = ?",
                 plan.deployment_id,
@@ -307,6 +291,21 @@ class DeploymentStore:
         self, transaction: Transaction, type: Any, deployment_id: int, author: str, **payload: Any
     ) -> None:
         self._events.record(transaction, type, f"deployment:{deployment_id}", author, **payload)
+
+
+def _set_ready(
+    transaction: Transaction, plan: Plan, address: str, pid: int, cold_start_ms: dict[str, float]
+) -> None:
+    """Note that the worker of a version answers, and how its start went."""
+    _set_version(
+        transaction,
+        plan,
+        status="ready",
+        address=address,
+        pid=pid,
+        error="",
+        cold_start_ms=orjson.dumps(cold_start_ms).decode(),
+    )
 
 
 def _set_version(transaction: Transaction, plan: Plan, **columns: Any) -> None:
