@@ -4,13 +4,16 @@
     ├── InvalidInput             422 INVALID_INPUT        the request or command is not understood
     │   └── InvalidData          422 INVALID_DATA         a file, row or frame cannot be read
     ├── Unauthenticated          401 UNAUTHENTICATED      no credential, or not a valid one
+    ├── InsufficientCredits      402 INSUFFICIENT_CREDITS the account has not the credits that this costs
     ├── PermissionDenied         403 PERMISSION_DENIED    a valid credential that may not do this
     ├── NotFound                 404 NOT_FOUND            no such thing, or not for this caller
     ├── MethodNotAllowed         405 METHOD_NOT_ALLOWED   the address exists, but not for this method
+    ├── RequestTimeout           408 REQUEST_TIMEOUT      the rest of the request did not come
     ├── Conflict                 409 CONFLICT             the thing exists or is in the wrong state
     │   └── AlreadyOpen          409 ALREADY_OPEN         another process owns the data directory
     ├── PayloadTooLarge          413 PAYLOAD_TOO_LARGE    more bytes than the lab takes at once
-    ├── TooManyRequests          429 TOO_MANY_REQUESTS    a queue or a limit is full; try again later
+    ├── TooManyRequests          429 TOO_MANY_REQUESTS    a queue is full; try again later
+    │   └── RateLimitExceeded    429 RATE_LIMIT_EXCEEDED  more requests than the account has in this window
     ├── Interrupted              499 INTERRUPTED          the user stopped it
     ├── TrainingFailed           500 TRAINING_FAILED      training could not go on
     ├── ExportFailed             500 EXPORT_FAILED        the exported model disagrees with its source
@@ -33,6 +36,7 @@ __all__ = [
     "Conflict",
     "DeploymentFailed",
     "ExportFailed",
+    "InsufficientCredits",
     "Interrupted",
     "InvalidData",
     "InvalidInput",
@@ -43,6 +47,8 @@ __all__ = [
     "PayloadTooLarge",
     "PermissionDenied",
     "PredictionFailed",
+    "RateLimitExceeded",
+    "RequestTimeout",
     "StorageFailed",
     "TimedOut",
     "TooManyRequests",
@@ -88,6 +94,13 @@ class Unauthenticated(LabError):
     status = 401
 
 
+class InsufficientCredits(LabError):
+    """`details` has one mapping with `required`, `available` and `upgrade_url`."""
+
+    code = "INSUFFICIENT_CREDITS"
+    status = 402
+
+
 class PermissionDenied(LabError):
     code = "PERMISSION_DENIED"
     status = 403
@@ -101,6 +114,11 @@ class NotFound(LabError):
 class MethodNotAllowed(LabError):
     code = "METHOD_NOT_ALLOWED"
     status = 405
+
+
+class RequestTimeout(LabError):
+    code = "REQUEST_TIMEOUT"
+    status = 408
 
 
 class Conflict(LabError):
@@ -120,6 +138,12 @@ class PayloadTooLarge(LabError):
 class TooManyRequests(LabError):
     code = "TOO_MANY_REQUESTS"
     status = 429
+
+
+class RateLimitExceeded(TooManyRequests):
+    """`details` has one mapping with `limit` (requests), `window` (in words) and `retry_after` (seconds)."""
+
+    code = "RATE_LIMIT_EXCEEDED"
 
 
 class Interrupted(LabError):

@@ -29,6 +29,17 @@ EventType = Literal[
     "deployment.failed",
     "deployment.restarted",
     "deployment.deleted",
+    "account.created",
+    "account.changed",
+    "login.succeeded",
+    "login.failed",
+    "session.revoked",
+    "key.created",
+    "key.revoked",
+    "credits.granted",
+    "webhook.created",
+    "webhook.deleted",
+    "webhook.disabled",
 ]
 
 
@@ -40,6 +51,8 @@ class Event(Record):
     topic: str
     payload: dict[str, Any]
     author: str
+    owner_id: int
+    """The account that the thing belongs to."""
     created_at: UtcTime
 
 

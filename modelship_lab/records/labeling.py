@@ -43,6 +43,8 @@ class Project(Record):
     task: Task
     classes: tuple[str, ...]
     description: str
+    owner_id: int
+    is_public: bool
     created_at: UtcTime
     updated_at: UtcTime
 

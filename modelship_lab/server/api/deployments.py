@@ -8,7 +8,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.serving import Deployment, DeploymentMetrics, NewDeployment
 from modelship_lab.server.api.endpoint import Content, Request, endpoint
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 
 PREDICT_LIMIT = 32 << 20
 """What a model worker takes; it would end the connection of a longer one without a word."""

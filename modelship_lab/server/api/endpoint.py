@@ -24,7 +24,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.server.identity.caller import Permission
+from modelship_lab.records.identity import Permission
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_LIMIT = 16 << 20

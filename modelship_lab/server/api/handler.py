@@ -30,6 +30,7 @@ from modelship_lab.records.errors import (
     PermissionDenied,
     Unauthenticated,
 )
+from modelship_lab.records.identity import Permission
 from modelship_lab.server.api.endpoint import (
     ARROW,
     Content,
@@ -39,7 +40,7 @@ from modelship_lab.server.api.endpoint import (
     Table,
     Upload,
 )
-from modelship_lab.server.identity.caller import OWNER, Caller, Permission
+from modelship_lab.server.identity.policy import OWNER, Caller
 from modelship_lab.server.storage.data_dir import as_storage_failed
 
 _CHUNK = 1 << 20

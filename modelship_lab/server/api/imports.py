@@ -3,7 +3,7 @@
 from modelship_lab.records.labeling import Import, ImportFormat, ImportOptions
 from modelship_lab.server.api.endpoint import Upload, endpoint
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.formats import format_of
 
 MAX_WAIT_S = 60

@@ -4,7 +4,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.labeling import Label, NewLabels, SavedLabels, Undo, Undone
 from modelship_lab.server.api.endpoint import Request, Table, endpoint
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 
 
 @endpoint("POST", "projects/{project}/labels", permission="label")

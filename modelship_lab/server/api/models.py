@@ -4,7 +4,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.registry import Model, ModelVersion, NewModelVersion, StageChange, StageEntry
 from modelship_lab.server.api.endpoint import endpoint
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 
 
 @endpoint("POST", "models", permission="register", status=201)

@@ -21,7 +21,7 @@ from modelship_lab.records.tracking import (
 )
 from modelship_lab.server.api.endpoint import ARROW, FileContent, Request, Table, Upload, endpoint
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 
 METRICS_LIMIT = 64 << 20
 

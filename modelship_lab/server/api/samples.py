@@ -12,7 +12,7 @@ from modelship_lab.records.labeling import (
 )
 from modelship_lab.server.api.endpoint import ARROW, FileContent, Request, Table, endpoint
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.images import content_type
 
 SUGGESTIONS_LIMIT = 64 << 20

@@ -4,7 +4,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.labeling import NewSnapshot, Snapshot
 from modelship_lab.server.api.endpoint import ARROW, FileContent, endpoint
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 
 ARROW_FILE = "application/vnd.apache.arrow.file"
 

@@ -7,7 +7,10 @@ import orjson
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.events import Event, EventType
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+
+_COLUMNS = "id, type, topic, payload, author, owner_id, created_at"
 
 Listener = Callable[[Event], None]
 
@@ -24,20 +27,44 @@ class EventLog:
         self._listeners.append(listener)
 
     def record(
-        self, transaction: Transaction, type: EventType, topic: str, author: str, **payload: Any
+        self,
+        transaction: Transaction,
+        type: EventType,
+        topic: str,
+        caller: Caller,
+        owner_id: int,
+        **payload: Any,
     ) -> None:
-        """Write an event in the transaction of the change it tells of."""
+        """Write an event in the transaction of the change it tells of.
+
+        Args:
+            topic: what it is about, e.g. `run:12`.
+            caller: who did it.
+            owner_id: the account that the thing belongs to; with who administers, it hears of the event.
+        """
         created_at = now()
         identity = transaction.value(
-            "INSERT INTO events (type, topic, payload, author, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO events (type, topic, payload, author, owner_id, account_id, credential, address, "
+            "request_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             type,
             topic,
             orjson.dumps(payload).decode(),
-            author,
+            caller.name,
+            owner_id,
+            caller.account_id,
+            caller.credential,
+            caller.address,
+            caller.request_id,
             created_at,
         )
         event = Event(
-            id=identity, type=type, topic=topic, payload=payload, author=author, created_at=created_at
+            id=identity,
+            type=type,
+            topic=topic,
+            payload=payload,
+            author=caller.name,
+            owner_id=owner_id,
+            created_at=created_at,
         )
         transaction.after_commit(lambda: self._publish(event))
 
@@ -55,7 +82,7 @@ class EventLog:
                 where += " AND list_contains(?, topic)"
                 parameters.append(list(topics))
             found = cursor.rows(
-                f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
+                f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
             )
             return [Event(**{**row, "payload": orjson.loads(row["payload"])}) for row in found]
 
@@ -69,7 +96,7 @@ class EventLog:
             parameters = [after, topic] if topic else [after]
             total = cursor.value(f"SELECT count(*) FROM events WHERE {where}", *parameters)
             found = cursor.rows(
-                f"SELECT * FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
+                f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
             )
             for row in found:
                 row["payload"] = orjson.loads(row["payload"])

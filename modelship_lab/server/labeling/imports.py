@@ -18,7 +18,7 @@ import pyarrow as pa
 from modelship_lab.records.errors import InvalidInput, LabError, NotFound, StorageFailed, Unavailable
 from modelship_lab.records.labeling import Import, ImportOptions, Project, RowProblem
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import LAB, Caller
 from modelship_lab.server.labeling.candidates import SCHEMA, Candidates
 from modelship_lab.server.labeling.formats import open_reader
 from modelship_lab.server.labeling.formats.intake import require_encoding
@@ -71,10 +71,13 @@ class Imports:
         """Mark the imports that a former process did not finish. Nothing of them was stored."""
 
         def work(transaction: Transaction) -> None:
-            lost = transaction.rows("SELECT id, project_id, author FROM imports WHERE status = 'running'")
+            lost = transaction.rows(
+                "SELECT i.id, i.project_id, p.owner_id FROM imports i JOIN projects p ON p.id = i.project_id "
+                "WHERE i.status = 'running'"
+            )
             for row in lost:
                 error = "The lab server stopped before the file was read. Nothing of it was stored: import it again."
-                self._fail(transaction, row["id"], row["project_id"], row["author"], error)
+                self._fail(transaction, row["id"], row["project_id"], row["owner_id"], LAB, error)
 
         await self._database.write(work)
 
@@ -154,17 +157,19 @@ class Imports:
             )
             # First, since room on the disk may be what is missing.
             await asyncio.to_thread(_remove, file)
-            await self._give_up(import_id, project.id, caller, message)
+            await self._give_up(import_id, project, caller, message)
         finally:
             self._rows_read.pop(import_id, None)
             await asyncio.to_thread(_remove, file)
 
-    async def _give_up(self, import_id: int, project_id: int, caller: Caller, message: str) -> None:
+    async def _give_up(self, import_id: int, project: Project, caller: Caller, message: str) -> None:
         """Write that an import failed, once the disk has room for that; else it would run for ever."""
         while True:
             try:
                 await self._database.write(
-                    lambda transaction: self._fail(transaction, import_id, project_id, caller.name, message)
+                    lambda transaction: self._fail(
+                        transaction, import_id, project.id, project.owner_id, caller, message
+                    )
                 )
                 return
             except Unavailable:
@@ -193,19 +198,20 @@ class Imports:
                 self._rows_read[import_id] = candidates.rows_read
                 if time.monotonic() - told > PROGRESS_EVERY_S:
                     told = time.monotonic()
-                    self._tell(import_id, project.id, candidates.rows_read, caller)
+                    self._tell(import_id, project, candidates.rows_read, caller)
         if candidates.rows_read == 0:
             raise InvalidInput("The file has no rows.")
         with pa.memory_map(str(staged)) as source:
             return candidates, pa.ipc.open_file(source).read_all()
 
-    def _tell(self, import_id: int, project_id: int, rows_read: int, caller: Caller) -> None:
+    def _tell(self, import_id: int, project: Project, rows_read: int, caller: Caller) -> None:
         self._database.submit(
             lambda transaction: self._events.record(
                 transaction,
                 "import.progress",
-                f"project:{project_id}",
-                caller.name,
+                f"project:{project.id}",
+                caller,
+                project.owner_id,
                 import_id=import_id,
                 rows_read=rows_read,
             )
@@ -273,7 +279,8 @@ class Imports:
             transaction,
             "import.finished",
             f"project:{project.id}",
-            caller.name,
+            caller,
+            project.owner_id,
             import_id=import_id,
             samples_added=added,
             labels_added=sum(labels.values()),
@@ -321,7 +328,13 @@ class Imports:
         return {("labeled", row["label"]): row["samples"] for row in added}
 
     def _fail(
-        self, transaction: Transaction, import_id: int, project_id: int, author: str, error: str
+        self,
+        transaction: Transaction,
+        import_id: int,
+        project_id: int,
+        owner_id: int,
+        caller: Caller,
+        error: str,
     ) -> None:
         transaction.execute(
             "UPDATE imports SET status = 'failed', error = ?, finished_at = ? WHERE id = ?",
@@ -330,7 +343,13 @@ class Imports:
             import_id,
         )
         self._events.record(
-            transaction, "import.failed", f"project:{project_id}", author, import_id=import_id, error=error
+            transaction,
+            "import.failed",
+            f"project:{project_id}",
+            caller,
+            owner_id,
+            import_id=import_id,
+            error=error,
         )
 
 

@@ -19,7 +19,7 @@ from modelship_lab.records.labeling import (
     Undone,
 )
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import read_sample
@@ -145,7 +145,8 @@ class Labels:
                 transaction,
                 "labels.undone",
                 f"project:{project.id}",
-                caller.name,
+                caller,
+                project.owner_id,
                 label_id=target.id,
                 sample_ids=[target.sample_id],
             )
@@ -230,7 +231,8 @@ class Labels:
             transaction,
             "labels.saved",
             f"project:{project.id}",
-            caller.name,
+            caller,
+            project.owner_id,
             saved=len(rows),
             sample_ids=list(latest)[:MAX_NAMED],
         )

@@ -6,7 +6,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.labeling import NewProject, Project, ProjectChange
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.storage.database import Database, Transaction, now
@@ -80,7 +80,13 @@ class Projects:
             assert row is not None
             project = Project(**row)
             self._events.record(
-                transaction, "project.created", f"project:{project.id}", caller.name, name=name, task=new.task
+                transaction,
+                "project.created",
+                f"project:{project.id}",
+                caller,
+                project.owner_id,
+                name=name,
+                task=new.task,
             )
             transaction.after_commit(lambda: self._keep(project))
             return project
@@ -114,7 +120,8 @@ class Projects:
                 transaction,
                 "project.changed",
                 f"project:{project.id}",
-                caller.name,
+                caller,
+                project.owner_id,
                 changed=sorted(change.model_dump(exclude_none=True)),
                 name=changed.name,
             )
@@ -131,7 +138,12 @@ class Projects:
                 transaction.execute(f"DELETE FROM {table} WHERE project_id = ?", project.id)
             transaction.execute("DELETE FROM projects WHERE id = ?", project.id)
             self._events.record(
-                transaction, "project.deleted", f"project:{project.id}", caller.name, name=project.name
+                transaction,
+                "project.deleted",
+                f"project:{project.id}",
+                caller,
+                project.owner_id,
+                name=project.name,
             )
             transaction.after_commit(lambda: self._forget(project.id))
 

@@ -16,7 +16,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, NotFound
 from modelship_lab.records.labeling import NewSnapshot, Project, Snapshot
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN, expand_fields
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
@@ -80,7 +80,8 @@ class Snapshots:
                 transaction,
                 "snapshot.created",
                 f"project:{project.id}",
-                caller.name,
+                caller,
+                project.owner_id,
                 snapshot_id=snapshot.id,
                 number=number,
                 rows=table.num_rows,

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from modelship_lab.records.errors import InvalidData, InvalidInput, NotFound
 from modelship_lab.records.labeling import NewSuggestions, Project, SavedSuggestions
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.labels import listed
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.storage.database import Database, Transaction, now
@@ -88,7 +88,8 @@ class Suggestions:
                 transaction,
                 "suggestions.saved",
                 f"project:{project.id}",
-                caller.name,
+                caller,
+                project.owner_id,
                 saved=rows.num_rows,
                 source=source,
             )

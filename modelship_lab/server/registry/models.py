@@ -16,7 +16,7 @@ from modelship_lab.records.registry import (
     StageEntry,
 )
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
@@ -81,7 +81,8 @@ class Models:
                 transaction,
                 "model.registered",
                 f"model:{model_id}",
-                caller.name,
+                caller,
+                caller.account_id,
                 model=new.name,
                 version=version,
                 run_id=new.run_id,
@@ -162,7 +163,8 @@ class Models:
                 transaction,
                 "model.stage_changed",
                 f"model:{model_id}",
-                caller.name,
+                caller,
+                caller.account_id,
                 model=before.model,
                 version=version,
                 stage=change.stage,

@@ -9,7 +9,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Unavailable
 from modelship_lab.records.registry import ModelVersion
 from modelship_lab.records.serving import Deployment, NewDeployment
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.serving.store import DeploymentStore
 from modelship_lab.server.serving.supervisor import LiveDeployment, Supervisor
 from modelship_lab.server.serving.worker import Answer, Worker

@@ -11,13 +11,10 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.serving import Deployment, DeploymentStatus, DeploymentVersion, NewDeployment
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import LAB, OWNER_ID, Caller
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
 
 Result = TypeVar("Result")
-
-_AUTHOR = "lab"
-"""Who does what the lab server does by itself."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class DeploymentStore:
                     moment,
                     moment,
                 )
-                self._record(transaction, "deployment.created", deployment_id, caller.name, name=new.name)
+                self._record(transaction, "deployment.created", deployment_id, caller, name=new.name)
             version = 1 + transaction.value(
                 "SELECT coalesce(max(version), 0) FROM deployment_versions WHERE deployment_id = ?",
                 deployment_id,
@@ -113,7 +110,7 @@ class DeploymentStore:
                 transaction,
                 "deployment.starting",
                 deployment_id,
-                caller.name,
+                caller,
                 version=version,
                 model=new.model,
             )
@@ -136,7 +133,7 @@ class DeploymentStore:
             for plan in plans:
                 _set_version(transaction, plan, status="starting", pid=None)
                 self._record(
-                    transaction, "deployment.starting", plan.deployment_id, _AUTHOR, version=plan.version
+                    transaction, "deployment.starting", plan.deployment_id, LAB, version=plan.version
                 )
 
         await self._write(work)
@@ -160,7 +157,7 @@ class DeploymentStore:
                 transaction,
                 "deployment.ready",
                 plan.deployment_id,
-                _AUTHOR,
+                LAB,
                 version=plan.version,
                 model=plan.model,
                 address=address,
@@ -196,7 +193,7 @@ class DeploymentStore:
                 transaction,
                 "deployment.restarted",
                 plan.deployment_id,
-                _AUTHOR,
+                LAB,
                 version=plan.version,
                 address=address,
                 restarts=restarts,
@@ -213,7 +210,7 @@ class DeploymentStore:
                 transaction,
                 "deployment.failed",
                 plan.deployment_id,
-                _AUTHOR,
+                LAB,
                 version=plan.version,
                 error=error,
             )
@@ -246,7 +243,7 @@ class DeploymentStore:
                 moment,
                 deployment_id,
             )
-            self._record(transaction, "deployment.deleted", deployment_id, caller.name)
+            self._record(transaction, "deployment.deleted", deployment_id, caller)
 
         await self._write(work)
 
@@ -288,9 +285,9 @@ class DeploymentStore:
         return await asyncio.shield(self._database.write(work))
 
     def _record(
-        self, transaction: Transaction, type: Any, deployment_id: int, author: str, **payload: Any
+        self, transaction: Transaction, type: Any, deployment_id: int, caller: Caller, **payload: Any
     ) -> None:
-        self._events.record(transaction, type, f"deployment:{deployment_id}", author, **payload)
+        self._events.record(transaction, type, f"deployment:{deployment_id}", caller, OWNER_ID, **payload)
 
 
 def _set_ready(

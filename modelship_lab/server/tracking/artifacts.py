@@ -7,7 +7,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.tracking import Artifact
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
@@ -47,7 +47,13 @@ class Artifacts:
                 now(),
             )
             self._events.record(
-                transaction, "artifact.saved", f"run:{run_id}", caller.name, name=name, size=size
+                transaction,
+                "artifact.saved",
+                f"run:{run_id}",
+                caller,
+                caller.account_id,
+                name=name,
+                size=size,
             )
             assert row is not None
             return Artifact(**row)

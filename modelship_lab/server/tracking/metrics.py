@@ -85,13 +85,19 @@ class RunMetrics:
             before = _newest_batch(transaction, run_id)
             if stream is None:
                 transaction.execute(
-                    "INSERT INTO metric_streams VALUES (?, ?, ?, 1)", run_id, producer, sequence
+                    "INSERT INTO metric_streams (run_id, producer, last_sequence, batches, points) "
+                    "VALUES (?, ?, ?, 1, ?)",
+                    run_id,
+                    producer,
+                    sequence,
+                    points.num_rows,
                 )
             else:
                 transaction.execute(
-                    "UPDATE metric_streams SET last_sequence = ?, batches = batches + 1 "
+                    "UPDATE metric_streams SET last_sequence = ?, batches = batches + 1, points = points + ? "
                     "WHERE run_id = ? AND producer = ?",
                     sequence,
+                    points.num_rows,
                     run_id,
                     producer,
                 )

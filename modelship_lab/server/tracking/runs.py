@@ -13,7 +13,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.tracking import Heartbeat, NewRun, Run, RunChange
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import Caller
+from modelship_lab.server.identity.policy import LAB, OWNER_ID, Caller
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,8 @@ class Runs:
                 transaction,
                 "run.created",
                 f"run:{identity}",
-                caller.name,
+                caller,
+                caller.account_id,
                 project_id=project_id,
                 name=new.name,
             )
@@ -146,7 +147,8 @@ class Runs:
                 transaction,
                 "run.changed",
                 f"run:{run_id}",
-                caller.name,
+                caller,
+                caller.account_id,
                 changed=sorted(given),
                 status=after.status,
             )
@@ -164,7 +166,9 @@ class Runs:
         def work(transaction: Transaction) -> None:
             _run(transaction, run_id)
             transaction.execute("UPDATE runs SET bundle = ? WHERE id = ?", digest, run_id)
-            self._events.record(transaction, "bundle.saved", f"run:{run_id}", caller.name, digest=digest)
+            self._events.record(
+                transaction, "bundle.saved", f"run:{run_id}", caller, caller.account_id, digest=digest
+            )
 
         await self._database.write(work)
 
@@ -181,7 +185,7 @@ class Runs:
             if run.status != "running":
                 raise Conflict(f"Run {run_id} is not running: it is {run.status}.")
             transaction.execute("UPDATE runs SET stop_requested = true WHERE id = ?", run_id)
-            self._events.record(transaction, "run.stop_requested", f"run:{run_id}", caller.name)
+            self._events.record(transaction, "run.stop_requested", f"run:{run_id}", caller, caller.account_id)
             return run.model_copy(update={"stop_requested": True})
 
         return await self._database.write(work)
@@ -209,7 +213,7 @@ class Runs:
             for table in ("metrics", "metric_streams", "artifacts"):
                 transaction.execute(f"DELETE FROM {table} WHERE run_id = ?", run_id)
             transaction.execute("DELETE FROM runs WHERE id = ?", run_id)
-            self._events.record(transaction, "run.deleted", f"run:{run_id}", caller.name)
+            self._events.record(transaction, "run.deleted", f"run:{run_id}", caller, caller.account_id)
 
         await self._database.write(work)
 
@@ -236,7 +240,8 @@ class Runs:
                     transaction,
                     "run.changed",
                     f"run:{run_id}",
-                    "lab",
+                    LAB,
+                    OWNER_ID,
                     changed=["status"],
                     status="interrupted",
                 )
@@ -268,7 +273,7 @@ def beat(transaction: Transaction, events: EventLog, run_id: int) -> bool:
             run_id,
         )
         events.record(
-            transaction, "run.changed", f"run:{run_id}", "lab", changed=["status"], status="running"
+            transaction, "run.changed", f"run:{run_id}", LAB, OWNER_ID, changed=["status"], status="running"
         )
     elif (moment - row["heartbeat_at"]).total_seconds() > HEARTBEAT_GRAIN_S:
         transaction.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", moment, run_id)

@@ -12,7 +12,7 @@ from modelship_lab.records.registry import NewModelVersion
 from modelship_lab.records.serving import NewDeployment
 from modelship_lab.records.tracking import NewRun
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.caller import OWNER
+from modelship_lab.server.identity.policy import OWNER
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.registry.models import Models
 from modelship_lab.server.serving.deployments import Deployments

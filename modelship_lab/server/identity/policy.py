@@ -1,0 +1,147 @@
+"""What may be done by whom. This file decides; the native API, the dialects and the sockets ask it.
+
+Who somebody is comes from one of four credentials:
+
+| credential                        | account               | permissions                                |
+|-----------------------------------|-----------------------|--------------------------------------------|
+| Jupyter's own identity, lab token | the lab's owner       | all                                        |
+| another user of a JupyterHub      | one of their own      | those of the account                       |
+| token from a login (JWT)          | who logged in         | those of the account                       |
+| API key                           | who made the key      | those of the key that the account has, too |
+
+Every credential may read. What else it may do is one permission for each endpoint:
+
+| permission    | lets                                                              |
+|---------------|-------------------------------------------------------------------|
+| `read`        | see things, ask deployments for predictions                       |
+| `write`       | make, change and delete projects, imports, snapshots and webhooks |
+| `label`       | save and undo labels, save suggestions                            |
+| `train`       | make, change and delete runs, log metrics, save artifacts         |
+| `export`      | save bundles                                                      |
+| `register`    | register models and move versions between stages                  |
+| `deploy`      | make and delete deployments                                       |
+| `deploy_code` | have somebody's code run: pickles, scripts, requirements          |
+| `admin`       | see and change what belongs to others, manage accounts and limits |
+
+And everything belongs to somebody: projects, models and deployments to who made them, runs to the
+owner of their project, or to who made them when they have none; what is inside of these (samples,
+labels, snapshots, metrics, artifacts, versions) to the owner of what it is in.
+
+- Who has `admin` sees and changes everything.
+- Others see what is theirs and what is public, and change what is theirs.
+- What somebody may not see does not exist for them (404); what they see but may not change is
+  refused (403).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, get_args
+
+from modelship_lab.records.errors import NotFound, PermissionDenied
+from modelship_lab.records.identity import Permission
+
+ALL: frozenset[Permission] = frozenset(get_args(Permission))
+
+REGISTERED: frozenset[Permission] = ALL - {"deploy_code", "admin"}
+"""What an account may do that somebody registered by themselves."""
+
+WITHOUT_CREDENTIAL: dict[str, frozenset[str]] = {
+    "api": frozenset({"health", "login", "refresh", "register"}),
+    "ai-manager": frozenset({"login", "register"}),
+}
+"""The endpoints of each API that answer without a credential. All others need one, and a test holds them to it."""
+
+OWNER_ID = 1
+"""The account that every lab has from its first start."""
+
+
+class Owned(Protocol):
+    """Something that belongs to an account."""
+
+    @property
+    def owner_id(self) -> int: ...
+
+    @property
+    def is_public(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody whose credential was checked, in one request."""
+
+    account_id: int
+    name: str
+    """Written as the author of what they do."""
+    permissions: frozenset[Permission]
+    credential: str
+    """What they showed, as the audit log tells it: `jupyter`, `lab token`, `session:<id>`, `key:<id>`."""
+    address: str = ""
+    request_id: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.permissions
+
+    @property
+    def may_manage_credentials(self) -> bool:
+        """An API key makes no further keys and changes no password, unless it is an administrator's."""
+        return self.is_admin or not self.credential.startswith("key:")
+
+    def at(self, address: str, request_id: str) -> "Caller":
+        """The same caller in one request."""
+        return replace(self, address=address, request_id=request_id)
+
+    def require(self, permission: Permission) -> None:
+        """Let the caller pass.
+
+        Raises:
+            PermissionDenied: the credential lacks the permission.
+        """
+        if permission not in self.permissions:
+            raise PermissionDenied(f"This needs the permission '{permission}', which this credential lacks.")
+
+
+LAB = Caller(account_id=0, name="lab", permissions=ALL, credential="lab")
+"""What the lab server does by itself."""
+
+OWNER = Caller(account_id=OWNER_ID, name="owner", permissions=ALL, credential="lab token")
+"""Who comes with Jupyter's own identity or the lab's token."""
+
+
+def may_see(caller: Caller, thing: Owned) -> bool:
+    return caller.is_admin or thing.is_public or thing.owner_id == caller.account_id
+
+
+def may_change(caller: Caller, thing: Owned) -> bool:
+    return caller.is_admin or thing.owner_id == caller.account_id
+
+
+def require(caller: Caller, permission: Permission, thing: Owned, what: str) -> None:
+    """Let the caller read or change a thing.
+
+    Args:
+        permission: what they are about to do; `read` needs to see the thing, all others to change it.
+        what: the thing in words, e.g. `project 3`.
+
+    Raises:
+        NotFound: the caller may not see it; said as if there were none.
+        PermissionDenied: they see it, but it is somebody else's, or the credential lacks the permission.
+    """
+    caller.require(permission)
+    if not may_see(caller, thing):
+        raise NotFound(f"There is no {what}.")
+    if permission != "read" and not may_change(caller, thing):
+        raise PermissionDenied(
+            f"{what[:1].upper()}{what[1:]} belongs to somebody else: you may only read it."
+        )
+
+
+def visible(caller: Caller, owner: str = "owner_id", public: str = "is_public") -> tuple[str, list[Any]]:
+    """`may_see` as an SQL condition with its parameters, for lists.
+
+    Args:
+        owner: the SQL expression of the owner's id.
+        public: the SQL expression that is true for what is public.
+    """
+    if caller.is_admin:
+        return "true", []
+    return f"({owner} = ? OR {public})", [caller.account_id]
