@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import re
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from modelship_lab.records.events import LabInfo
 
 _STOP_TIMEOUT_S = 30.0
+_HELP_TIMEOUT_S = 10.0
+_SERVER = (sys.executable, "-m", "modelship_lab.server")
 
 
 @click.command()
@@ -28,39 +33,29 @@ def status(session: Session) -> "LabInfo":
     return lab.connection.record(LabInfo, "GET", "lab")
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8890, show_default=True, help="Port to listen on; 0 takes a free one.")
-@click.option("--base-url", default="/", show_default=True, help="Path under which everything is served.")
-@click.option(
-    "--data-dir", default="", help="Folder of the lab's data. Default: MLSHIP_HOME, else below Jupyter's."
-)
-@click.option(
-    "--token", default="", help="Bearer credential with all permissions. Default: kept in the data folder."
-)
-@click.option(
-    "--open-registration",
-    is_flag=True,
-    help="Let anybody who can reach the server register an account, once accounts are there.",
-)
+class ServeCommand(click.Command):
+    """Hands its words to the server's own program, where its options are declared."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in _server_options() if name.startswith(incomplete)]
+
+
+def _server_options() -> list[str]:
+    """The options as the server's program lists them."""
+    shown = subprocess.run([*_SERVER, "--help"], capture_output=True, text=True, timeout=_HELP_TIMEOUT_S)
+    return re.findall(r"^ +(--[a-z-]+)", shown.stdout, re.MULTILINE)
+
+
+@click.command(cls=ServeCommand, add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @pass_session
-def serve(
-    session: Session, host: str, port: int, base_url: str, data_dir: str, token: str, open_registration: bool
-) -> None:
+def serve(session: Session, options: tuple[str, ...]) -> None:
     """Run the lab server until it is interrupted. In a notebook one is started without asking."""
     if not session.is_shell:
         raise InvalidInput("`serve` blocks until it is interrupted: run `mlship serve` in a terminal.")
-    arguments = ["--host", host, "--port", str(port), "--base-url", base_url]
-    if data_dir:
-        arguments += ["--data-dir", data_dir]
-    if open_registration:
-        arguments.append("--open-registration")
-    if token:
-        # Not as an argument: other users of the machine can read those.
-        os.environ["MLSHIP_TOKEN"] = token
     sys.stdout.flush()
     # This process becomes the server, so that signals reach it.
-    os.execv(sys.executable, [sys.executable, "-m", "modelship_lab.server", *arguments])  # noqa: S606
+    os.execv(sys.executable, [*_SERVER, *options])  # noqa: S606
 
 
 def stop_server(session: Session) -> Done:

@@ -5,8 +5,6 @@ import sys
 
 import click
 
-from modelship_lab.server.extension import LabApp
-
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -21,13 +19,18 @@ from modelship_lab.server.extension import LabApp
 @click.option(
     "--open-registration",
     is_flag=True,
-    help="Let anybody who can reach the server register an account, once accounts are there.",
+    help="Let anybody who can reach the server register an account.",
 )
 def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_registration: bool) -> None:
     """Run the lab server until it is interrupted."""
     if token:
-        # Not on the command line of the server: other users of the machine can read that.
+        # Once more without the token on the command line: other users of the machine can read that.
         os.environ["MLSHIP_TOKEN"] = token
+        words = [sys.executable, "-m", "modelship_lab.server", *_without_token(sys.argv[1:])]
+        os.execv(sys.executable, words)  # noqa: S606
+    # Not at the top: `--help` need not wait for it.
+    from modelship_lab.server.extension import LabApp
+
     arguments = [
         f"--ServerApp.ip={host}",
         f"--ServerApp.port={port}",
@@ -50,5 +53,15 @@ def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_re
     server.start()
 
 
+def _without_token(words: list[str]) -> list[str]:
+    """The command line without `--token VALUE` and `--token=VALUE`."""
+    kept, previous = [], ""
+    for word in words:
+        if "--token" not in (word, previous) and not word.startswith("--token="):
+            kept.append(word)
+        previous = word
+    return kept
+
+
 if __name__ == "__main__":
-    main()
+    main(prog_name="mlship serve")
