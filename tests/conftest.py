@@ -48,8 +48,14 @@ class LabServer:
         self.process.wait(STOP_TIMEOUT_S)
 
 
-def run_server(data_dir: Path, *options: str, token: str = "test-token-of-this-run") -> LabServer:
-    """Start a lab server on a free port and wait until it answers."""
+def run_server(
+    data_dir: Path, *options: str, token: str = "test-token-of-this-run", program: str = ""
+) -> LabServer:
+    """Start a lab server on a free port and wait until it answers.
+
+    Args:
+        program: a file that is run instead of the server's own program and takes the same options.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     log_file = data_dir / "server.log"
     announced = data_dir / "server.json"
@@ -57,8 +63,7 @@ def run_server(data_dir: Path, *options: str, token: str = "test-token-of-this-r
         process = subprocess.Popen(
             [
                 sys.executable,
-                "-m",
-                "modelship_lab.server",
+                *([program] if program else ["-m", "modelship_lab.server"]),
                 "--port",
                 "0",
                 "--data-dir",

@@ -12,6 +12,7 @@
     ├── Conflict                 409 CONFLICT             the thing exists or is in the wrong state
     │   └── AlreadyOpen          409 ALREADY_OPEN         another process owns the data directory
     ├── PayloadTooLarge          413 PAYLOAD_TOO_LARGE    more bytes than the lab takes at once
+    ├── UnsupportedMediaType     415 UNSUPPORTED_MEDIA_TYPE  a body in a form that is not read here
     ├── TooManyRequests          429 TOO_MANY_REQUESTS    a queue is full; try again later
     │   └── RateLimitExceeded    429 RATE_LIMIT_EXCEEDED  more requests than the account has in this window
     ├── Interrupted              499 INTERRUPTED          the user stopped it
@@ -55,6 +56,7 @@ __all__ = [
     "TrainingFailed",
     "Unauthenticated",
     "Unavailable",
+    "UnsupportedMediaType",
     "error_from_code",
 ]
 
@@ -133,6 +135,11 @@ class AlreadyOpen(Conflict):
 class PayloadTooLarge(LabError):
     code = "PAYLOAD_TOO_LARGE"
     status = 413
+
+
+class UnsupportedMediaType(LabError):
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    status = 415
 
 
 class TooManyRequests(LabError):

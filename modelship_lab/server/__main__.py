@@ -21,7 +21,18 @@ import click
     is_flag=True,
     help="Let anybody who can reach the server register an account.",
 )
-def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_registration: bool) -> None:
+@click.option(
+    "--rate-limits/--no-rate-limits", default=True, help="Whether the APIs' limits of requests hold."
+)
+def main(
+    host: str,
+    port: int,
+    base_url: str,
+    data_dir: str,
+    token: str,
+    open_registration: bool,
+    rate_limits: bool,
+) -> None:
     """Run the lab server until it is interrupted."""
     if token:
         # Once more without the token on the command line: other users of the machine can read that.
@@ -39,6 +50,7 @@ def main(host: str, port: int, base_url: str, data_dir: str, token: str, open_re
         f"--LabApp.data_dir={data_dir}",
         "--LabApp.alone=True",
         f"--LabApp.open_registration={open_registration}",
+        f"--LabApp.rate_limits={rate_limits}",
         "--ServerApp.open_browser=False",
         # Root is usual in containers, and this server starts no kernels and serves no files.
         "--ServerApp.allow_root=True",

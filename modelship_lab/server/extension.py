@@ -6,15 +6,19 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Bool, Unicode
+from traitlets import Bool, Dict, Float, Unicode
 
 from modelship_lab.records.base import utc_now
-from modelship_lab.records.errors import AlreadyOpen, LabError, StorageFailed
+from modelship_lab.records.errors import AlreadyOpen, InvalidInput, LabError, StorageFailed
 from modelship_lab.records.events import LabInfo
+from modelship_lab.server import dialects
 from modelship_lab.server.api import routes
+from modelship_lab.server.api.dialect import NATIVE
+from modelship_lab.server.api.dispatch import REQUEST_TIMEOUT
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity.limits import Limits, configured_limits
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -58,6 +62,14 @@ class LabApp(ExtensionApp):
         config=True
     )
 
+    rate_limits = Bool(True, help="Whether the APIs' limits of requests hold.").tag(config=True)
+    limits = Dict(
+        help="Limits instead of an API's own, e.g. {'ai-manager': {'default': ['100/minute']}}; [] lifts one."
+    ).tag(config=True)
+    request_timeout_s = Float(
+        30.0, help="Seconds that nothing of a request may come before it is ended with the connection."
+    ).tag(config=True)
+
     alone = Bool(False, help="Whether the lab server runs without JupyterLab.").tag(config=True)
 
     services: Services | None = None
@@ -69,11 +81,12 @@ class LabApp(ExtensionApp):
         )
         try:
             self.services = self._build_services(Path(folder))
-        except (AlreadyOpen, StorageFailed) as error:
+        except (AlreadyOpen, StorageFailed, InvalidInput) as error:
             # Inside JupyterLab the rest of Jupyter must still start, and every request of ours says why.
             self.unavailable = error
             self.log.error("ModelShip Lab is not available: %s", error.message)
             return
+        self.settings[REQUEST_TIMEOUT] = self.request_timeout_s
         if self.open_registration:
             self.log.warning("This version has no accounts yet: --open-registration has no effect.")
         if self.alone:
@@ -83,6 +96,7 @@ class LabApp(ExtensionApp):
             identity.token, identity.token_generated = self.services.token, False
 
     def _build_services(self, folder: Path) -> Services:
+        limits = self._build_limits()
         data_dir = DataDir(folder)
         try:
             database = Database(data_dir.database)
@@ -119,6 +133,7 @@ class LabApp(ExtensionApp):
             blobs=blobs,
             events=events,
             hub=hub,
+            limits=limits,
             counts=counts,
             queue=queue,
             projects=Projects(database, events, counts, queue),
@@ -136,9 +151,19 @@ class LabApp(ExtensionApp):
             deployment_metrics=deployment_metrics,
         )
 
+    def _build_limits(self) -> Limits:
+        if not self.rate_limits:
+            return Limits({})
+        apis = (NATIVE, *dialects.DIALECTS)
+        return Limits(
+            configured_limits(
+                {api.name: api.limits for api in apis}, {api.name: api.classes for api in apis}, self.limits
+            )
+        )
+
     def initialize_handlers(self) -> None:
         if self.services is not None:
-            self.handlers.extend(routes.all_routes(self.services))
+            self.handlers.extend(routes.all_routes(self.services, dialects.DIALECTS))
         else:
             assert self.unavailable is not None
             self.handlers.extend(routes.unavailable_routes(self.unavailable))

@@ -6,25 +6,30 @@
         return await services.projects.create(body, caller)
 
 A parameter is recognized by its name: `services`, `caller` and `request` are handed in, `body` is
-the JSON body as the record it is annotated with, `upload` is the body as a file on disk, a name
-that stands in the path is taken from there, and everything else is a query parameter (repeatable
-when it is a tuple). From this come authentication, authorization, validation with all errors at
-once, error mapping and OpenAPI.
+the JSON body as the record it is annotated with, `form` the fields of an urlencoded or multipart
+form as such a record, `upload` is the body as a file on disk, a name that stands in the path is
+taken from there, and everything else is a query parameter (repeatable when it is a tuple). From
+this come authentication, authorization, validation with all errors at once, limits, error mapping
+and OpenAPI. `endpoint` here is the native API's; the other APIs have one of their own each
+(`dialect.Dialect.endpoint`), for the same kind of functions.
 """
 
 import inspect
 import types
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError, create_model
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
+from modelship_lab.server.api.forms import form_fields
+from modelship_lab.server.identity.limits import DEFAULT
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_LIMIT = 16 << 20
@@ -35,7 +40,79 @@ MAX_INTEGER = (1 << 63) - 1
 
 Body = TypeVar("Body", bound=BaseModel)
 
-_HANDED_IN = frozenset({"services", "caller", "request", "body", "upload"})
+Place = Literal["path", "query", "body"]
+"""Where in a request something is."""
+
+_HANDED_IN = frozenset({"services", "caller", "request", "body", "form", "upload"})
+
+_NOT_DRESSED = "not_dressed"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a request."""
+
+    place: Place
+    path: tuple[str | int, ...]
+    """The name of the parameter, or the way to the field of the body; empty: all of it."""
+    reason: str
+    type: str
+    """What kind of problem, in pydantic's words: `missing`, `int_parsing`, `extra_forbidden`, ..."""
+
+
+class InvalidRequest(InvalidInput):
+    """A request of which parameters or fields are wrong; `problems` tells where each of them is."""
+
+    def __init__(self, problems: Collection[Problem]) -> None:
+        self.problems = tuple(problems)
+        details = [
+            {"field": ".".join(map(str, problem.path)), "reason": problem.reason} for problem in self.problems
+        ]
+        first = details[0]
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        where = f"{first['field']}: " if first["field"] else ""
+        super().__init__(f"The request is not valid: {where}{first['reason']}{more}.", details)
+
+
+@dataclass(frozen=True)
+class Dressed:
+    """How an API writes ids: `Annotated[int, Dressed("dep-")]` reads `dep-12` as 12 and writes it so.
+
+    In a path, what has not this form is nothing that exists; elsewhere it is not valid.
+    """
+
+    prefix: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        pattern = f"^{self.prefix}(0|[1-9][0-9]{{0,17}})$"
+        text = core_schema.str_schema(
+            pattern=pattern, metadata={"pydantic_js_updates": {"examples": [f"{self.prefix}1"]}}
+        )
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(self._undress, text),
+            python_schema=core_schema.no_info_plain_validator_function(self._read),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: f"{self.prefix}{value}", return_schema=text
+            ),
+        )
+
+    def _read(self, value: Any) -> int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if not isinstance(value, str):
+            raise PydanticCustomError(_NOT_DRESSED, "this is no id")
+        return self._undress(value)
+
+    def _undress(self, value: str) -> int:
+        digits = value.removeprefix(self.prefix)
+        if (
+            not value.startswith(self.prefix)
+            or not digits.isascii()
+            or not digits.isdigit()
+            or len(digits) > 18
+        ):
+            raise PydanticCustomError(_NOT_DRESSED, "this is no id")
+        return int(digits)
 
 
 @dataclass(frozen=True)
@@ -62,7 +139,7 @@ class Request:
         try:
             return record.model_validate_json(self.body or b"{}")
         except ValidationError as error:
-            raise invalid_request(details_of(error)) from None
+            raise InvalidRequest(problems_of(error, "body")) from None
 
 
 @dataclass(frozen=True)
@@ -118,10 +195,13 @@ class Endpoint:
     """Path and query parameters."""
     path_names: tuple[str, ...]
     body: TypeAdapter[Any] | None
+    form: type[BaseModel] | None
     wanted: frozenset[str]
-    """Which of `services`, `caller`, `request`, `body`, `upload` the function takes."""
+    """Which of `services`, `caller`, `request`, `body`, `form`, `upload` the function takes."""
     response: Any
     max_body: int
+    limit: str
+    cost: str
 
     @property
     def name(self) -> str:
@@ -131,66 +211,106 @@ class Endpoint:
     def tag(self) -> str:
         return self.function.__module__.rsplit(".", 1)[-1]
 
+    @property
+    def summary(self) -> str:
+        """What it does, in one line."""
+        return (self.function.__doc__ or self.name).partition("\n")[0].strip()
+
     def arguments(
-        self, path: dict[str, str], query: dict[str, list[str]], body: bytes | None
+        self,
+        path: dict[str, str],
+        query: dict[str, list[str]],
+        content: bytes | None = None,
+        content_type: str = "",
+        *,
+        lenient: bool = False,
     ) -> dict[str, Any]:
         """Validated arguments for the function.
 
+        Args:
+            path: what stands in the path, decoded.
+            query: all values of each query parameter.
+            content: the body.
+            content_type: its type with its parameters, as it was sent.
+            lenient: leave unknown query parameters alone.
+
         Raises:
-            InvalidInput: with every wrong parameter and field of the body in its details.
+            InvalidRequest: with every wrong parameter and field of the body.
+            NotFound: an id in the path has not the form of one.
         """
-        raw: dict[str, Any] = {}
-        for name, info in self.parameters.model_fields.items():
-            if name in self.path_names:
-                raw[name] = path[name]
-            elif name in query:
-                raw[name] = query[name] if _is_tuple(info.annotation) else query[name][-1]
-        unknown = [name for name in query if name not in self.parameters.model_fields and name != "token"]
-        problems = [{"field": name, "reason": "there is no such parameter"} for name in unknown]
+        raw: dict[str, Any] = {
+            **_given(self.parameters, query),
+            **{name: path[name] for name in self.path_names},
+        }
+        problems: list[Problem] = []
+        if not lenient:
+            problems += [
+                Problem("query", (name,), "there is no such parameter", "extra_forbidden")
+                for name in query
+                if name not in self.parameters.model_fields and name != "token"
+            ]
         arguments: dict[str, Any] = {}
         try:
             checked = self.parameters.model_validate(raw)
             arguments = {name: getattr(checked, name) for name in self.parameters.model_fields}
             problems += [
-                {"field": name, "reason": "the number is too large"}
+                Problem(self._place(name), (name,), "the number is too large", "less_than_equal")
                 for name, value in arguments.items()
                 if any(isinstance(one, int) and abs(one) > MAX_INTEGER for one in _each(value))
             ]
         except ValidationError as error:
-            problems += details_of(error)
-        if self.body is not None:
-            try:
-                arguments["body"] = self.body.validate_json(body or b"{}")
-            except ValidationError as error:
-                problems += details_of(error)
+            found = problems_of(error, "query")
+            problems += [
+                Problem(self._place(str(one.path[0])), one.path, one.reason, one.type) for one in found
+            ]
+        if any(one.place == "path" and one.type == _NOT_DRESSED for one in problems):
+            raise NotFound("There is nothing at this address.")
+        try:
+            if self.body is not None:
+                arguments["body"] = self.body.validate_json(content or b"{}")
+            elif self.form is not None:
+                fields = form_fields(content or b"", content_type)
+                # What the record does not know is for the record to refuse or ignore.
+                raw = {name: values[-1] for name, values in fields.items()}
+                arguments["form"] = self.form.model_validate({**raw, **_given(self.form, fields)})
+        except ValidationError as error:
+            problems += problems_of(error, "body")
         if problems:
-            raise invalid_request(problems)
+            raise InvalidRequest(problems)
         return arguments
 
-
-def invalid_request(problems: list[dict[str, Any]]) -> InvalidInput:
-    """The error for a request with these problems, the first of them in its message."""
-    first = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    where = f"{first['field']}: " if first["field"] else ""
-    return InvalidInput(f"The request is not valid: {where}{first['reason']}{more}.", problems)
+    def _place(self, name: str) -> Place:
+        return "path" if name in self.path_names else "query"
 
 
-def details_of(error: ValidationError) -> list[dict[str, Any]]:
-    """A validation error as details; values are left out, they may be secret or huge."""
+def problems_of(error: ValidationError, place: Place) -> list[Problem]:
+    """What a validation found; values are left out, they may be secret or huge."""
     return [
-        {
-            "field": ".".join(str(part) for part in problem["loc"]),
-            "reason": problem["msg"].removeprefix("Value error, "),
-        }
+        Problem(place, problem["loc"], problem["msg"].removeprefix("Value error, "), problem["type"])
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 
 
 def endpoint(
-    method: str, path: str, *, permission: Permission | None, status: int = 200, max_body: int | None = None
+    method: str,
+    path: str,
+    *,
+    permission: Permission | None,
+    status: int | None = None,
+    limit: str = DEFAULT,
+    max_body: int | None = None,
+    cost: str = "",
 ) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
-    """Declare the function below as the answer to `method` at `path` (see the module's docstring)."""
+    """Declare the function below as the answer to `method` at `path` (see the module's docstring).
+
+    Args:
+        path: below the API's mount, without a slash in front; `{name}` is a parameter.
+        permission: what the credential must allow; None: none is needed, and `caller` may be None.
+        status: of the answer; by default 200, or 204 for a function that returns None.
+        limit: the class whose limits its requests count for.
+        max_body: bytes; larger bodies are refused.
+        cost: the class of cost that an account pays for a request; empty: nothing.
+    """
 
     def declare(function: Callable[..., Awaitable[Any]]) -> Endpoint:
         signature = inspect.signature(function)
@@ -205,21 +325,26 @@ def endpoint(
         if missing:
             raise TypeError(f"{function.__name__} does not take {missing} of its path")
         takes = set(signature.parameters)
-        limit = max_body or (UPLOAD_LIMIT if "upload" in takes else JSON_LIMIT)
+        if len(takes & {"body", "form", "upload"}) > 1:
+            raise TypeError(f"{function.__name__} takes one kind of body: `body`, `form` or `upload`")
+        response = hints.get("return")
         return Endpoint(
             method=method,
             path=path,
             permission=permission,
-            status=status,
+            status=status or (204 if response is type(None) else 200),
             function=function,
             parameters=create_model(
                 f"{function.__name__}_parameters", __config__=ConfigDict(extra="forbid"), **fields
             ),
             path_names=path_names,
             body=TypeAdapter(hints["body"]) if "body" in takes else None,
+            form=hints["form"] if "form" in takes else None,
             wanted=frozenset(takes & _HANDED_IN),
-            response=hints.get("return"),
-            max_body=limit,
+            response=response,
+            max_body=max_body or (UPLOAD_LIMIT if "upload" in takes else JSON_LIMIT),
+            limit=limit,
+            cost=cost,
         )
 
     return declare
@@ -228,6 +353,15 @@ def endpoint(
 def endpoints_of(*modules: types.ModuleType) -> list[Endpoint]:
     """All endpoints that modules declare."""
     return [value for module in modules for value in vars(module).values() if isinstance(value, Endpoint)]
+
+
+def _given(record: type[BaseModel], values: dict[str, list[str]]) -> dict[str, Any]:
+    """What was given for the fields of a record: all values of a tuple, the last one of everything else."""
+    return {
+        name: values[name] if _is_tuple(info.annotation) else values[name][-1]
+        for name, info in record.model_fields.items()
+        if name in values
+    }
 
 
 def _is_tuple(annotation: Any) -> bool:

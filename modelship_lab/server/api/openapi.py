@@ -1,8 +1,10 @@
 """The OpenAPI description of declared endpoints, and the page to browse it."""
 
+import re
 import types
 import typing
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -11,62 +13,74 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 from tornado.httputil import url_concat
 
-from modelship_lab.records.errors import Unauthenticated
+from modelship_lab.records.errors import (
+    Conflict,
+    InsufficientCredits,
+    InvalidInput,
+    LabError,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    RequestTimeout,
+    TimedOut,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from modelship_lab.server.api.dialect import NATIVE, Dialect
 from modelship_lab.server.api.endpoint import ARROW, Content, Endpoint, FileContent, Table
+from modelship_lab.server.api.forms import FORMS
 from modelship_lab.server.api.handler import LabHandler
-from modelship_lab.version import __version__
 
 _REF = "#/components/schemas/{model}"
 
-ERROR_SCHEMA = {
-    "type": "object",
-    "required": ["error", "request_id"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "details"],
-            "properties": {
-                "code": {"type": "string"},
-                "message": {"type": "string"},
-                "details": {"type": "array", "items": {"type": "object"}},
-            },
-        },
-        "request_id": {"type": "string"},
-    },
-}
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def openapi(endpoints: Sequence[Endpoint], prefix: str, title: str) -> dict[str, Any]:
-    """OpenAPI 3.1 of endpoints served below `prefix`."""
+def openapi(dialect: Dialect, mount: str) -> dict[str, Any]:
+    """OpenAPI 3.1 of a dialect whose endpoints are served below `mount`."""
     definitions: dict[str, Any] = {}
     paths: dict[str, Any] = {}
-    for endpoint in endpoints:
-        operation = _operation(endpoint, definitions)
-        paths.setdefault(f"{prefix}/{endpoint.path}", {})[endpoint.method.lower()] = operation
-    return {
+    for endpoint in dialect.endpoints:
+        operation = _operation(endpoint, dialect, definitions)
+        paths.setdefault(f"{mount}/{endpoint.path}", {})[endpoint.method.lower()] = operation
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": __version__},
+        "info": {"title": dialect.title, "version": dialect.version},
         "paths": paths,
         "components": {
-            "schemas": {**dict(sorted(definitions.items())), "Error": ERROR_SCHEMA},
+            "schemas": {**dict(sorted(definitions.items())), "Error": dialect.error_schema},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
+    if dialect.limits:
+        document["info"]["x-rate-limits"] = {
+            kind: [f"{limit.requests} in {limit.window}" for limit in limits]
+            for kind, limits in dialect.limits.items()
+        }
+    if dialect.sockets:
+        document["x-websockets"] = {
+            f"{mount}/{socket.path}": {
+                "summary": socket.opening.summary,
+                "parameters": _parameters(socket.opening, definitions),
+                "security": [{"bearer": []}],
+            }
+            for socket in dialect.sockets
+        }
+    return document
 
 
-def _operation(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any]:
-    summary, _, description = (endpoint.function.__doc__ or endpoint.name).partition("\n")
+def _operation(endpoint: Endpoint, dialect: Dialect, definitions: dict[str, Any]) -> dict[str, Any]:
+    _, _, description = (endpoint.function.__doc__ or "").partition("\n")
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
-        "summary": summary.strip(),
+        "summary": endpoint.summary,
         "tags": [endpoint.tag],
         "parameters": _parameters(endpoint, definitions),
         "responses": {
-            str(endpoint.status): _response(endpoint.response, definitions),
-            "default": {
-                "description": "What was wrong",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-            },
+            str(endpoint.status): _response(endpoint, dialect, definitions),
+            **{status: _error_response(text) for status, text in _errors(endpoint, dialect).items()},
         },
     }
     if description.strip():
@@ -79,10 +93,39 @@ def _operation(endpoint: Endpoint, definitions: dict[str, Any]) -> dict[str, Any
             "required": True,
             "content": {"application/json": {"schema": _schema(endpoint.body, "validation", definitions)}},
         }
+    elif endpoint.form is not None:
+        schema = _schema(TypeAdapter(endpoint.form), "validation", definitions)
+        operation["requestBody"] = {
+            "required": True,
+            "content": {kind: {"schema": schema} for kind in FORMS},
+        }
     elif "upload" in endpoint.wanted:
         binary = {"schema": {"type": "string", "format": "binary"}}
         operation["requestBody"] = {"required": True, "content": {"application/octet-stream": binary}}
     return operation
+
+
+def _errors(endpoint: Endpoint, dialect: Dialect) -> dict[str, str]:
+    """What can go wrong, by the status that the dialect's own error table gives it."""
+    kinds: list[type[LabError]] = [InvalidInput, NotFound, TooManyRequests, LabError, Unavailable]
+    if endpoint.permission is not None:
+        kinds += [Unauthenticated, PermissionDenied]
+    if endpoint.method != "GET":
+        kinds += [Conflict, PayloadTooLarge, RequestTimeout, UnsupportedMediaType]
+    if endpoint.cost:
+        kinds += [InsufficientCredits, TimedOut]
+    found: dict[str, list[str]] = {}
+    for kind in kinds:
+        status, _, _ = dialect.error(kind("An error."), "")
+        found.setdefault(str(status), []).append(_WORDS.sub(" ", kind.__name__))
+    return {status: ", ".join(names) for status, names in sorted(found.items())}
+
+
+def _error_response(text: str) -> dict[str, Any]:
+    return {
+        "description": text,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
 
 
 def _parameters(endpoint: Endpoint, definitions: dict[str, Any]) -> list[dict[str, Any]]:
@@ -106,16 +149,19 @@ def _parameters(endpoint: Endpoint, definitions: dict[str, Any]) -> list[dict[st
     return found
 
 
-def _response(answer: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+def _response(endpoint: Endpoint, dialect: Dialect, definitions: dict[str, Any]) -> dict[str, Any]:
     """The content types of an answer; a union of several kinds has one content type for each."""
     content: dict[str, Any] = {}
+    answer = endpoint.response
+    binary = {"schema": {"type": "string", "format": "binary"}}
     for kind in typing.get_args(answer) if _is_union(answer) else (answer,):
         if kind is Table:
-            content[ARROW] = {"schema": {"type": "string", "format": "binary"}}
+            content[ARROW] = binary
         elif kind in (Content, FileContent):
-            content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-        elif kind is not None and kind is not type(None):
-            content["application/json"] = {"schema": _schema(TypeAdapter(kind), "serialization", definitions)}
+            content["application/octet-stream"] = binary
+        elif endpoint.status != 204 and (kind is not type(None) or dialect.envelope is not None):
+            schema = _schema(TypeAdapter(kind), "serialization", definitions)
+            content["application/json"] = {"schema": dialect.envelope_schema(schema)}
     return {"description": "Done", **({"content": content} if content else {})}
 
 
@@ -141,18 +187,19 @@ def _schema(
 class OpenApiDocument(LabHandler):
     """`openapi.json`; for those who may read the lab."""
 
-    def initialize(self, services: Any, **settings: Any) -> None:
-        super().initialize(services)
-        self.describe = settings["describe"]
+    def initialize(self, services: Any, dialect: Dialect = NATIVE, **settings: Any) -> None:
+        super().initialize(services, dialect)
+        self.apis: Sequence[Dialect] = settings["apis"]
+        self.root = f"{self.base_url.rstrip('/')}{settings['prefix']}"
 
     @allow_unauthenticated  # LabHandler.prepare has the lab's own check
     async def get(self) -> None:
         self.set_header("Content-Type", "application/json")
-        self.finish(to_json(self.describe(self.base_url)))
+        self.finish(to_json(openapi(self.dialect, f"{self.root}/{self.dialect.name}")))
 
 
 class ApiPage(OpenApiDocument):
-    """A page on which the API is read and tried, drawn by Swagger UI from `openapi.json` beside it."""
+    """A page on which an API is read and tried, drawn by Swagger UI from its `openapi.json`."""
 
     async def prepare(self, **settings: Any) -> None:
         try:
@@ -165,18 +212,23 @@ class ApiPage(OpenApiDocument):
     async def get(self) -> None:
         # Reading it sets the cookie that the page's own requests must repeat in a header.
         assert self.xsrf_token
-        static = f"{self.base_url}mlship/static"
+        title = escape(self.dialect.title)
+        links = " ".join(
+            f'<a href="{self.root}/{api.name}/docs">{escape(api.title)}</a>'
+            for api in self.apis
+            if api is not self.dialect
+        )
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(
             f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>ModelShip Lab API</title>
-<link rel="stylesheet" href="{static}/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div>
-<script src="{static}/swagger-ui-bundle.js"></script>
+<html lang="en"><head><meta charset="utf-8"><title>{title} API</title>
+<link rel="stylesheet" href="{self.root}/static/swagger-ui.css"></head>
+<body><nav>{links}</nav><div id="swagger-ui"></div>
+<script src="{self.root}/static/swagger-ui-bundle.js"></script>
 <script>
 const xsrf = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/);
 SwaggerUIBundle({{
-  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true,
+  url: "{self.root}/{self.dialect.name}/openapi.json", dom_id: "#swagger-ui", deepLinking: true,
   requestInterceptor: (request) => {{
     if (xsrf) request.headers["X-XSRFToken"] = xsrf[1];
     return request;

@@ -1,10 +1,8 @@
 """Every address of the lab server."""
 
+from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
-from typing import Any
 
-from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import PublicStaticFileHandler
 
 from modelship_lab.records.errors import LabError
@@ -19,44 +17,66 @@ from modelship_lab.server.api import (
     samples,
     snapshots,
 )
-from modelship_lab.server.api.endpoint import Endpoint, endpoints_of
-from modelship_lab.server.api.handler import LabHandler, handlers
+from modelship_lab.server.api.dialect import NATIVE, Dialect
+from modelship_lab.server.api.dispatch import LabIsElsewhere, Route, UnknownAddress, handlers
+from modelship_lab.server.api.endpoint import endpoints_of
 from modelship_lab.server.api.live import LiveSocket
-from modelship_lab.server.api.openapi import ApiPage, OpenApiDocument, openapi
+from modelship_lab.server.api.openapi import ApiPage, OpenApiDocument
 from modelship_lab.server.api.services import Services
 
 PREFIX = "/mlship"
 
-PUBLIC = frozenset({"health"})
-"""Endpoints that need no credential; everything else does, and a test holds the API to it."""
+NATIVE.endpoints.extend(
+    endpoints_of(deployments, imports, lab, labels, models, projects, runs, samples, snapshots)
+)
 
 
-def endpoints() -> list[Endpoint]:
-    """All endpoints of the native API."""
-    return endpoints_of(deployments, imports, lab, labels, models, projects, runs, samples, snapshots)
+def all_routes(services: Services, dialects: Sequence[Dialect] = ()) -> list[Route]:
+    """Tornado routes of the whole lab server, relative to Jupyter's base URL.
 
-
-def describe(base_url: str) -> dict[str, Any]:
-    """The OpenAPI document of the native API."""
-    return openapi(endpoints(), f"{base_url.rstrip('/')}{PREFIX}/api", "ModelShip Lab")
-
-
-def all_routes(services: Services) -> list[tuple[str, type, dict[str, Any]]]:
-    """Tornado routes of the whole lab server, relative to Jupyter's base URL."""
-    static = Path(str(resources.files("modelship_lab") / "notebook" / "static"))
+    Args:
+        dialects: the APIs beside the native one.
+    """
+    apis = (NATIVE, *dialects)
     return [
-        *handlers(endpoints(), f"{PREFIX}/api", services),
-        (rf"{PREFIX}/openapi\.json", OpenApiDocument, {"services": services, "describe": describe}),
-        (rf"{PREFIX}/docs", ApiPage, {"services": services, "describe": describe}),
+        *(route for api in apis for route in dialect_routes(api, apis, services)),
+        # The native API's description has a short address of its own.
+        *_description(PREFIX, NATIVE, apis, services),
         (rf"{PREFIX}/live", LiveSocket, {"services": services}),
-        (rf"{PREFIX}/static/(.+)", StaticFiles, {"path": str(static)}),
+        (rf"{PREFIX}/static/(.+)", StaticFiles, {"path": _static_folder()}),
         (rf"{PREFIX}/.*", UnknownAddress, {"services": services}),
     ]
 
 
-def unavailable_routes(error: LabError) -> list[tuple[str, type, dict[str, Any]]]:
+def dialect_routes(dialect: Dialect, apis: Sequence[Dialect], services: Services) -> list[Route]:
+    """Everything below the mount of an API.
+
+    Args:
+        apis: all APIs, which its page links to.
+    """
+    mount = f"{PREFIX}/{dialect.name}"
+    return [
+        *handlers(dialect, mount, services),
+        *_description(mount, dialect, apis, services),
+        (rf"{mount}(?:/.*)?", UnknownAddress, {"services": services, "dialect": dialect}),
+    ]
+
+
+def unavailable_routes(error: LabError) -> list[Route]:
     """What answers when this server could not open the data directory."""
     return [(rf"{PREFIX}/.*", LabIsElsewhere, {"services": None, "error": error})]
+
+
+def _description(prefix: str, dialect: Dialect, apis: Sequence[Dialect], services: Services) -> list[Route]:
+    settings = {"services": services, "dialect": dialect, "prefix": PREFIX, "apis": apis}
+    return [
+        (rf"{prefix}/openapi\.json", OpenApiDocument, settings),
+        (rf"{prefix}/docs", ApiPage, settings),
+    ]
+
+
+def _static_folder() -> str:
+    return str(resources.files("modelship_lab") / "notebook" / "static")
 
 
 class StaticFiles(PublicStaticFileHandler):
@@ -65,32 +85,3 @@ class StaticFiles(PublicStaticFileHandler):
     def set_extra_headers(self, path: str) -> None:
         if "v" not in self.request.arguments:
             self.set_header("Cache-Control", "no-cache")
-
-
-class UnknownAddress(LabHandler):
-    """An address of ours that does not exist, answered in our error shape."""
-
-    permission = None
-
-    @allow_unauthenticated
-    async def get(self) -> None:
-        self.send_error(404)
-
-    post = put = patch = delete = get
-
-    def check_xsrf_cookie(self) -> None:
-        """Nothing is done here that another site could want."""
-
-
-class LabIsElsewhere(UnknownAddress):
-    """Says which process has the data directory."""
-
-    def initialize(self, services: Any, **settings: Any) -> None:
-        super().initialize(services)
-        self.error: LabError = settings["error"]
-
-    @allow_unauthenticated
-    async def get(self) -> None:
-        raise self.error
-
-    post = put = patch = delete = get

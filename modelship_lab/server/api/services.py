@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from modelship_lab.records.events import LabInfo
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity.limits import Limits
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -37,6 +38,7 @@ class Services:
     blobs: Blobs
     events: EventLog
     hub: Hub
+    limits: Limits
     counts: ProgressCounts
     queue: LabelQueue
     projects: Projects

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from modelship_lab.server.api import routes
+from modelship_lab.server.api.dialect import NATIVE
 
 PUBLIC = {("GET", "mlship/api/health")}
 """What answers without a credential, and nothing else does."""
@@ -17,7 +18,7 @@ def example(path):
     return re.sub(r"\{\w+\}", "1", path)
 
 
-EVERY_ADDRESS = [(one.method, f"mlship/api/{example(one.path)}") for one in routes.endpoints()] + [
+EVERY_ADDRESS = [(one.method, f"mlship/api/{example(one.path)}") for one in NATIVE.endpoints] + [
     ("GET", "mlship/openapi.json")
 ]
 
@@ -46,9 +47,16 @@ def test_every_address_needs_a_credential(lab_server, method, path):
 def test_the_routes_that_tornado_serves_are_the_ones_tested_here():
     """An address added beside the declared endpoints must be added to these tests too."""
     patterns = {pattern for pattern, *_ in routes.all_routes(services=None)}
-    declared = {f"/mlship/api/{example(one.path)}" for one in routes.endpoints()}
+    declared = {f"/mlship/api/{example(one.path)}" for one in NATIVE.endpoints}
     others = {pattern for pattern in patterns if not any(re.fullmatch(pattern, path) for path in declared)}
-    assert others == {r"/mlship/openapi\.json", "/mlship/docs", "/mlship/live", "/mlship/static/(.+)"}
+    assert others == {
+        r"/mlship/openapi\.json",
+        "/mlship/docs",
+        r"/mlship/api/openapi\.json",
+        "/mlship/api/docs",
+        "/mlship/live",
+        "/mlship/static/(.+)",
+    }
 
 
 def test_the_token_is_taken_from_header_or_query(lab_server):
@@ -119,7 +127,7 @@ def test_the_token_is_not_written_to_the_log(lab_server):
 def test_the_description_covers_every_endpoint(lab_server):
     document = lab_server.client.get(f"{lab_server.url}mlship/openapi.json").json()
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert described == {(one.method, f"/mlship/api/{one.path}") for one in routes.endpoints()}
+    assert described == {(one.method, f"/mlship/api/{one.path}") for one in NATIVE.endpoints}
     # Every reference leads somewhere.
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
     assert references <= set(document["components"]["schemas"])

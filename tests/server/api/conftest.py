@@ -1,0 +1,16 @@
+"""A lab server that speaks the example APIs beside its own."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_server
+
+PROGRAM = str(Path(__file__).parent / "example_dialect.py")
+
+
+@pytest.fixture(scope="module")
+def example_server(tmp_path_factory):
+    server = run_server(tmp_path_factory.mktemp("example"), program=PROGRAM)
+    yield server
+    server.stop()
