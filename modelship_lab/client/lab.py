@@ -141,17 +141,34 @@ class Lab:
         return ProjectHandle(self, self.connection.record(Project, "GET", f"projects/{quoted(name)}"))
 
     def new_project(
-        self, name: str, task: Task, classes: Iterable[str], description: str = "", *, exist_ok: bool = False
+        self,
+        name: str,
+        task: Task | None = None,
+        classes: Iterable[str] = (),
+        description: str = "",
+        *,
+        is_public: bool = False,
+        exist_ok: bool = False,
     ) -> ProjectHandle:
         """Create a project.
 
         Args:
+            task: what is labeled; without one, the project only holds runs.
+            classes: the labels, at least two of them, if there is a task.
+            is_public: let every account of the lab read it.
             exist_ok: return the project of this name if it is there with the same task and classes.
 
         Raises:
             Conflict: a project of this name exists, or is a different one.
         """
-        new = checked(NewProject, name=name, task=task, classes=tuple(classes), description=description)
+        new = checked(
+            NewProject,
+            name=name,
+            task=task,
+            classes=tuple(classes),
+            description=description,
+            is_public=is_public,
+        )
         try:
             return ProjectHandle(self, self.connection.record(Project, "POST", "projects", json=new))
         except Conflict:
@@ -161,7 +178,8 @@ class Lab:
         if project.record.task != new.task or project.record.classes != new.classes:
             raise Conflict(
                 f"The project '{name}' exists with another task or other classes: "
-                f"{project.record.task}, {', '.join(project.record.classes)}. Choose another name."
+                f"{project.record.task or 'no task'}, {', '.join(project.record.classes) or 'no classes'}. "
+                "Choose another name."
             )
         return project
 
@@ -194,6 +212,7 @@ class Lab:
             snapshot_id=snapshot_id,
             environment={key: as_json(value) for key, value in (environment or {}).items()},
             key=uuid.uuid4().hex,
+            heartbeats=True,
         )
         return RunHandle(
             self, self.connection.record(Run, "POST", "runs", json=new, repeatable=True), own=True

@@ -11,7 +11,7 @@ from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
 from modelship_lab.client.imports import OnProgress
 from modelship_lab.client.snapshots import SnapshotData
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.labeling import (
     Import,
@@ -54,7 +54,8 @@ class ProjectHandle:
 
     def __repr__(self) -> str:
         record = self._record
-        return f"Project {record.name} · {record.task} · {', '.join(record.classes)}"
+        what = f" · {record.task} · {', '.join(record.classes)}" if record.task else ""
+        return f"Project {record.name}{what}"
 
     @property
     def id(self) -> int:
@@ -73,9 +74,28 @@ class ProjectHandle:
         """The project as it was when last read."""
         return self._record
 
-    def change(self, *, name: str | None = None, description: str | None = None) -> Project:
-        """Change the project's name or description."""
-        given = {"name": name, "description": description}
+    def change(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        is_public: bool | None = None,
+        task: Task | None = None,
+        classes: Iterable[str] | None = None,
+    ) -> Project:
+        """Change what is given.
+
+        Args:
+            is_public: whether every account of the lab may read the project.
+            task: with its `classes`, for a project that has none.
+        """
+        given = {
+            "name": name,
+            "description": description,
+            "is_public": is_public,
+            "task": task,
+            "classes": None if classes is None else tuple(classes),
+        }
         change = checked(
             ProjectChange, **{field: value for field, value in given.items() if value is not None}
         )

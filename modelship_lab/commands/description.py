@@ -124,8 +124,7 @@ def _(value: ProjectHandle) -> Description:
         f"Project {record.name}",
         (
             ("id", str(record.id)),
-            ("task", record.task),
-            ("classes", ", ".join(record.classes)),
+            *((("task", record.task), ("classes", ", ".join(record.classes))) if record.task else ()),
             *((("description", record.description),) if record.description else ()),
             ("created", moment(record.created_at)),
         ),

@@ -48,7 +48,7 @@ def projects(session: Session, search: str | None) -> "pl.DataFrame":
         {
             "id": [project.id for project in found],
             "name": [project.name for project in found],
-            "task": [project.task for project in found],
+            "task": [project.task or "" for project in found],
             "classes": [", ".join(project.classes) for project in found],
             "description": [project.description for project in found],
             "created_at": [project.created_at for project in found],

@@ -62,7 +62,7 @@ def suggest(lab: "Lab", project: "ProjectHandle | str | int", run_id: int) -> Sa
 
 def _check_fit(checkpoint: Checkpoint, project: "ProjectHandle", run_id: int) -> None:
     record = project.record
-    if checkpoint.recipe.task != record.task:
+    if checkpoint.recipe.task != record.require_task():
         raise Conflict(
             f"The model of run {run_id} is for {checkpoint.recipe.task}, but {record.name} is a project "
             f"of {record.task}."

@@ -57,7 +57,7 @@ def start(
         InvalidData: too few labels to train and test on; says what to label.
     """
     handle = lab.project(project) if isinstance(project, str | int) else project
-    task = handle.record.task
+    task = handle.record.require_task()
     chosen = recipe_named(recipe, task) if recipe else recipe_of_task(task)
     checked = chosen.checked(options or {})
     if snapshot is None:

@@ -1,9 +1,10 @@
 """What every record has in common."""
 
+import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Record(BaseModel):
@@ -15,18 +16,36 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _as_utc(value: Any) -> Any:
-    """DuckDB hands back naive timestamps; the lab stores nothing but UTC."""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return value
+def _as_utc(value: datetime) -> datetime:
+    """DuckDB hands back naive timestamps, and programs send such: the lab stores nothing but UTC."""
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
 
 
-UtcTime = Annotated[datetime, BeforeValidator(_as_utc)]
-"""A point in time, always with the UTC zone."""
+UtcTime = Annotated[datetime, AfterValidator(_as_utc)]
+"""A point in time, always with the UTC zone; one that is given without a zone is in UTC."""
+
+
+def _printable(text: str) -> str:
+    # Control characters, halves of characters, and the separators that end a line.
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_printable),
+]
+"""A name that people give: one line of printable text, without blanks around it."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w][\w .\-]*$")]
-"""The name of a project, model or deployment: letters, digits, `_`, `-`, `.` and spaces."""
+"""The name of a model or deployment: letters, digits, `_`, `-`, `.` and spaces."""
 
 Id = Annotated[int, Field(ge=0, lt=1 << 63)]
 """A number that a database can hold; for what a client names."""

@@ -1,52 +1,88 @@
 """Projects, samples, labels, suggestions, imports and snapshots."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from modelship_lab.records.base import Id, Name, Record, Task, UtcTime
+from modelship_lab.records.base import Id, Record, Task, Title, UtcTime
+from modelship_lab.records.errors import Conflict
 
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class NewProject(Record):
+def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
+    stripped = tuple(name.strip() for name in classes)
+    if len(set(stripped)) != len(stripped):
+        raise ValueError("class names must differ from each other")
+    if not all(stripped):
+        raise ValueError("a class name is empty")
+    if len(stripped) == 1:
+        raise ValueError("at least two classes are needed")
+    return stripped
+
+
+Classes = Annotated[tuple[ClassName, ...], Field(max_length=1000), AfterValidator(_distinct)]
+
+
+class _LabelingTask(Record):
+    task: Task | None = None
+    """What is labeled; without one, the project only holds runs and whatever else is filed under its name."""
+    classes: Classes = ()
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.task is None) != (not self.classes):
+            raise ValueError("task and classes belong together: give both, or neither")
+        return self
+
+
+class NewProject(_LabelingTask):
     """What is needed to create a project."""
 
-    name: Name
-    task: Task
-    classes: tuple[ClassName, ...] = Field(min_length=2, max_length=1000)
+    name: Title
     description: str = Field(default="", max_length=10_000)
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        stripped = tuple(name.strip() for name in classes)
-        if len(set(stripped)) != len(stripped):
-            raise ValueError("class names must differ from each other")
-        if not all(stripped):
-            raise ValueError("a class name is empty")
-        return stripped
+    is_public: bool = False
 
 
-class ProjectChange(Record):
-    """Fields of a project that can be changed; what is left out stays as it is."""
+class ProjectChange(_LabelingTask):
+    """Fields of a project that can be changed; what is left out stays as it is.
 
-    name: Name | None = None
+    The task and its classes can be given once, to a project that has none.
+    """
+
+    name: Title | None = None
     description: str | None = Field(default=None, max_length=10_000)
+    is_public: bool | None = None
 
 
 class Project(Record):
-    """A set of samples of one task with the classes they are labeled with."""
+    """A set of samples of one task with the classes they are labeled with; and what runs are filed under.
+
+    A project need not be one of labeling: then it has neither a task nor classes.
+    """
 
     id: int
     name: str
-    task: Task
+    task: Task | None
     classes: tuple[str, ...]
     description: str
     owner_id: int
     is_public: bool
     created_at: UtcTime
     updated_at: UtcTime
+
+    def require_task(self) -> Task:
+        """The project's task, for what is done with samples.
+
+        Raises:
+            Conflict: it has none; says what to do.
+        """
+        if self.task is None:
+            raise Conflict(
+                f"Project '{self.name}' is not one of labeling: give it a task and classes first "
+                "(change the project), or use another project."
+            )
+        return self.task
 
 
 ImportFormat = Literal["csv", "tsv", "json", "jsonl", "parquet", "arrow"]

@@ -21,6 +21,8 @@ class NewRun(Record):
     """Packages, git commit, device, host and Python of the process that runs it."""
     key: str | None = Field(default=None, min_length=8, max_length=64)
     """Makes creating repeatable: the same key gives the same run."""
+    heartbeats: bool = False
+    """Whether its process says every few seconds that it lives: only then its silence means that it died."""
 
 
 class RunChange(Record):
@@ -34,6 +36,8 @@ class RunChange(Record):
     summary: dict[str, FiniteFloat] | None = None
     """Final figures, e.g. `test_accuracy`; merged into those that are there."""
     error: str | None = Field(default=None, max_length=10_000)
+    ended_at: UtcTime | None = None
+    """When it ended; default: the moment in which its status is changed to one that ends it."""
 
 
 class Run(Record):
@@ -55,9 +59,14 @@ class Run(Record):
     bundle: str | None
     """The digest of the exported bundle, once there is one."""
     stop_requested: bool
+    heartbeats: bool
+    owner_id: int
+    is_public: bool
+    """Whether its project is."""
     started_at: UtcTime
     ended_at: UtcTime | None
     heartbeat_at: UtcTime
+    updated_at: UtcTime
 
 
 class MetricPoint(Record):
@@ -79,6 +88,28 @@ class LoggedMetrics(Record):
     """True when this batch was stored by an earlier request."""
     stop: bool
     """True when somebody asked the run to stop."""
+    first_number: int | None
+    """The number of its first point among all points of the run, which count from 1; None if none was stored."""
+
+
+class NumberedPoint(MetricPoint):
+    """A stored point with its number: its place in its run by arrival, from 1."""
+
+    number: int
+    time: UtcTime
+
+
+class MetricSummary(Record):
+    """What became of one metric of a run."""
+
+    name: str
+    last: float
+    min: float | None
+    """Of the finite points; None when there are none."""
+    max: float | None
+    mean: float | None
+    count: int
+    """Of all points."""
 
 
 class Series(Record):

@@ -13,6 +13,7 @@ from modelship_lab.records.errors import AlreadyOpen, InvalidInput, LabError, St
 from modelship_lab.records.events import LabInfo
 from modelship_lab.server import dialects
 from modelship_lab.server.api import routes
+from modelship_lab.server.api.blob_access import BlobAccess
 from modelship_lab.server.api.dialect import NATIVE
 from modelship_lab.server.api.dispatch import REQUEST_TIMEOUT
 from modelship_lab.server.api.services import Services
@@ -110,6 +111,13 @@ class LabApp(ExtensionApp):
         blobs = Blobs(data_dir.blobs)
         counts = ProgressCounts(database)
         queue = LabelQueue(database, counts)
+        projects = Projects(database, events, (counts.forget, queue.refresh))
+        samples = Samples(database, projects)
+        snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
+        runs = Runs(database, events)
+        artifacts = Artifacts(database, events, blobs, runs)
+        blob_access = BlobAccess(blobs, (samples.holds, snapshots.holds, artifacts.holds))
+        events.listen(blob_access.forget)
         bundles = BundleStore(data_dir.bundles, data_dir.uploads)
         models = Models(database, events, bundles)
         deployment_metrics = ServingMetrics(database, hub.publish_deployment)
@@ -131,20 +139,21 @@ class LabApp(ExtensionApp):
             data_dir=data_dir,
             database=database,
             blobs=blobs,
+            blob_access=blob_access,
             events=events,
             hub=hub,
             limits=limits,
             counts=counts,
             queue=queue,
-            projects=Projects(database, events, counts, queue),
-            imports=Imports(database, events, blobs, data_dir.uploads, counts, queue),
-            samples=Samples(database),
+            projects=projects,
+            imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue),
+            samples=samples,
             labels=Labels(database, events, counts, queue),
             suggestions=Suggestions(database, events, queue),
-            snapshots=Snapshots(database, events, blobs, data_dir.uploads),
-            runs=Runs(database, events),
-            metrics=RunMetrics(database, events, hub.publish_metrics),
-            artifacts=Artifacts(database, events, blobs),
+            snapshots=snapshots,
+            runs=runs,
+            metrics=RunMetrics(database, runs, hub.publish_metrics),
+            artifacts=artifacts,
             bundles=bundles,
             models=models,
             deployments=Deployments(deployment_store, supervisor, models.version),

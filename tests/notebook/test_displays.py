@@ -73,7 +73,11 @@ def a_run() -> Run:
         stop_requested=False,
         started_at=utc_now(),
         ended_at=utc_now(),
+        heartbeats=True,
+        owner_id=1,
+        is_public=False,
         heartbeat_at=utc_now(),
+        updated_at=utc_now(),
     )
 
 

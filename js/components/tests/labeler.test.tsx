@@ -27,6 +27,8 @@ const manyClasses = (count: number): FakeLab =>
     task: "text_classification",
     classes: Array.from({ length: count }, (_, index) => `class ${index + 1}`),
     description: "",
+    owner_id: 1,
+    is_public: false,
     created_at: "",
     updated_at: "",
   });

@@ -31,7 +31,11 @@ const run = (id: number, change: Partial<Run> = {}): Run => ({
   stop_requested: false,
   started_at: "2026-01-01T00:00:00Z",
   ended_at: "2026-01-01T00:01:05Z",
+  heartbeats: true,
+  owner_id: 1,
+  is_public: false,
   heartbeat_at: "2026-01-01T00:00:00Z",
+  updated_at: "2026-01-01T00:00:00Z",
   ...change,
 });
 const metrics: Metrics = {

@@ -56,15 +56,19 @@ export interface LabEvent {
   topic: string;
   payload: Record<string, unknown>;
   author: string;
+  owner_id: number;
   created_at: string;
 }
 
 export interface Project {
   id: number;
   name: string;
-  task: Task;
+  /** Null, with no classes, when the project is not one of labeling. */
+  task: Task | null;
   classes: string[];
   description: string;
+  owner_id: number;
+  is_public: boolean;
   created_at: string;
   updated_at: string;
 }
@@ -176,9 +180,15 @@ export interface Run {
   error: string;
   bundle: string | null;
   stop_requested: boolean;
+  /** Whether its process says every few seconds that it lives. */
+  heartbeats: boolean;
+  owner_id: number;
+  /** Whether its project is. */
+  is_public: boolean;
   started_at: string;
   ended_at: string | null;
   heartbeat_at: string;
+  updated_at: string;
 }
 
 /** The points of one metric in order of arrival; `times` in seconds since the Unix epoch. */

@@ -41,6 +41,8 @@ export class FakeLab implements Connection {
       task: "text_classification",
       classes: ["ham", "spam"],
       description: "",
+      owner_id: 1,
+      is_public: false,
       created_at: "2026-01-01T00:00:00Z",
       updated_at: "2026-01-01T00:00:00Z",
     },

@@ -132,7 +132,7 @@ describe("LabelingSession", () => {
     await settle();
     for (const sample of lab.samples) sample.suggestion = { ...sample.suggestion!, source: "run 2" };
     lab.samples.reverse();
-    const event = { id: 1, type: "suggestions.saved" as const, topic: "project:3", payload: {}, author: "", created_at: "" };
+    const event = { id: 1, type: "suggestions.saved" as const, topic: "project:3", payload: {}, author: "", owner_id: 1, created_at: "" };
     lab.tell("project:3", { type: "event", event });
     await settle();
     expect(onScreen(session)).toBe(1);
@@ -148,7 +148,7 @@ describe("LabelingSession", () => {
     await settle();
     expect(session.store.get()).toMatchObject({ current: null, exhausted: true });
     lab.samples.push({ ...lab.samples[0]!, id: 2, status: "unlabeled", label: null });
-    const event = { id: 1, type: "import.finished" as const, topic: "project:3", payload: {}, author: "", created_at: "" };
+    const event = { id: 1, type: "import.finished" as const, topic: "project:3", payload: {}, author: "", owner_id: 1, created_at: "" };
     lab.tell("project:3", { type: "event", event });
     await settle();
     expect(onScreen(session)).toBe(2);

@@ -20,7 +20,11 @@ const run = (change: Partial<Run> = {}): Run => ({
   stop_requested: false,
   started_at: "2026-01-01T00:00:00Z",
   ended_at: null,
+  heartbeats: true,
+  owner_id: 1,
+  is_public: false,
   heartbeat_at: "2026-01-01T00:00:00Z",
+  updated_at: "2026-01-01T00:00:00Z",
   ...change,
 });
 
@@ -152,7 +156,7 @@ describe("RunFeed", () => {
     await open();
     lab.answers.set("GET runs/12", run({ status: "finished", summary: { test_accuracy: 0.9 } }));
     lab.answers.set("GET runs/12/evaluation", { accuracy: 0.9 });
-    const event = { id: 1, type: "run.changed" as const, topic: "run:12", payload: {}, author: "", created_at: "" };
+    const event = { id: 1, type: "run.changed" as const, topic: "run:12", payload: {}, author: "", owner_id: 1, created_at: "" };
     lab.tell("run:12", { type: "event", event });
     await vi.advanceTimersByTimeAsync(500);
     expect(feed.store.get()).toMatchObject({ run: { status: "finished" }, evaluation: { accuracy: 0.9 }, stopping: false });

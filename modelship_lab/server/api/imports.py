@@ -27,7 +27,7 @@ async def begin_import(
 
     The format is told by the file's name unless it is given.
     """
-    found = services.projects.get(project)
+    found = services.projects.get(project, caller)
     options = ImportOptions(
         format=format or format_of(filename),
         text=text,
@@ -42,6 +42,6 @@ async def begin_import(
 
 
 @endpoint("GET", "imports/{import_id}", permission="read")
-async def read_import(services: Services, import_id: int, wait_s: float = 0) -> Import:
+async def read_import(services: Services, caller: Caller, import_id: int, wait_s: float = 0) -> Import:
     """One import; with `wait_s`, once it has ended, or after so many seconds."""
-    return await services.imports.get(import_id, min(max(wait_s, 0), MAX_WAIT_S))
+    return await services.imports.get(import_id, caller, min(max(wait_s, 0), MAX_WAIT_S))

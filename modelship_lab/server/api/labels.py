@@ -10,21 +10,21 @@ from modelship_lab.server.identity.policy import Caller
 @endpoint("POST", "projects/{project}/labels", permission="label")
 async def save_labels(services: Services, caller: Caller, project: str, body: NewLabels) -> SavedLabels:
     """Save decisions; answered when they are on disk. One that was saved before is not saved again."""
-    return await services.labels.save(services.projects.get(project), body.labels, caller)
+    return await services.labels.save(services.projects.get(project, caller), body.labels, caller)
 
 
 @endpoint("GET", "projects/{project}/labels", permission="read")
 async def list_labels(
-    services: Services, request: Request, project: str, limit: int = 100, offset: int = 0
+    services: Services, caller: Caller, request: Request, project: str, limit: int = 100, offset: int = 0
 ) -> Page[Label] | Table:
     """Decisions, the newest first; all of them, the oldest first, as an Arrow table when that is accepted."""
-    found = services.projects.get(project)
+    found = services.projects.get(project, caller)
     if request.wants_arrow:
-        return Table(await services.labels.table(found))
-    return await services.labels.page(found, min(max(limit, 1), 1000), max(offset, 0))
+        return Table(await services.labels.table(found, caller))
+    return await services.labels.page(found, min(max(limit, 1), 1000), max(offset, 0), caller)
 
 
 @endpoint("POST", "projects/{project}/labels/undo", permission="label")
 async def undo_label(services: Services, caller: Caller, project: str, body: Undo) -> Undone:
     """Take back the caller's newest decision, or the one named."""
-    return await services.labels.undo(services.projects.get(project), body, caller)
+    return await services.labels.undo(services.projects.get(project, caller), body, caller)

@@ -15,31 +15,31 @@ async def create_project(services: Services, caller: Caller, body: NewProject) -
 
 @endpoint("GET", "projects", permission="read")
 async def list_projects(
-    services: Services, search: str = "", limit: int = 100, offset: int = 0
+    services: Services, caller: Caller, search: str = "", limit: int = 100, offset: int = 0
 ) -> Page[Project]:
-    """Projects whose name contains `search`, the newest first."""
-    return services.projects.page(search, min(max(limit, 1), 1000), max(offset, 0))
+    """The caller's and public projects whose name contains `search`, the newest first."""
+    return services.projects.page(search, min(max(limit, 1), 1000), max(offset, 0), caller)
 
 
 @endpoint("GET", "projects/{project}", permission="read")
-async def read_project(services: Services, project: str) -> Project:
+async def read_project(services: Services, caller: Caller, project: str) -> Project:
     """One project, by id or name."""
-    return services.projects.get(project)
+    return services.projects.get(project, caller)
 
 
 @endpoint("PATCH", "projects/{project}", permission="write")
 async def change_project(services: Services, caller: Caller, project: str, body: ProjectChange) -> Project:
-    """Rename a project or change its description."""
-    return await services.projects.change(services.projects.get(project), body, caller)
+    """Change a project's name, description and who may see it; give it a task if it has none."""
+    return await services.projects.change(services.projects.get(project, caller), body, caller)
 
 
 @endpoint("DELETE", "projects/{project}", permission="write")
 async def delete_project(services: Services, caller: Caller, project: str) -> None:
     """Delete a project with its samples, labels, suggestions, imports and snapshots."""
-    await services.projects.delete(services.projects.get(project), caller)
+    await services.projects.delete(services.projects.get(project, caller), caller)
 
 
 @endpoint("GET", "projects/{project}/progress", permission="read")
-async def read_progress(services: Services, project: str) -> Progress:
+async def read_progress(services: Services, caller: Caller, project: str) -> Progress:
     """How far the labeling of a project is."""
-    return await services.counts.progress(services.projects.get(project))
+    return await services.counts.progress(services.projects.get(project, caller), caller)

@@ -35,22 +35,23 @@ async def create_run(services: Services, caller: Caller, body: NewRun) -> Run:
 @endpoint("GET", "runs", permission="read")
 async def list_runs(
     services: Services,
+    caller: Caller,
     request: Request,
     project: str | None = None,
     status: RunStatus | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> Page[Run] | Table:
-    """Runs, the newest first; all of them as an Arrow table when that is accepted."""
+    """The caller's and public runs, the newest first; all of them as an Arrow table when that is accepted."""
     if request.wants_arrow:
-        return Table(await services.runs.table(project, status))
-    return await services.runs.page(project, status, min(max(limit, 1), 1000), max(offset, 0))
+        return Table(await services.runs.table(project, status, caller))
+    return await services.runs.page(project, status, min(max(limit, 1), 1000), max(offset, 0), caller)
 
 
 @endpoint("GET", "runs/{run_id}", permission="read")
-async def read_run(services: Services, run_id: int) -> Run:
+async def read_run(services: Services, caller: Caller, run_id: int) -> Run:
     """One run."""
-    return await services.runs.get(run_id)
+    return await services.runs.get(run_id, caller)
 
 
 @endpoint("PATCH", "runs/{run_id}", permission="train")
@@ -72,14 +73,14 @@ async def stop_run(services: Services, caller: Caller, run_id: int) -> Run:
 
 
 @endpoint("POST", "runs/{run_id}/heartbeat", permission="train")
-async def run_heartbeat(services: Services, run_id: int) -> Heartbeat:
+async def run_heartbeat(services: Services, caller: Caller, run_id: int) -> Heartbeat:
     """Say that the process of a run lives, and hear whether it should stop."""
-    return await services.runs.heartbeat(run_id)
+    return await services.runs.heartbeat(run_id, caller)
 
 
 @endpoint("POST", "runs/{run_id}/metrics", permission="train", max_body=METRICS_LIMIT)
 async def log_metrics(
-    services: Services, request: Request, run_id: int, producer: str = "", sequence: int = 0
+    services: Services, caller: Caller, request: Request, run_id: int, producer: str = "", sequence: int = 0
 ) -> LoggedMetrics:
     """Store metric points, as an Arrow IPC stream or as JSON; answered after the commit.
 
@@ -90,20 +91,24 @@ async def log_metrics(
             "A producer numbers its batches from 1.", [{"field": "sequence", "reason": "missing"}]
         )
     if request.content_type == ARROW:
-        return await services.metrics.log_table(run_id, request.body, producer, sequence)
+        return await services.metrics.log_table(run_id, request.body, producer, sequence, caller)
     points = request.json(MetricPoints)
-    return await services.metrics.log_points(run_id, points, producer, sequence)
+    return await services.metrics.log_points(run_id, points, producer, sequence, caller)
 
 
 @endpoint("GET", "runs/{run_id}/metrics", permission="read")
 async def read_metrics(
-    services: Services, request: Request, run_id: int, names: tuple[str, ...] = (), max_points: int = 1000
+    services: Services,
+    caller: Caller,
+    request: Request,
+    run_id: int,
+    names: tuple[str, ...] = (),
+    max_points: int = 1000,
 ) -> Metrics | Table:
     """The metrics of a run, reduced to about `max_points` each; every raw point as an Arrow table."""
-    await services.runs.get(run_id)
     if request.wants_arrow:
-        return Table(await services.metrics.table(run_id, names))
-    return await services.metrics.read(run_id, names, min(max(max_points, 2), 100_000))
+        return Table(await services.metrics.table(run_id, names, caller))
+    return await services.metrics.read(run_id, names, min(max(max_points, 2), 100_000), caller)
 
 
 @endpoint("PUT", "runs/{run_id}/artifacts/{name}", permission="train", status=201)
@@ -115,23 +120,23 @@ async def save_artifact(
 
 
 @endpoint("GET", "runs/{run_id}/artifacts", permission="read")
-async def list_artifacts(services: Services, run_id: int) -> Page[Artifact]:
+async def list_artifacts(services: Services, caller: Caller, run_id: int) -> Page[Artifact]:
     """All files of a run."""
-    return await services.artifacts.page(run_id)
+    return await services.artifacts.page(run_id, caller)
 
 
 @endpoint("GET", "runs/{run_id}/artifacts/{name}", permission="read")
-async def read_artifact(services: Services, run_id: int, name: str) -> FileContent:
+async def read_artifact(services: Services, caller: Caller, run_id: int, name: str) -> FileContent:
     """The content of one file of a run."""
-    artifact, path = await services.artifacts.find(run_id, name)
+    artifact, path = await services.artifacts.find(run_id, name, caller)
     # Shown to a browser, a file of somebody's must not run as a page of ours.
     return FileContent(path, artifact.content_type, attachment=name)
 
 
 @endpoint("GET", "runs/{run_id}/evaluation", permission="read")
-async def read_evaluation(services: Services, run_id: int) -> Evaluation:
+async def read_evaluation(services: Services, caller: Caller, run_id: int) -> Evaluation:
     """How a run's model did on its held-out rows."""
-    _, path = await services.artifacts.find(run_id, "evaluation.json")
+    _, path = await services.artifacts.find(run_id, "evaluation.json", caller)
     try:
         return Evaluation.model_validate_json(await asyncio.to_thread(path.read_bytes))
     except ValidationError:
@@ -141,16 +146,16 @@ async def read_evaluation(services: Services, run_id: int) -> Evaluation:
 @endpoint("PUT", "runs/{run_id}/bundle", permission="export", status=201)
 async def save_bundle(services: Services, caller: Caller, run_id: int, upload: Upload) -> BundleManifest:
     """Store the exported bundle of a run, given as an uncompressed tar of its files."""
-    await services.runs.get(run_id)
+    await services.runs.get(run_id, caller, "export")
     digest, manifest = await asyncio.to_thread(services.bundles.add, upload.path)
     await services.runs.set_bundle(run_id, digest, caller)
     return manifest
 
 
 @endpoint("GET", "runs/{run_id}/bundle", permission="read")
-async def read_bundle(services: Services, run_id: int) -> FileContent:
+async def read_bundle(services: Services, caller: Caller, run_id: int) -> FileContent:
     """The bundle of a run as an uncompressed tar."""
-    run = await services.runs.get(run_id)
+    run = await services.runs.get(run_id, caller)
     if run.bundle is None:
         raise NotFound(f"Run {run_id} has no bundle yet: export it first.")
     tar = await asyncio.to_thread(services.bundles.tar, run.bundle)

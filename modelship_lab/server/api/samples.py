@@ -23,6 +23,7 @@ MAX_EXCLUDED = 5000
 @endpoint("GET", "projects/{project}/samples", permission="read")
 async def list_samples(
     services: Services,
+    caller: Caller,
     request: Request,
     project: str,
     status: SampleStatus | None = None,
@@ -32,25 +33,25 @@ async def list_samples(
     offset: int = 0,
 ) -> Page[Sample] | Table:
     """Samples in the order of their import; all of them as an Arrow table when that is accepted."""
-    found = services.projects.get(project)
+    found = services.projects.get(project, caller)
     offset = max(offset, 0)
     if request.wants_arrow:
         rows = None if limit is None else max(limit, 0)
-        return Table(await services.samples.table(found, status, label, search, rows, offset))
+        return Table(await services.samples.table(found, status, label, search, rows, offset, caller))
     shown = min(max(100 if limit is None else limit, 1), 1000)
-    return await services.samples.page(found, status, label, search, shown, offset)
+    return await services.samples.page(found, status, label, search, shown, offset, caller)
 
 
 @endpoint("GET", "samples/{sample_id}", permission="read")
-async def read_sample(services: Services, sample_id: int) -> Sample:
+async def read_sample(services: Services, caller: Caller, sample_id: int) -> Sample:
     """One sample."""
-    return await services.samples.get(sample_id)
+    return await services.samples.get(sample_id, caller)
 
 
 @endpoint("GET", "blobs/{digest}", permission="read")
-async def read_blob(services: Services, digest: str) -> FileContent:
+async def read_blob(services: Services, caller: Caller, digest: str) -> FileContent:
     """An image by its content address."""
-    path = services.blobs.path(digest)
+    path = await services.blob_access.path(digest, caller)
     kind = content_type(path)
     if kind is None:
         # Whatever else is stored must not run in a browser as a page of ours.
@@ -61,6 +62,7 @@ async def read_blob(services: Services, digest: str) -> FileContent:
 @endpoint("GET", "projects/{project}/queue", permission="read")
 async def read_queue(
     services: Services,
+    caller: Caller,
     project: str,
     order: QueueOrder = "uncertainty",
     limit: int = 20,
@@ -69,8 +71,8 @@ async def read_queue(
     """The next samples to label, best first, without those of `exclude`."""
     if len(exclude) > MAX_EXCLUDED:
         raise InvalidInput(f"At most {MAX_EXCLUDED} samples can be excluded at once.")
-    found = services.projects.get(project)
-    return await services.queue.next(found, order, min(max(limit, 1), MAX_QUEUE), exclude)
+    found = services.projects.get(project, caller)
+    return await services.queue.next(found, order, min(max(limit, 1), MAX_QUEUE), caller, exclude)
 
 
 @endpoint("PUT", "projects/{project}/suggestions", permission="label", max_body=SUGGESTIONS_LIMIT)
@@ -78,7 +80,7 @@ async def save_suggestions(
     services: Services, caller: Caller, request: Request, project: str, source: str = ""
 ) -> SavedSuggestions:
     """Save suggestions, as JSON or as an Arrow IPC stream; those that the samples had are replaced."""
-    found = services.projects.get(project)
+    found = services.projects.get(project, caller)
     if request.content_type == ARROW:
         return await services.suggestions.save_stream(found, request.body, source, caller)
     return await services.suggestions.save(found, request.json(NewSuggestions), caller)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from modelship_lab.records.events import LabInfo
+from modelship_lab.server.api.blob_access import BlobAccess
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.limits import Limits
@@ -36,6 +37,7 @@ class Services:
     data_dir: DataDir
     database: Database
     blobs: Blobs
+    blob_access: BlobAccess
     events: EventLog
     hub: Hub
     limits: Limits

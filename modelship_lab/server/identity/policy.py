@@ -33,8 +33,9 @@ labels, snapshots, metrics, artifacts, versions) to the owner of what it is in.
   refused (403).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 from modelship_lab.records.errors import NotFound, PermissionDenied
 from modelship_lab.records.identity import Permission
@@ -62,6 +63,25 @@ class Owned(Protocol):
 
     @property
     def is_public(self) -> bool: ...
+
+
+class Named(Owned, Protocol):
+    """One of those things whose names are unique among what their owner has."""
+
+    @property
+    def id(self) -> int: ...
+
+
+Thing = TypeVar("Thing", bound=Named)
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Whose something is, where its record is not at hand."""
+
+    owner_id: int
+    is_public: bool
+    id: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,6 +153,12 @@ def require(caller: Caller, permission: Permission, thing: Owned, what: str) -> 
         raise PermissionDenied(
             f"{what[:1].upper()}{what[1:]} belongs to somebody else: you may only read it."
         )
+
+
+def meant(caller: Caller, of_one_name: Iterable[Thing]) -> Thing | None:
+    """Which of the things of one name somebody means: their own, else the oldest that they may see."""
+    seen = [one for one in of_one_name if may_see(caller, one)]
+    return min(seen, key=lambda one: (one.owner_id != caller.account_id, one.id), default=None)
 
 
 def visible(caller: Caller, owner: str = "owner_id", public: str = "is_public") -> tuple[str, list[Any]]:

@@ -69,10 +69,11 @@ class Candidates:
         self._seen: dict[str, int] = {}
         self._label = None if options.label is None else _require(reader, options.label)
         others = [name for name in reader.columns if name != self._label]
-        if project.task == "text_classification":
+        task = project.require_task()
+        if task == "text_classification":
             self._read = self._texts
             self._content = [_choose(reader, others, options.text, TEXT_NAMES, "text")]
-        elif project.task == "image_classification":
+        elif task == "image_classification":
             self._read = self._images
             self._content = [_choose(reader, others, options.image, IMAGE_NAMES, "image")]
         else:

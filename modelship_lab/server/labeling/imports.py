@@ -23,7 +23,9 @@ from modelship_lab.server.labeling.candidates import SCHEMA, Candidates
 from modelship_lab.server.labeling.formats import open_reader
 from modelship_lab.server.labeling.formats.intake import require_encoding
 from modelship_lab.server.labeling.formats.rows import MAX_LISTED
+from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts, State
+from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import as_storage_failed
@@ -52,6 +54,7 @@ class Imports:
         events: EventLog,
         blobs: Blobs,
         uploads: Path,
+        projects: Projects,
         counts: ProgressCounts,
         queue: LabelQueue,
     ) -> None:
@@ -59,6 +62,7 @@ class Imports:
         self._events = events
         self._blobs = blobs
         self._uploads = uploads
+        self._projects = projects
         self._counts = counts
         self._queue = queue
         # One at a time: each must see what the one before it has added, to know what is there twice.
@@ -95,7 +99,9 @@ class Imports:
 
         Raises:
             InvalidInput: the options do not fit the project, or name no encoding.
+            Conflict: the project is not one of labeling.
         """
+        require(caller, "write", project)
         _check(project, options)
         kept = self._uploads / f"import-{uuid.uuid4().hex}"
         os.replace(file, kept)
@@ -123,16 +129,18 @@ class Imports:
         task.add_done_callback(lambda _: self._tasks.pop(begun.id, None))
         return begun
 
-    async def get(self, import_id: int, wait_s: float = 0) -> Import:
+    async def get(self, import_id: int, caller: Caller, wait_s: float = 0) -> Import:
         """An import; waits until it has ended, but no longer than `wait_s`.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is none with this id for the caller.
         """
         task = self._tasks.get(import_id)
+        found = await self._database.read(lambda cursor: _import(cursor, import_id))
+        self._projects.require(found.project_id, caller, "read", f"import {import_id}")
         if task is not None and wait_s > 0:
             await asyncio.wait([task], timeout=wait_s)
-        found = await self._database.read(lambda cursor: _import(cursor, import_id))
+            found = await self._database.read(lambda cursor: _import(cursor, import_id))
         if found.status == "running":
             return found.model_copy(update={"rows_read": self._rows_read.get(import_id, 0)})
         return found
@@ -354,13 +362,14 @@ class Imports:
 
 
 def _check(project: Project, options: ImportOptions) -> None:
-    allowed = _COLUMNS_OF_TASK[project.task]
+    task = project.require_task()
+    allowed = _COLUMNS_OF_TASK[task]
     given = {name for name in ("text", "image", "features") if getattr(options, name)}
     wrong = sorted(given - allowed)
     if wrong:
         raise InvalidInput(
-            f"Project '{project.name}' is for {project.task.replace('_', ' ')}: it takes no `{wrong[0]}`.",
-            [{"field": name, "reason": f"is not for {project.task}"} for name in wrong],
+            f"Project '{project.name}' is for {task.replace('_', ' ')}: it takes no `{wrong[0]}`.",
+            [{"field": name, "reason": f"is not for {task}"} for name in wrong],
         )
     require_encoding(options.encoding)
 

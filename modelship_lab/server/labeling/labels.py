@@ -20,6 +20,7 @@ from modelship_lab.records.labeling import (
 )
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import read_sample
@@ -80,8 +81,9 @@ class Labels:
         Raises:
             InvalidInput: a label is not a class of the project, or stands where none belongs.
             NotFound: a sample is not one of the project's.
-            Conflict: a key was used before for something else.
+            Conflict: a key was used before for something else, or the project is not one of labeling.
         """
+        require(caller, "label", project)
         _check(project, new)
 
         def work(transaction: Transaction) -> tuple[list[Label], int]:
@@ -92,7 +94,9 @@ class Labels:
                 earlier = by_key.get(one.key) or fresh.get(one.key)
                 if earlier is None:
                     fresh[one.key] = one
-                elif earlier.sample_id != one.sample_id:
+                elif earlier.sample_id != one.sample_id or (
+                    isinstance(earlier, Label) and earlier.project_id != project.id
+                ):
                     raise Conflict(
                         f"The key '{one.key}' was used for another sample. Make a new key for each decision."
                     )
@@ -106,7 +110,7 @@ class Labels:
             saved=saved,
             duplicates=len(labels) - saved,
             labels=tuple(labels),
-            progress=await self._counts.progress(project),
+            progress=await self._counts.progress(project, caller),
         )
 
     async def undo(self, project: Project, undo: Undo, caller: Caller) -> Undone:
@@ -116,6 +120,7 @@ class Labels:
             NotFound: the project has no such label.
             Conflict: there is nothing to undo, or it is undone already.
         """
+        require(caller, "label", project)
 
         def work(transaction: Transaction) -> Label:
             self._counts.load(transaction, project.id)
@@ -155,10 +160,11 @@ class Labels:
 
         label = await self._database.write(work)
         sample = await self._database.read(lambda cursor: read_sample(cursor, label.sample_id))
-        return Undone(label=label, sample=sample, progress=await self._counts.progress(project))
+        return Undone(label=label, sample=sample, progress=await self._counts.progress(project, caller))
 
-    async def page(self, project: Project, limit: int, offset: int) -> Page[Label]:
+    async def page(self, project: Project, limit: int, offset: int, caller: Caller) -> Page[Label]:
         """Decisions, the newest first, those that were undone included."""
+        require(caller, "read", project)
 
         def work(cursor: Cursor) -> Page[Label]:
             where = "WHERE l.project_id = ? AND l.undoes IS NULL"
@@ -171,8 +177,9 @@ class Labels:
 
         return await self._database.read(work)
 
-    async def table(self, project: Project) -> pa.Table:
+    async def table(self, project: Project, caller: Caller) -> pa.Table:
         """All decisions as a table, the oldest first, with the fields of `Label` as columns."""
+        require(caller, "read", project)
         return await self._database.read(
             lambda cursor: cursor.table(
                 f"{_SELECT} WHERE l.project_id = ? AND l.undoes IS NULL ORDER BY l.id", project.id
@@ -241,6 +248,7 @@ class Labels:
 
 
 def _check(project: Project, new: Sequence[NewLabel]) -> None:
+    project.require_task()
     classes = set(project.classes)
     problems = []
     for position, one in enumerate(new):

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from modelship_lab.records.labeling import Progress, Project
+from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.storage.database import Cursor, Database, Transaction
 
 TIMED_LABELS = 100
@@ -70,8 +72,9 @@ class ProgressCounts:
         with self._lock:
             self._tallies.pop(project_id, None)
 
-    async def progress(self, project: Project) -> Progress:
+    async def progress(self, project: Project, caller: Caller) -> Progress:
         """How far a project is, everything committed included."""
+        require(caller, "read", project)
         if project.id not in self._tallies:
             await self._database.write(lambda transaction: self.load(transaction, project.id))
         with self._lock:

@@ -1,14 +1,16 @@
 """Projects: created, found by id or name, changed, deleted."""
 
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
+from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import NewProject, Project, ProjectChange
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.labeling.progress import ProgressCounts
-from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.storage.database import Database, Transaction, now
 
 _TABLES = ("suggestions", "sample_states", "labels", "samples", "imports", "snapshots")
@@ -19,39 +21,64 @@ class Projects:
 
     All of them are kept in memory, replaced as a whole after each commit that changes one: nearly
     every request names a project.
+
+    Args:
+        forget: called after the commit, on the writer thread, with the id of a deleted project.
     """
 
     def __init__(
-        self, database: Database, events: EventLog, counts: ProgressCounts, queue: LabelQueue
+        self, database: Database, events: EventLog, forget: Sequence[Callable[[int], None]] = ()
     ) -> None:
         self._database = database
         self._events = events
-        self._counts = counts
-        self._queue = queue
+        self._others = forget
         found = database.read_now(lambda cursor: cursor.rows("SELECT * FROM projects ORDER BY id"))
         self._projects = {row["id"]: Project(**row) for row in found}
 
-    def get(self, project: str | int) -> Project:
-        """The project with this id or name.
+    def get(self, project: str | int, caller: Caller, permission: Permission = "read") -> Project:
+        """The project with this id or name, for what `permission` lets the caller do with it.
+
+        Of several with one name it is the caller's own, else the oldest that they may see.
 
         Raises:
-            NotFound: there is none; the message names the likeliest one that was meant.
+            NotFound: there is none for them; the message names the likeliest one that was meant.
+            PermissionDenied: they may only read it.
         """
         named = str(project)
         projects = self._projects
-        if named.isdecimal() and len(named) <= 18 and int(named) in projects:
-            return projects[int(named)]
-        for one in projects.values():
-            if one.name == named:
-                return one
-        close = get_close_matches(named, [one.name for one in projects.values()], n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise NotFound(f"There is no project '{named[:200]}'.{hint}")
+        if named.isdecimal() and len(named) <= 18:
+            found = policy.meant(caller, [one for one in [projects.get(int(named))] if one is not None])
+        else:
+            found = policy.meant(caller, [one for one in projects.values() if one.name == named])
+        if found is None:
+            names = [one.name for one in projects.values() if policy.may_see(caller, one)]
+            close = get_close_matches(named, names, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise NotFound(f"There is no project '{named[:200]}'.{hint}")
+        require(caller, permission, found)
+        return found
 
-    def page(self, search: str, limit: int, offset: int) -> Page[Project]:
-        """Projects whose name contains `search` in any case, the newest first."""
+    def require(self, project_id: int, caller: Caller, permission: Permission, what: str) -> Project:
+        """Let the caller read or change something that lies in a project, e.g. `sample 7`; returns the project.
+
+        Raises:
+            NotFound: the caller may not see the project, or it was deleted meanwhile.
+            PermissionDenied: they may only read it.
+        """
+        project = self._projects.get(project_id)
+        if project is None:
+            raise NotFound(f"There is no {what}.")
+        policy.require(caller, permission, project, what)
+        return project
+
+    def page(self, search: str, limit: int, offset: int, caller: Caller) -> Page[Project]:
+        """The caller's and public projects whose name contains `search` in any case, the newest first."""
         wanted = search.casefold()
-        found = [one for one in self._projects.values() if wanted in one.name.casefold()]
+        found = [
+            one
+            for one in self._projects.values()
+            if policy.may_see(caller, one) and wanted in one.name.casefold()
+        ]
         found.sort(key=lambda one: -one.id)
         return Page(items=tuple(found[offset : offset + limit]), total=len(found), limit=limit, offset=offset)
 
@@ -59,21 +86,24 @@ class Projects:
         """Create a project.
 
         Raises:
-            Conflict: there is one of this name.
+            Conflict: the caller has one of this name.
             InvalidInput: the name consists of digits, as an id does.
         """
+        caller.require("write")
         name = _usable(new.name)
 
         def work(transaction: Transaction) -> Project:
-            _require_free(transaction, name)
+            _require_free(transaction, name, caller.account_id)
             moment = now()
             row = transaction.row(
-                "INSERT INTO projects (name, task, classes, description, created_at, updated_at) "
-                "VALUES (?, ?, ?, ?, ?, ?) RETURNING *",
+                "INSERT INTO projects (name, task, classes, description, owner_id, is_public, created_at, "
+                "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 name,
                 new.task,
                 list(new.classes),
                 new.description,
+                caller.account_id,
+                new.is_public,
                 moment,
                 moment,
             )
@@ -94,27 +124,39 @@ class Projects:
         return await self._database.write(work)
 
     async def change(self, project: Project, change: ProjectChange, caller: Caller) -> Project:
-        """Rename a project or change its description.
+        """Change fields of a project.
 
         Raises:
-            Conflict: another one has the name.
+            Conflict: another one of its owner's has the name, or it has a task already.
             InvalidInput: the name consists of digits, as an id does.
         """
+        require(caller, "write", project)
         name = None if change.name is None else _usable(change.name)
 
         def work(transaction: Transaction) -> Project:
+            before = transaction.row("SELECT * FROM projects WHERE id = ?", project.id)
+            if before is None:
+                raise NotFound(f"There is no project {project.id}.")
             if name is not None:
-                _require_free(transaction, name, but=project.id)
+                _require_free(transaction, name, project.owner_id, but=project.id)
+            if change.task is not None and before["task"] is not None:
+                raise Conflict(
+                    f"Project '{before['name']}' has its task and classes already, and they stay as they are. "
+                    "Create another project for others."
+                )
             row = transaction.row(
                 "UPDATE projects SET name = coalesce(?, name), description = coalesce(?, description), "
-                "updated_at = ? WHERE id = ? RETURNING *",
+                "is_public = coalesce(?, is_public), task = coalesce(?, task), classes = ?, updated_at = ? "
+                "WHERE id = ? RETURNING *",
                 name,
                 change.description,
+                change.is_public,
+                change.task,
+                list(change.classes) or before["classes"],
                 now(),
                 project.id,
             )
-            if row is None:
-                raise NotFound(f"There is no project {project.id}.")
+            assert row is not None
             changed = Project(**row)
             self._events.record(
                 transaction,
@@ -122,7 +164,7 @@ class Projects:
                 f"project:{project.id}",
                 caller,
                 project.owner_id,
-                changed=sorted(change.model_dump(exclude_none=True)),
+                changed=sorted(change.model_dump(exclude_defaults=True)),
                 name=changed.name,
             )
             transaction.after_commit(lambda: self._keep(changed))
@@ -131,7 +173,11 @@ class Projects:
         return await self._database.write(work)
 
     async def delete(self, project: Project, caller: Caller) -> None:
-        """Delete a project with its samples, labels, suggestions, imports and snapshots. Its runs stay."""
+        """Delete a project with its samples, labels, suggestions, imports and snapshots.
+
+        Its runs stay, in no project; they belong to its owner.
+        """
+        require(caller, "write", project)
 
         def work(transaction: Transaction) -> None:
             for table in _TABLES:
@@ -154,20 +200,22 @@ class Projects:
 
     def _forget(self, project_id: int) -> None:
         self._projects = {key: one for key, one in self._projects.items() if key != project_id}
-        self._counts.forget(project_id)
-        self._queue.refresh(project_id)
+        for forget in self._others:
+            forget(project_id)
 
 
 def _usable(name: str) -> str:
-    stripped = name.strip()
-    if stripped.isdecimal():
+    if name.isdecimal():
         raise InvalidInput(
-            f"'{stripped}' cannot be a project's name: it would be mistaken for an id. Add a letter.",
+            f"'{name}' cannot be a project's name: it would be mistaken for an id. Add a letter.",
             [{"field": "name", "reason": "consists of digits only"}],
         )
-    return stripped
+    return name
 
 
-def _require_free(transaction: Transaction, name: str, but: int = 0) -> None:
-    if transaction.value("SELECT id FROM projects WHERE name = ? AND id <> ?", name, but) is not None:
+def _require_free(transaction: Transaction, name: str, owner_id: int, but: int = 0) -> None:
+    taken = transaction.value(
+        "SELECT id FROM projects WHERE name = ? AND owner_id = ? AND id <> ?", name, owner_id, but
+    )
+    if taken is not None:
         raise Conflict(f"There is a project '{name}' already. Choose another name, or use that one.")

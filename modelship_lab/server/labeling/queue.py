@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from modelship_lab.records.labeling import Project, Queue, QueueOrder, Sample
+from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.samples import read_samples
 from modelship_lab.server.storage.database import Cursor, Database
@@ -55,9 +57,15 @@ class LabelQueue:
         self._lock = threading.Lock()
 
     async def next(
-        self, project: Project, order: QueueOrder, limit: int, exclude: Collection[int] = ()
+        self, project: Project, order: QueueOrder, limit: int, caller: Caller, exclude: Collection[int] = ()
     ) -> Queue:
-        """The next `limit` samples to label, without those of `exclude`, which the caller has already."""
+        """The next `limit` samples to label, without those of `exclude`, which the caller has already.
+
+        Raises:
+            Conflict: the project is not one of labeling.
+        """
+        require(caller, "read", project)
+        project.require_task()
         left_out = frozenset(exclude)
         with self._lock:
             buffer = self._buffers.get((project.id, order))
@@ -66,7 +74,7 @@ class LabelQueue:
             buffer = await self._fill(project, order, max(BUFFER, limit + len(left_out)))
             with self._lock:
                 chosen = _choose(buffer, limit, left_out)
-        progress = await self._counts.progress(project)
+        progress = await self._counts.progress(project, caller)
         return Queue(samples=tuple(chosen), remaining=progress.unlabeled)
 
     def decided(self, project_id: int, sample_ids: Iterable[int]) -> None:

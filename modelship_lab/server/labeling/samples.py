@@ -6,10 +6,14 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.labeling import Project, Sample, SampleStatus, Suggestion
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.features import feature_columns
+from modelship_lab.server.labeling.ownership import require
+from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.storage.database import Cursor, Database
 
 _COLUMNS = """
@@ -26,16 +30,32 @@ _JOINS = """
 class Samples:
     """The samples of all projects, with what was decided about each and what is suggested."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, projects: Projects) -> None:
         self._database = database
+        self._projects = projects
 
-    async def get(self, sample_id: int) -> Sample:
+    async def get(self, sample_id: int, caller: Caller) -> Sample:
         """One sample.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is none with this id for the caller.
         """
-        return await self._database.read(lambda cursor: read_sample(cursor, sample_id))
+        found = await self._database.read(lambda cursor: read_sample(cursor, sample_id))
+        self._projects.require(found.project_id, caller, "read", f"sample {sample_id}")
+        return found
+
+    async def holds(self, digest: str, caller: Caller) -> bool:
+        """Whether the image of this digest is that of a sample that the caller may see."""
+        condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public")
+        found = await self._database.read(
+            lambda cursor: cursor.value(
+                "SELECT 1 FROM samples s JOIN projects p ON p.id = s.project_id "
+                f"WHERE s.image = ? AND {condition} LIMIT 1",
+                digest,
+                *parameters,
+            )
+        )
+        return found is not None
 
     async def page(
         self,
@@ -45,8 +65,10 @@ class Samples:
         search: str,
         limit: int,
         offset: int,
+        caller: Caller,
     ) -> Page[Sample]:
         """Samples in the order of their import; `search` looks into texts and fields in any case."""
+        require(caller, "read", project)
         where, parameters = _filter(project, status, label, search)
 
         def work(cursor: Cursor) -> Page[Sample]:
@@ -70,10 +92,16 @@ class Samples:
         search: str,
         limit: int | None,
         offset: int,
+        caller: Caller,
     ) -> pa.Table:
-        """Samples as a table: `id`, `status`, then `text`, `image` or a column for each feature, then `label`."""
+        """Samples as a table: `id`, `status`, then `text`, `image` or a column for each feature, then `label`.
+
+        Raises:
+            Conflict: the project is not one of labeling.
+        """
+        require(caller, "read", project)
         where, parameters = _filter(project, status, label, search)
-        content = CONTENT_COLUMN[project.task]
+        content = CONTENT_COLUMN[project.require_task()]
         cut = "" if limit is None else f"LIMIT {limit:d}"
 
         def work(cursor: Cursor) -> pa.Table:
@@ -88,7 +116,7 @@ class Samples:
         return await self._database.read(work)
 
 
-CONTENT_COLUMN = {
+CONTENT_COLUMN: dict[Task, str] = {
     "text_classification": "text",
     "image_classification": "image",
     "tabular_classification": "fields",

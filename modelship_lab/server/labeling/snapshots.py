@@ -16,7 +16,10 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, NotFound
 from modelship_lab.records.labeling import NewSnapshot, Project, Snapshot
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.labeling.ownership import require
+from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN, expand_fields
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
@@ -29,18 +32,23 @@ _OWN_COLUMNS = ("sample_id", "label", "source")
 class Snapshots:
     """The snapshots of all projects. Their files are blobs: what is the same is stored once."""
 
-    def __init__(self, database: Database, events: EventLog, blobs: Blobs, uploads: Path) -> None:
+    def __init__(
+        self, database: Database, events: EventLog, blobs: Blobs, uploads: Path, projects: Projects
+    ) -> None:
         self._database = database
         self._events = events
         self._blobs = blobs
         self._uploads = uploads
+        self._projects = projects
 
     async def create(self, project: Project, new: NewSnapshot, caller: Caller) -> Snapshot:
         """Copy what is labeled now: one consistent state, to which nothing that is labeled later is added.
 
         Raises:
-            Conflict: nothing is labeled yet.
+            Conflict: nothing is labeled yet, or the project is not one of labeling.
         """
+        require(caller, "train", project)
+        project.require_task()
         labeled = await self._database.read(lambda cursor: _labeled(cursor, project))
         if labeled.num_rows == 0:
             raise Conflict(
@@ -90,8 +98,9 @@ class Snapshots:
 
         return await self._database.write(work)
 
-    async def page(self, project: Project) -> Page[Snapshot]:
+    async def page(self, project: Project, caller: Caller) -> Page[Snapshot]:
         """All snapshots of a project, the newest first."""
+        require(caller, "read", project)
 
         def work(cursor: Cursor) -> Page[Snapshot]:
             found = cursor.rows(
@@ -102,11 +111,11 @@ class Snapshots:
 
         return await self._database.read(work)
 
-    async def get(self, snapshot_id: int) -> Snapshot:
+    async def get(self, snapshot_id: int, caller: Caller) -> Snapshot:
         """One snapshot.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is none with this id for the caller.
         """
 
         def work(cursor: Cursor) -> Snapshot:
@@ -115,18 +124,33 @@ class Snapshots:
                 raise NotFound(f"There is no snapshot {snapshot_id}.")
             return _record(row)
 
-        return await self._database.read(work)
+        found = await self._database.read(work)
+        self._projects.require(found.project_id, caller, "read", f"snapshot {snapshot_id}")
+        return found
 
-    async def data(self, snapshot_id: int) -> Path:
+    async def holds(self, digest: str, caller: Caller) -> bool:
+        """Whether the file of this digest is that of a snapshot that the caller may see."""
+        condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public")
+        found = await self._database.read(
+            lambda cursor: cursor.value(
+                "SELECT 1 FROM snapshots s JOIN projects p ON p.id = s.project_id "
+                f"WHERE s.digest = ? AND {condition} LIMIT 1",
+                digest,
+                *parameters,
+            )
+        )
+        return found is not None
+
+    async def data(self, snapshot_id: int, caller: Caller) -> Path:
         """The Arrow IPC file of a snapshot."""
-        return self._blobs.path((await self.get(snapshot_id)).digest)
+        return self._blobs.path((await self.get(snapshot_id, caller)).digest)
 
-    async def images(self, snapshot_id: int) -> Path:
+    async def images(self, snapshot_id: int, caller: Caller) -> Path:
         """A temporary Arrow IPC stream with all images of a snapshot: `digest` string, `data` binary.
 
         It has no rows when the snapshot is not one of images.
         """
-        snapshot = await self.get(snapshot_id)
+        snapshot = await self.get(snapshot_id, caller)
         return await asyncio.to_thread(self._write_images, snapshot)
 
     def _write(self, table: pa.Table) -> str:
@@ -167,7 +191,7 @@ class Snapshots:
 def _labeled(cursor: Cursor, project: Project) -> pa.Table:
     # One statement sees one state of the database.
     return cursor.table(
-        f"SELECT s.id AS sample_id, st.label, l.source, s.{CONTENT_COLUMN[project.task]} "
+        f"SELECT s.id AS sample_id, st.label, l.source, s.{CONTENT_COLUMN[project.require_task()]} "
         "FROM sample_states st JOIN samples s ON s.id = st.sample_id JOIN labels l ON l.id = st.label_id "
         "WHERE st.project_id = ? AND st.status = 'labeled' ORDER BY s.id",
         project.id,

@@ -10,6 +10,7 @@ from modelship_lab.records.labeling import NewSuggestions, Project, SavedSuggest
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.labels import listed
+from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.storage.database import Database, Transaction, now
 
@@ -37,7 +38,9 @@ class Suggestions:
         Raises:
             InvalidInput: a label is not a class of the project.
             NotFound: a sample is not one of the project's.
+            Conflict: the project is not one of labeling.
         """
+        require(caller, "label", project)
         table = await asyncio.to_thread(
             lambda: pa.Table.from_pylist([one.model_dump() for one in new.suggestions], SCHEMA)
         )
@@ -51,11 +54,13 @@ class Suggestions:
         Raises:
             InvalidData: it is not such a stream.
         """
+        require(caller, "label", project)
         if not source or len(source) > 200:
             raise InvalidInput("Name what suggests with `source`, in 1 to 200 characters.")
         return await self._save(project, await asyncio.to_thread(_read, body), source, caller)
 
     async def _save(self, project: Project, table: pa.Table, source: str, caller: Caller) -> SavedSuggestions:
+        project.require_task()
         rows = await asyncio.to_thread(_complete, project, table)
         if rows.num_rows == 0:
             return SavedSuggestions(saved=0)

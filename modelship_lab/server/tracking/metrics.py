@@ -8,10 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.records.tracking import LoggedMetrics, MetricPoints, Metrics, Series
-from modelship_lab.server.events.log import EventLog
+from modelship_lab.records.tracking import (
+    LoggedMetrics,
+    MetricPoints,
+    Metrics,
+    MetricSummary,
+    NumberedPoint,
+    Series,
+)
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
-from modelship_lab.server.tracking.runs import beat
+from modelship_lab.server.tracking.runs import Runs
 
 MAX_NAME = 250
 
@@ -35,12 +42,14 @@ class RunMetrics:
     has seen up to number n asks for, or is sent, what came after n.
     """
 
-    def __init__(self, database: Database, events: EventLog, publish: Publish) -> None:
+    def __init__(self, database: Database, runs: Runs, publish: Publish) -> None:
         self._database = database
-        self._events = events
+        self._runs = runs
         self._publish = publish
 
-    async def log_table(self, run_id: int, body: bytes, producer: str, sequence: int) -> LoggedMetrics:
+    async def log_table(
+        self, run_id: int, body: bytes, producer: str, sequence: int, caller: Caller
+    ) -> LoggedMetrics:
         """Store an Arrow IPC stream of points (see `SCHEMA`).
 
         The producer numbers its batches upwards; one that was stored before is acknowledged again
@@ -48,15 +57,16 @@ class RunMetrics:
 
         Raises:
             InvalidData: not an Arrow stream of these columns, or a metric's name is too long.
-            NotFound: there is no such run.
+            NotFound: there is no such run for the caller.
+            PermissionDenied: they may only read it.
         """
         points = await asyncio.to_thread(_read_points, body)
-        return await self._store(run_id, points, producer, sequence)
+        return await self._store(run_id, points, producer, sequence, caller)
 
     async def log_points(
-        self, run_id: int, points: MetricPoints, producer: str, sequence: int
+        self, run_id: int, points: MetricPoints, producer: str, sequence: int, caller: Caller
     ) -> LoggedMetrics:
-        """Store points given as records; those without a time get the present one."""
+        """`log_table` with points given as records; those without a time get the present one."""
         moment = now()
         table = pa.table(
             {
@@ -72,17 +82,19 @@ class RunMetrics:
                 "value": pa.array([point.value for point in points.points], pa.float64()),
             }
         )
-        return await self._store(run_id, table, producer, sequence)
+        return await self._store(run_id, table, producer, sequence, caller)
 
-    async def _store(self, run_id: int, points: pa.Table, producer: str, sequence: int) -> LoggedMetrics:
+    async def _store(
+        self, run_id: int, points: pa.Table, producer: str, sequence: int, caller: Caller
+    ) -> LoggedMetrics:
         def work(transaction: Transaction) -> LoggedMetrics:
-            stop = beat(transaction, self._events, run_id)
+            stop = self._runs.beat(transaction, run_id, caller)
             stream = transaction.row(
                 "SELECT last_sequence FROM metric_streams WHERE run_id = ? AND producer = ?", run_id, producer
             )
             if producer and stream is not None and sequence <= stream["last_sequence"]:
-                return LoggedMetrics(accepted=0, duplicate=True, stop=stop)
-            before = _newest_batch(transaction, run_id)
+                return LoggedMetrics(accepted=0, duplicate=True, stop=stop, first_number=None)
+            before, points_before = _stored(transaction, run_id)
             if stream is None:
                 transaction.execute(
                     "INSERT INTO metric_streams (run_id, producer, last_sequence, batches, points) "
@@ -109,12 +121,22 @@ class RunMetrics:
                 ),
             )
             transaction.after_commit(lambda: self._publish(run_id, before, before + 1, points))
-            return LoggedMetrics(accepted=count, duplicate=False, stop=stop)
+            return LoggedMetrics(
+                accepted=count,
+                duplicate=False,
+                stop=stop,
+                first_number=points_before + 1 if count else None,
+            )
 
         return await self._database.write(work)
 
-    async def table(self, run_id: int, names: tuple[str, ...]) -> pa.Table:
-        """All points of a run, in order of arrival."""
+    async def table(self, run_id: int, names: tuple[str, ...], caller: Caller) -> pa.Table:
+        """All points of a run, in order of arrival.
+
+        Raises:
+            NotFound: there is no such run for the caller.
+        """
+        await self._runs.get(run_id, caller)
 
         def work(cursor: Cursor) -> pa.Table:
             where, parameters = _selection(run_id, names)
@@ -124,13 +146,55 @@ class RunMetrics:
 
         return await self._database.read(work)
 
-    async def read(self, run_id: int, names: tuple[str, ...], max_points: int) -> Metrics:
+    async def points(
+        self, run_id: int, caller: Caller, name: str | None, limit: int, offset: int
+    ) -> tuple[NumberedPoint, ...]:
+        """Points as they were logged, NaN and infinities too, in ascending order of time, then of arrival.
+
+        Args:
+            name: only those of this metric.
+
+        Raises:
+            NotFound: there is no such run for the caller.
+        """
+        await self._runs.get(run_id, caller)
+        where, parameters = ("WHERE name = ?", [name]) if name is not None else ("", [])
+        found = await self._database.read(
+            lambda cursor: cursor.rows(
+                "SELECT * FROM (SELECT row_number() OVER (ORDER BY rowid) AS number, name, value, step, time "
+                f"FROM metrics WHERE run_id = ?) {where} "
+                f"ORDER BY time, number LIMIT {limit:d} OFFSET {offset:d}",
+                run_id,
+                *parameters,
+            )
+        )
+        return tuple(NumberedPoint(**row) for row in found)
+
+    async def summary(self, run_id: int, caller: Caller) -> tuple[MetricSummary, ...]:
+        """What became of each metric of a run, by name.
+
+        `last` is the value of the newest point (by time, then arrival), whatever it is, and `count`
+        counts all points. Smallest, largest and mean are those of the finite points alone, since one
+        NaN would make all three NaN; they are None when no point is finite.
+
+        Raises:
+            NotFound: there is no such run for the caller.
+        """
+        await self._runs.get(run_id, caller)
+        found = await self._database.read(lambda cursor: cursor.rows(_SUMMARY, run_id))
+        return tuple(MetricSummary(**row) for row in found)
+
+    async def read(self, run_id: int, names: tuple[str, ...], max_points: int, caller: Caller) -> Metrics:
         """The points of a run, at most about `max_points` for each metric.
 
         A longer series is cut into equal pieces of which the smallest and the largest point are
         kept (min/max decimation), so that every spike stays visible; NaN points are kept apart
         from that by ending up as the largest.
+
+        Raises:
+            NotFound: there is no such run for the caller.
         """
+        await self._runs.get(run_id, caller)
 
         def work(cursor: Cursor) -> Metrics:
             where, parameters = _selection(run_id, names)
@@ -150,10 +214,19 @@ class RunMetrics:
                         entry["name"],
                     )
                 series[entry["name"]] = _series(points, reduced)
-            return Metrics(series=series, sequence=_newest_batch(cursor, run_id))
+            return Metrics(series=series, sequence=_stored(cursor, run_id)[0])
 
         return await self._database.read(work)
 
+
+_SUMMARY = """
+    SELECT name, last(value ORDER BY time, rowid) AS last,
+           min(value) FILTER (isfinite(value)) AS min,
+           max(value) FILTER (isfinite(value)) AS max,
+           avg(value) FILTER (isfinite(value)) AS mean,
+           count(*) AS count
+    FROM metrics WHERE run_id = ? GROUP BY name ORDER BY name
+"""
 
 _REDUCED = """
     WITH points AS (
@@ -173,10 +246,15 @@ def _selection(run_id: int, names: tuple[str, ...]) -> tuple[str, list[Any]]:
     return "WHERE run_id = ?", [run_id]
 
 
-def _newest_batch(cursor: Cursor, run_id: int) -> int:
-    return int(
-        cursor.value("SELECT coalesce(sum(batches), 0)::BIGINT FROM metric_streams WHERE run_id = ?", run_id)
+def _stored(cursor: Cursor, run_id: int) -> tuple[int, int]:
+    """How many batches and points of a run are stored."""
+    row = cursor.row(
+        "SELECT coalesce(sum(batches), 0)::BIGINT AS batches, coalesce(sum(points), 0)::BIGINT AS points "
+        "FROM metric_streams WHERE run_id = ?",
+        run_id,
     )
+    assert row is not None
+    return row["batches"], row["points"]
 
 
 def _series(points: pa.Table, reduced: bool) -> Series:

@@ -11,10 +11,14 @@ import pyarrow as pa
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
+from modelship_lab.records.identity import Permission
+from modelship_lab.records.labeling import Project
 from modelship_lab.records.tracking import Heartbeat, NewRun, Run, RunChange
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.policy import LAB, OWNER_ID, Caller
-from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import LAB, Caller, Ownership
+from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
+from modelship_lab.server.tracking.recent_runs import RecentRuns
 
 log = logging.getLogger(__name__)
 
@@ -24,84 +28,121 @@ LOST_AFTER_S = 60
 HEARTBEAT_GRAIN_S = 5
 """Heartbeats are written at most this often; they are there to tell the dead from the living, not to be exact."""
 
-_SELECT = """
+_FROM = "FROM runs r LEFT JOIN projects p ON p.id = r.project_id"
+
+_IS_PUBLIC = "coalesce(p.is_public, false)"
+"""A run is as public as its project."""
+
+_SELECT = f"""
     SELECT r.id, r.name, r.project_id, p.name AS project, r.recipe, r.status, r.params, r.tags, r.notes,
-           r.snapshot_id, r.environment, r.summary, r.error, r.bundle, r.stop_requested,
-           r.started_at, r.ended_at, r.heartbeat_at
-    FROM runs r LEFT JOIN projects p ON p.id = r.project_id
+           r.snapshot_id, r.environment, r.summary, r.error, r.bundle, r.stop_requested, r.heartbeats,
+           r.owner_id, {_IS_PUBLIC} AS is_public, r.started_at, r.ended_at, r.heartbeat_at, r.updated_at
+    {_FROM}
 """
 
 
 class Runs:
-    """The runs of the lab."""
+    """The runs of the lab.
+
+    A run belongs to the owner of its project, or to who started it when it is in none.
+    """
 
     def __init__(self, database: Database, events: EventLog) -> None:
         self._database = database
         self._events = events
+        self._recent = RecentRuns()
+        events.listen(self._recent.hear)
         self._watch: asyncio.Task[None] | None = None
 
     async def create(self, new: NewRun, caller: Caller) -> Run:
         """Start a run. The same `key` gives the same run, so that a client may ask again after a lost answer.
 
         Raises:
-            NotFound: no such project or snapshot.
+            NotFound: no such project or snapshot for the caller.
+            PermissionDenied: the project is somebody else's.
         """
+        caller.require("train")
 
         def work(transaction: Transaction) -> Run:
             if new.key:
-                earlier = transaction.value("SELECT id FROM runs WHERE key = ?", new.key)
-                if earlier is not None:
-                    return _run(transaction, earlier)
-            project_id = project_id_of(transaction, new.project)
+                earlier = transaction.rows(
+                    "SELECT id, owner_id, false AS is_public FROM runs WHERE key = ?", new.key
+                )
+                for found in earlier:
+                    if policy.may_change(caller, Ownership(**found)):
+                        return _run(transaction, found["id"])
+            project = None
+            if new.project is not None:
+                project = _project(transaction, new.project, caller)
+                policy.require(caller, "train", project, f"project '{new.project}'")
             if new.snapshot_id is not None:
-                owner = transaction.value("SELECT project_id FROM snapshots WHERE id = ?", new.snapshot_id)
-                if owner is None:
-                    raise NotFound(f"There is no snapshot {new.snapshot_id}.")
-                project_id = project_id if project_id is not None else owner
+                filed = _project_of_snapshot(transaction, new.snapshot_id, caller)
+                # Who trains on somebody else's public samples has a run of their own, in no project.
+                if project is None and policy.may_change(caller, filed):
+                    project = filed
             moment = now()
             identity = transaction.value(
-                """INSERT INTO runs (key, name, project_id, recipe, status, params, tags, snapshot_id,
-                                     environment, author, started_at, heartbeat_at)
-                   VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                """INSERT INTO runs (key, name, project_id, owner_id, recipe, status, params, tags,
+                                     snapshot_id, environment, heartbeats, author, started_at, heartbeat_at,
+                                     updated_at)
+                   VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 new.key,
                 new.name or new.recipe or "run",
-                project_id,
+                None if project is None else project.id,
+                caller.account_id if project is None else project.owner_id,
                 new.recipe,
                 _json("params", new.params),
                 list(new.tags),
                 new.snapshot_id,
                 _json("environment", new.environment),
+                new.heartbeats,
                 caller.name,
                 moment,
                 moment,
+                moment,
             )
+            run = _run(transaction, identity)
             self._events.record(
                 transaction,
                 "run.created",
                 f"run:{identity}",
                 caller,
-                caller.account_id,
-                project_id=project_id,
+                run.owner_id,
+                project_id=run.project_id,
                 name=new.name,
             )
-            return _run(transaction, identity)
+            transaction.after_commit(lambda: self._recent.committed(run))
+            return run
 
         return await self._database.write(work)
 
-    async def get(self, run_id: int) -> Run:
-        """One run.
+    async def get(self, run_id: int, caller: Caller, permission: Permission = "read") -> Run:
+        """One run, for what `permission` lets the caller do with it. Those asked for lately are in memory.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is none with this id for them.
+            PermissionDenied: they may only read it.
         """
-        return await self._database.read(lambda cursor: _run(cursor, run_id))
+        run = self._recent.get(run_id)
+        if run is None:
+            generation = self._recent.generation
+            run = await self._database.read(lambda cursor: _run(cursor, run_id))
+            self._recent.offer(run, generation)
+        policy.require(caller, permission, run, f"run {run_id}")
+        return run
 
-    async def page(self, project: str | None, status: str | None, limit: int, offset: int) -> Page[Run]:
-        """Runs, the newest first."""
+    async def page(
+        self, project: str | int | None, status: str | None, limit: int, offset: int, caller: Caller
+    ) -> Page[Run]:
+        """The runs that the caller may see, the newest first.
+
+        Raises:
+            NotFound: no such project for them.
+        """
 
         def work(cursor: Cursor) -> Page[Run]:
-            where, parameters = _filter(cursor, project, status)
-            total = cursor.value(f"SELECT count(*) FROM runs r {where}", *parameters)
+            where, parameters = _filter(cursor, project, status, caller)
+            total = cursor.value(f"SELECT count(*) {_FROM} {where}", *parameters)
             found = cursor.rows(
                 f"{_SELECT} {where} ORDER BY r.id DESC LIMIT {limit:d} OFFSET {offset:d}", *parameters
             )
@@ -110,26 +151,31 @@ class Runs:
 
         return await self._database.read(work)
 
-    async def table(self, project: str | None, status: str | None) -> pa.Table:
-        """All runs as an Arrow table; params, environment and summary are JSON strings."""
+    async def table(self, project: str | int | None, status: str | None, caller: Caller) -> pa.Table:
+        """`page` with all runs as an Arrow table; params, environment and summary are JSON strings."""
 
         def work(cursor: Cursor) -> pa.Table:
-            where, parameters = _filter(cursor, project, status)
+            where, parameters = _filter(cursor, project, status, caller)
             return cursor.table(f"{_SELECT} {where} ORDER BY r.id DESC", *parameters)
 
         return await self._database.read(work)
 
     async def change(self, run_id: int, change: RunChange, caller: Caller) -> Run:
-        """Change fields of a run; a status that ends it sets the end's time.
+        """Change fields of a run; a status that ends it sets the end's time, unless that is given, too.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is none with this id for the caller.
+            PermissionDenied: they may only read it.
         """
 
         def work(transaction: Transaction) -> Run:
             before = _run(transaction, run_id)
+            policy.require(caller, "train", before, f"run {run_id}")
             given = change.model_dump(exclude_none=True)
-            columns: dict[str, Any] = {"heartbeat_at": now()}
+            moment = now()
+            columns: dict[str, Any] = {"heartbeat_at": moment, "updated_at": moment}
+            if change.status is not None:
+                columns["ended_at"] = None if change.status == "running" else moment
             for name, value in given.items():
                 if name == "params":
                     value = _json(name, {**before.params, **value})
@@ -137,9 +183,9 @@ class Runs:
                     value = _json(name, {**before.summary, **value})
                 elif name == "tags":
                     value = list(value)
+                elif name == "ended_at":
+                    value = value.replace(tzinfo=None)
                 columns[name] = value
-            if change.status is not None:
-                columns["ended_at"] = None if change.status == "running" else now()
             assignments = ", ".join(f"{name} = ?" for name in columns)
             transaction.execute(f"UPDATE runs SET {assignments} WHERE id = ?", *columns.values(), run_id)
             after = _run(transaction, run_id)
@@ -148,10 +194,11 @@ class Runs:
                 "run.changed",
                 f"run:{run_id}",
                 caller,
-                caller.account_id,
+                after.owner_id,
                 changed=sorted(given),
                 status=after.status,
             )
+            transaction.after_commit(lambda: self._recent.committed(after))
             return after
 
         return await self._database.write(work)
@@ -160,15 +207,20 @@ class Runs:
         """Note the exported bundle of a run; an earlier one stays on disk for those who use it.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: there is no such run for the caller.
+            PermissionDenied: they may only read it.
         """
 
         def work(transaction: Transaction) -> None:
-            _run(transaction, run_id)
-            transaction.execute("UPDATE runs SET bundle = ? WHERE id = ?", digest, run_id)
-            self._events.record(
-                transaction, "bundle.saved", f"run:{run_id}", caller, caller.account_id, digest=digest
+            run = _run(transaction, run_id)
+            policy.require(caller, "export", run, f"run {run_id}")
+            transaction.execute(
+                "UPDATE runs SET bundle = ?, updated_at = ? WHERE id = ?", digest, now(), run_id
             )
+            self._events.record(
+                transaction, "bundle.saved", f"run:{run_id}", caller, run.owner_id, digest=digest
+            )
+            transaction.after_commit(lambda: self._recent.forget(run_id))
 
         await self._database.write(work)
 
@@ -176,46 +228,138 @@ class Runs:
         """Ask a run to stop; its process learns it with its next metrics or heartbeat.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is none with this id for the caller.
+            PermissionDenied: they may only read it.
             Conflict: it has ended already.
         """
 
         def work(transaction: Transaction) -> Run:
             run = _run(transaction, run_id)
+            policy.require(caller, "train", run, f"run {run_id}")
             if run.status != "running":
                 raise Conflict(f"Run {run_id} is not running: it is {run.status}.")
-            transaction.execute("UPDATE runs SET stop_requested = true WHERE id = ?", run_id)
-            self._events.record(transaction, "run.stop_requested", f"run:{run_id}", caller, caller.account_id)
-            return run.model_copy(update={"stop_requested": True})
+            transaction.execute(
+                "UPDATE runs SET stop_requested = true, updated_at = ? WHERE id = ?", now(), run_id
+            )
+            self._events.record(transaction, "run.stop_requested", f"run:{run_id}", caller, run.owner_id)
+            after = _run(transaction, run_id)
+            transaction.after_commit(lambda: self._recent.committed(after))
+            return after
 
         return await self._database.write(work)
 
-    async def heartbeat(self, run_id: int) -> Heartbeat:
-        """Hear from a run's process; one that was given up is running again."""
+    async def heartbeat(self, run_id: int, caller: Caller) -> Heartbeat:
+        """Hear from a run's process; one that was given up is running again.
+
+        Raises:
+            NotFound: there is no such run for the caller.
+            PermissionDenied: they may only read it.
+        """
 
         def work(transaction: Transaction) -> Heartbeat:
-            return Heartbeat(stop=beat(transaction, self._events, run_id))
+            return Heartbeat(stop=self.beat(transaction, run_id, caller))
 
         return await self._database.write(work)
+
+    def beat(self, transaction: Transaction, run_id: int, caller: Caller) -> bool:
+        """Note that a run's process lives; returns whether the run was asked to stop.
+
+        Raises:
+            NotFound: there is no such run for the caller.
+            PermissionDenied: they may only read it.
+        """
+        row = transaction.row(
+            "SELECT owner_id, status, stop_requested, heartbeat_at FROM runs WHERE id = ?", run_id
+        )
+        if row is None:
+            raise NotFound(f"There is no run {run_id}.")
+        owner_id = row["owner_id"]
+        if not policy.may_change(caller, Ownership(owner_id, is_public=False)):
+            # Only here it matters whether it is public: every batch of metrics passes here.
+            self.require(transaction, run_id, caller, "train")
+        caller.require("train")
+        moment = now()
+        if row["status"] == "interrupted":
+            transaction.execute(
+                "UPDATE runs SET status = 'running', ended_at = NULL, heartbeat_at = ?, updated_at = ? "
+                "WHERE id = ?",
+                moment,
+                moment,
+                run_id,
+            )
+            self._events.record(
+                transaction,
+                "run.changed",
+                f"run:{run_id}",
+                LAB,
+                owner_id,
+                changed=["status"],
+                status="running",
+            )
+        elif (moment - row["heartbeat_at"]).total_seconds() > HEARTBEAT_GRAIN_S:
+            transaction.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", moment, run_id)
+        else:
+            return bool(row["stop_requested"])
+        transaction.after_commit(lambda: self._recent.forget(run_id))
+        return bool(row["stop_requested"])
+
+    def require(self, cursor: Cursor, run_id: int, caller: Caller, permission: Permission) -> Ownership:
+        """Let the caller read or change a run, within a read or write; returns whose it is.
+
+        Raises:
+            NotFound: there is no such run for them.
+            PermissionDenied: they may only read it.
+        """
+        row = cursor.row(f"SELECT r.owner_id, {_IS_PUBLIC} AS is_public {_FROM} WHERE r.id = ?", run_id)
+        if row is None:
+            raise NotFound(f"There is no run {run_id}.")
+        ownership = Ownership(**row)
+        policy.require(caller, permission, ownership, f"run {run_id}")
+        return ownership
 
     async def delete(self, run_id: int, caller: Caller) -> None:
         """Delete a run with its metrics and artifacts.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is none with this id for the caller.
+            PermissionDenied: they may only read it.
             Conflict: a registered model comes from it.
         """
 
         def work(transaction: Transaction) -> None:
-            _run(transaction, run_id)
-            if transaction.value("SELECT count(*) FROM model_versions WHERE run_id = ?", run_id):
-                raise Conflict(f"Run {run_id} cannot be deleted: a registered model version comes from it.")
-            for table in ("metrics", "metric_streams", "artifacts"):
-                transaction.execute(f"DELETE FROM {table} WHERE run_id = ?", run_id)
-            transaction.execute("DELETE FROM runs WHERE id = ?", run_id)
-            self._events.record(transaction, "run.deleted", f"run:{run_id}", caller, caller.account_id)
+            ownership = self.require(transaction, run_id, caller, "train")
+            self._delete(transaction, [run_id], ownership.owner_id, caller)
 
         await self._database.write(work)
+
+    async def delete_of_project(self, project: Project, caller: Caller) -> None:
+        """Delete all runs of a project, or none of them.
+
+        Raises:
+            NotFound: the caller may not see the project.
+            PermissionDenied: they may only read it.
+            Conflict: a registered model comes from one of them.
+        """
+        policy.require(caller, "train", project, f"project '{project.name}'")
+
+        def work(transaction: Transaction) -> None:
+            found = transaction.column("SELECT id FROM runs WHERE project_id = ? ORDER BY id", project.id)
+            if found:
+                self._delete(transaction, found, project.owner_id, caller)
+
+        await self._database.write(work)
+
+    def _delete(self, transaction: Transaction, run_ids: list[int], owner_id: int, caller: Caller) -> None:
+        listed = f"IN ({placeholders(run_ids)})"
+        kept = transaction.value(f"SELECT min(run_id) FROM model_versions WHERE run_id {listed}", *run_ids)
+        if kept is not None:
+            raise Conflict(f"Run {kept} cannot be deleted: a registered model version comes from it.")
+        for table in ("metrics", "metric_streams", "artifacts"):
+            transaction.execute(f"DELETE FROM {table} WHERE run_id {listed}", *run_ids)
+        transaction.execute(f"DELETE FROM runs WHERE id {listed}", *run_ids)
+        for run_id in run_ids:
+            self._events.record(transaction, "run.deleted", f"run:{run_id}", caller, owner_id)
+        transaction.after_commit(lambda: self._recent.forget(*run_ids))
 
     def start(self) -> None:
         """Begin to watch for runs whose process died."""
@@ -229,22 +373,26 @@ class Runs:
 
     async def _mark_lost_runs(self) -> None:
         def work(transaction: Transaction) -> None:
-            limit = now() - timedelta(seconds=LOST_AFTER_S)
-            lost = transaction.column(
-                "UPDATE runs SET status = 'interrupted', ended_at = heartbeat_at "
-                "WHERE status = 'running' AND heartbeat_at < ? RETURNING id",
-                limit,
+            moment = now()
+            # Only those that beat: the others may think for hours between two words.
+            lost = transaction.rows(
+                "UPDATE runs SET status = 'interrupted', ended_at = heartbeat_at, updated_at = ? "
+                "WHERE status = 'running' AND heartbeats AND heartbeat_at < ? RETURNING id, owner_id",
+                moment,
+                moment - timedelta(seconds=LOST_AFTER_S),
             )
-            for run_id in lost:
+            for row in lost:
                 self._events.record(
                     transaction,
                     "run.changed",
-                    f"run:{run_id}",
+                    f"run:{row['id']}",
                     LAB,
-                    OWNER_ID,
+                    row["owner_id"],
                     changed=["status"],
                     status="interrupted",
                 )
+            if lost:
+                transaction.after_commit(lambda: self._recent.forget(*(row["id"] for row in lost)))
 
         # While the server was away nobody could be heard: give everybody the time to speak again.
         await asyncio.sleep(LOST_AFTER_S)
@@ -256,46 +404,35 @@ class Runs:
             await asyncio.sleep(LOST_AFTER_S / 4)
 
 
-def beat(transaction: Transaction, events: EventLog, run_id: int) -> bool:
-    """Note that a run's process lives; returns whether the run was asked to stop.
+def _project(cursor: Cursor, project: int | str, caller: Caller) -> Ownership:
+    """A project given by id or name.
 
     Raises:
-        NotFound: there is no such run.
+        NotFound: there is none for the caller.
     """
-    row = transaction.row("SELECT status, stop_requested, heartbeat_at FROM runs WHERE id = ?", run_id)
-    if row is None:
-        raise NotFound(f"There is no run {run_id}.")
-    moment = now()
-    if row["status"] == "interrupted":
-        transaction.execute(
-            "UPDATE runs SET status = 'running', ended_at = NULL, heartbeat_at = ? WHERE id = ?",
-            moment,
-            run_id,
-        )
-        events.record(
-            transaction, "run.changed", f"run:{run_id}", LAB, OWNER_ID, changed=["status"], status="running"
-        )
-    elif (moment - row["heartbeat_at"]).total_seconds() > HEARTBEAT_GRAIN_S:
-        transaction.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", moment, run_id)
-    return bool(row["stop_requested"])
-
-
-def project_id_of(cursor: Cursor, project: int | str | None) -> int | None:
-    """The id of a project given by id or name.
-
-    Raises:
-        NotFound: there is none.
-    """
-    if project is None:
-        return None
     named = str(project)
-    if named.isdecimal() and len(named) <= 18:
-        found = cursor.value("SELECT id FROM projects WHERE id = ?", int(named))
-    else:
-        found = cursor.value("SELECT id FROM projects WHERE name = ?", named)
+    by_id = named.isdecimal() and len(named) <= 18
+    rows = cursor.rows(
+        f"SELECT id, owner_id, is_public FROM projects WHERE {'id' if by_id else 'name'} = ?",
+        int(named) if by_id else named,
+    )
+    found = policy.meant(caller, [Ownership(**row) for row in rows])
     if found is None:
         raise NotFound(f"There is no project '{named[:200]}'.")
-    return int(found)
+    return found
+
+
+def _project_of_snapshot(cursor: Cursor, snapshot_id: int, caller: Caller) -> Ownership:
+    row = cursor.row(
+        "SELECT p.id, p.owner_id, p.is_public FROM snapshots s JOIN projects p ON p.id = s.project_id "
+        "WHERE s.id = ?",
+        snapshot_id,
+    )
+    if row is None:
+        raise NotFound(f"There is no snapshot {snapshot_id}.")
+    found = Ownership(**row)
+    policy.require(caller, "read", found, f"snapshot {snapshot_id}")
+    return found
 
 
 def _json(field: str, value: dict[str, Any]) -> str:
@@ -305,16 +442,18 @@ def _json(field: str, value: dict[str, Any]) -> str:
         raise InvalidInput(f"{field}: {error}.", [{"field": field, "reason": str(error)}]) from None
 
 
-def _filter(cursor: Cursor, project: str | None, status: str | None) -> tuple[str, list[Any]]:
-    conditions: list[str] = []
-    parameters: list[Any] = []
+def _filter(
+    cursor: Cursor, project: str | int | None, status: str | None, caller: Caller
+) -> tuple[str, list[Any]]:
+    condition, parameters = policy.visible(caller, "r.owner_id", _IS_PUBLIC)
+    conditions = [condition]
     if project is not None:
         conditions.append("r.project_id = ?")
-        parameters.append(project_id_of(cursor, project))
+        parameters.append(_project(cursor, project, caller).id)
     if status is not None:
         conditions.append("r.status = ?")
         parameters.append(status)
-    return ("WHERE " + " AND ".join(conditions) if conditions else ""), parameters
+    return "WHERE " + " AND ".join(conditions), parameters
 
 
 def _run(cursor: Cursor, run_id: int) -> Run:

@@ -1,6 +1,7 @@
 """Projects: made, found, changed, deleted."""
 
 import uuid
+from urllib.parse import quote
 
 import pytest
 
@@ -41,8 +42,9 @@ def test_a_name_is_given_once(lab_server, project, new_project):
     ("change", "field"),
     [
         ({"name": ""}, "name"),
-        ({"name": "../etc"}, "name"),
-        ({"name": "<b>x</b>"}, "name"),
+        ({"name": "two\nlines"}, "name"),
+        ({"name": "\x1b[31mred"}, "name"),
+        ({"name": "x" * 201}, "name"),
         ({"name": "12345678"}, "name"),
         ({"task": "poetry"}, "task"),
         ({"classes": ["one"]}, "classes"),
@@ -59,8 +61,48 @@ def test_a_wrong_field_is_named(lab_server, change, field):
 
 
 def test_every_wrong_field_is_told_at_once(lab_server):
-    answer = lab_server.client.post("projects", json={"name": "", "task": "poetry", "classes": []})
+    answer = lab_server.client.post("projects", json={"name": "", "task": "poetry", "classes": ["a"]})
     assert {one["field"] for one in error(answer)["details"]} == {"name", "task", "classes"}
+
+
+@pytest.mark.parametrize("name", ["../../etc", "<b>x</b>", "Q3: ham & spam? #1", "日本語 👩‍🔬"])
+def test_a_name_is_any_line_of_text(lab_server, name):
+    name = f"{name} {uuid.uuid4().hex}"
+    made = lab_server.client.post("projects", json={"name": f"  {name} "}).json()
+    assert made["name"] == name
+    assert lab_server.client.get(f"projects/{quote(name, safe='')}").json() == made
+    lab_server.client.patch(f"projects/{made['id']}", json={"name": f" {name} again "})
+    assert lab_server.client.get(f"projects/{made['id']}").json()["name"] == f"{name} again"
+
+
+def test_a_project_without_a_task_holds_runs_and_gets_its_task_once(lab_server):
+    client = lab_server.client
+    made = client.post("projects", json={"name": f"p-{uuid.uuid4().hex}"}).json()
+    path = f"projects/{made['id']}"
+    assert (made["task"], made["classes"]) == (None, [])
+    assert client.post("runs", json={"project": made["id"]}).json()["project"] == made["name"]
+    label = {"sample_id": 1, "action": "skip", "key": uuid.uuid4().hex}
+    suggestion = {"sample_id": 1, "label": "a", "confidence": 1}
+    for answer in (
+        client.post(f"{path}/imports", params={"format": "csv"}, content=b"text\nhello\n"),
+        client.post(f"{path}/labels", json={"labels": [label]}),
+        client.put(f"{path}/suggestions", json={"source": "s", "suggestions": [suggestion]}),
+        client.post(f"{path}/snapshots", json={}),
+        client.get(f"{path}/queue"),
+        client.get(f"{path}/samples", headers={"Accept": "application/vnd.apache.arrow.stream"}),
+    ):
+        assert answer.status_code == 409, answer.request.url
+        assert "give it a task and classes" in error(answer)["message"]
+    assert client.get(f"{path}/progress").json()["total"] == 0
+    assert client.patch(path, json={"task": "text_classification"}).status_code == 422
+    task = {"task": "text_classification", "classes": ["ham", "spam"]}
+    given = client.patch(path, json=task).json()
+    assert {name: given[name] for name in task} == task
+    assert given["updated_at"] > made["updated_at"]
+    assert client.get(f"{path}/queue").json() == {"samples": [], "remaining": 0}
+    again = client.patch(path, json={"task": "image_classification", "classes": ["a", "b"]})
+    assert again.status_code == 409
+    assert client.get(path).json() == given
 
 
 def test_a_change_is_seen_at_once(lab_server, project):

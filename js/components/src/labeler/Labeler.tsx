@@ -159,7 +159,7 @@ function LabelerScreen({ session, connection }: { session: LabelingSession; conn
       <header className="mls-header">
         <div className="mls-title">
           <h2 dir="auto">{project?.name ?? "…"}</h2>
-          {project && <span className="mls-muted">{TASKS[project.task]}</span>}
+          {project?.task && <span className="mls-muted">{TASKS[project.task]}</span>}
         </div>
         <SaveStatus unsaved={outbox.unsaved} saved={outbox.saved} away={outbox.problem !== null} />
         <label className="mls-order">

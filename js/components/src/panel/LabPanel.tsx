@@ -98,12 +98,13 @@ function Projects({ state, opener }: { state: OverviewState; opener: Opener }): 
             key={project.id}
             type="button"
             className="mls-item"
-            title={`Label ${project.name}`}
+            title={project.task ? `Label ${project.name}` : `${project.name} has no task: there is nothing to label`}
+            disabled={project.task === null}
             onClick={() => opener.labeler(project.id, project.name)}
           >
             <span className="mls-item-head">
               <strong dir="auto">{project.name}</strong>
-              <span className="mls-muted">{project.task.replace("_classification", "")}</span>
+              <span className="mls-muted">{project.task?.replace("_classification", "") ?? "runs only"}</span>
               <span className="mls-spring" />
               <span className="mls-number">{progress ? percent(share) : ""}</span>
             </span>
