@@ -6,7 +6,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Bool, Dict, Float, Unicode
+from traitlets import Bool, Dict, Float, List, Unicode
 
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import AlreadyOpen, InvalidInput, LabError, StorageFailed
@@ -19,7 +19,10 @@ from modelship_lab.server.api.dispatch import REQUEST_TIMEOUT
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.events.targets import Targets
+from modelship_lab.server.events.webhooks import Accounts, Webhooks
 from modelship_lab.server.identity.limits import Limits, configured_limits
+from modelship_lab.server.identity.policy import OWNER_ID
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -69,6 +72,12 @@ class LabApp(ExtensionApp):
     ).tag(config=True)
     request_timeout_s = Float(
         30.0, help="Seconds that nothing of a request may come before it is ended with the connection."
+    ).tag(config=True)
+
+    webhook_targets = List(
+        Unicode(),
+        help="Hosts and networks that everybody's webhooks may call although they are not public, "
+        "e.g. hooks.internal or 10.1.0.0/16.",
     ).tag(config=True)
 
     alone = Bool(False, help="Whether the lab server runs without JupyterLab.").tag(config=True)
@@ -143,6 +152,14 @@ class LabApp(ExtensionApp):
             events=events,
             hub=hub,
             limits=limits,
+            webhooks=Webhooks(
+                database,
+                events,
+                Targets(self.webhook_targets),
+                Accounts(is_active=lambda _: True, is_admin=lambda account_id: account_id == OWNER_ID),
+                [one.webhooks for one in (NATIVE, *dialects.DIALECTS) if one.webhooks is not None],
+                lab_id,
+            ),
             counts=counts,
             queue=queue,
             projects=projects,

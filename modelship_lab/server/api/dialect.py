@@ -20,6 +20,7 @@ from typing import Any
 from modelship_lab.records.errors import LabError
 from modelship_lab.records.identity import Permission
 from modelship_lab.server.api.endpoint import Endpoint, endpoint
+from modelship_lab.server.events.webhooks import NATIVE_FORMAT, WebhookFormat
 from modelship_lab.server.identity.limits import DEFAULT, Limit, Window
 from modelship_lab.version import __version__
 
@@ -121,6 +122,8 @@ class Dialect:
     limit_headers: Callable[[Window], Mapping[str, str]] = standard_limit_headers
     lenient: bool = False
     """Whether unknown query parameters are ignored."""
+    webhooks: WebhookFormat | None = None
+    """How its webhooks are told of events; None: it has none."""
     endpoints: list[Endpoint] = field(default_factory=list, compare=False)
     sockets: list[Socket] = field(default_factory=list, compare=False)
 
@@ -181,5 +184,6 @@ NATIVE = Dialect(
     version=__version__,
     # Who has no credential yet is who may be guessing one.
     limits={"auth": (Limit(30, 60),)},
+    webhooks=NATIVE_FORMAT,
 )
 """The lab's own API. Its endpoints are declared by `endpoint.endpoint`, module by module; `routes` collects them."""

@@ -16,6 +16,7 @@ from modelship_lab.server.api import (
     runs,
     samples,
     snapshots,
+    webhooks,
 )
 from modelship_lab.server.api.dialect import NATIVE, Dialect
 from modelship_lab.server.api.dispatch import LabIsElsewhere, Route, UnknownAddress, handlers
@@ -27,7 +28,7 @@ from modelship_lab.server.api.services import Services
 PREFIX = "/mlship"
 
 NATIVE.endpoints.extend(
-    endpoints_of(deployments, imports, lab, labels, models, projects, runs, samples, snapshots)
+    endpoints_of(deployments, imports, lab, labels, models, projects, runs, samples, snapshots, webhooks)
 )
 
 

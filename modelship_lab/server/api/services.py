@@ -7,6 +7,7 @@ from modelship_lab.records.events import LabInfo
 from modelship_lab.server.api.blob_access import BlobAccess
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.events.webhooks import Webhooks
 from modelship_lab.server.identity.limits import Limits
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
@@ -41,6 +42,7 @@ class Services:
     events: EventLog
     hub: Hub
     limits: Limits
+    webhooks: Webhooks
     counts: ProgressCounts
     queue: LabelQueue
     projects: Projects
@@ -60,6 +62,7 @@ class Services:
     async def start(self) -> None:
         """Begin what runs by itself; called once the server listens."""
         self.hub.start()
+        await self.webhooks.start()
         self.runs.start()
         await self.imports.start()
         await self.deployments.start()
@@ -71,5 +74,6 @@ class Services:
         await self.runs.stop_watching()
         await self.deployments.stop()
         await self.deployment_metrics.stop()
+        await self.webhooks.stop()
         await asyncio.to_thread(self.database.close)
         self.data_dir.release()

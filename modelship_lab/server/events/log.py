@@ -14,6 +14,8 @@ _COLUMNS = "id, type, topic, payload, author, owner_id, created_at"
 
 Listener = Callable[[Event], None]
 
+Companion = Callable[[Transaction, Event], None]
+
 
 class EventLog:
     """Records events and hands each to the listeners once it is on disk."""
@@ -21,10 +23,15 @@ class EventLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._listeners: list[Listener] = []
+        self._companions: list[Companion] = []
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called, on the writer thread, with every event after its commit. It must be quick."""
         self._listeners.append(listener)
+
+    def join(self, companion: Companion) -> None:
+        """Have `companion` called with every event in its transaction, to write what goes with it."""
+        self._companions.append(companion)
 
     def record(
         self,
@@ -66,6 +73,8 @@ class EventLog:
             owner_id=owner_id,
             created_at=created_at,
         )
+        for companion in self._companions:
+            companion(transaction, event)
         transaction.after_commit(lambda: self._publish(event))
 
     def _publish(self, event: Event) -> None:

@@ -101,8 +101,9 @@ CREATE TABLE webhooks (
     url VARCHAR NOT NULL,
     events VARCHAR[] NOT NULL,
     secret VARCHAR NOT NULL,
-    -- Whether its target may be on a private network: decided when it was made.
-    may_be_private BOOLEAN NOT NULL,
+    -- Whether somebody with an administrator's rights made it: then it hears of what belongs to others, too,
+    -- and its target may be on a private network.
+    made_by_admin BOOLEAN NOT NULL,
     -- Why it gets nothing any more; empty while it does.
     disabled_reason VARCHAR NOT NULL DEFAULT '',
     deleted BOOLEAN NOT NULL DEFAULT false,
