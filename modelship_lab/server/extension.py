@@ -6,7 +6,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Bool, Dict, Float, List, Unicode
+from traitlets import Bool, Dict, Float, Integer, List, Unicode
 
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import AlreadyOpen, InvalidInput, LabError, StorageFailed
@@ -20,9 +20,15 @@ from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.events.targets import Targets
-from modelship_lab.server.events.webhooks import Accounts, Webhooks
+from modelship_lab.server.events.webhooks import Accounts as WebhookOwners
+from modelship_lab.server.events.webhooks import Webhooks
+from modelship_lab.server.identity.accounts import Accounts
+from modelship_lab.server.identity.audit import Audit
+from modelship_lab.server.identity.credentials import Credentials
+from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits, configured_limits
-from modelship_lab.server.identity.policy import OWNER_ID
+from modelship_lab.server.identity.passwords import Passwords
+from modelship_lab.server.identity.sessions import Sessions
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -46,6 +52,8 @@ from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.version import __version__
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
 
 class LabApp(ExtensionApp):
     """ModelShip Lab inside a Jupyter server, or alone as `mlship serve`."""
@@ -62,7 +70,16 @@ class LabApp(ExtensionApp):
     lab_token = Unicode(
         help="Bearer credential with all permissions. Default: one that is kept in the data directory."
     ).tag(config=True)
-    open_registration = Bool(False, help="Let anybody register an account, once accounts are there.").tag(
+    open_registration = Bool(False, help="Let anybody who reaches the server register an account.").tag(
+        config=True
+    )
+    access_token_minutes = Integer(60, min=1, help="How long the access token of a login is valid.").tag(
+        config=True
+    )
+    session_days = Integer(30, min=1, help="How long a login lasts, if its tokens are refreshed.").tag(
+        config=True
+    )
+    hub_owner = Unicode(help="The user of the JupyterHub who owns this lab. Default: JUPYTERHUB_USER.").tag(
         config=True
     )
 
@@ -97,11 +114,11 @@ class LabApp(ExtensionApp):
             self.log.error("ModelShip Lab is not available: %s", error.message)
             return
         self.settings[REQUEST_TIMEOUT] = self.request_timeout_s
-        if self.open_registration:
-            self.log.warning("This version has no accounts yet: --open-registration has no effect.")
+        assert self.serverapp is not None
+        if self.open_registration and self.serverapp.ip not in LOOPBACK:
+            self.log.warning("Registration is open: anybody who can reach this server gets an account.")
         if self.alone:
             # One credential is enough; Jupyter's own would be a second one, printed to the log.
-            assert self.serverapp is not None
             identity = self.serverapp.identity_provider
             identity.token, identity.token_generated = self.services.token, False
 
@@ -117,6 +134,21 @@ class LabApp(ExtensionApp):
         events = EventLog(database)
         hub = Hub()
         events.listen(hub.publish_event)
+        token = self.lab_token or os.environ.get("MLSHIP_TOKEN") or data_dir.token()
+        passwords = Passwords()
+        accounts = Accounts(database, events, passwords, self.open_registration)
+        sessions = Sessions(
+            database,
+            events,
+            accounts,
+            passwords,
+            key=data_dir.signing_key(),
+            lab_id=lab_id,
+            access_minutes=self.access_token_minutes,
+            days=self.session_days,
+        )
+        keys = ApiKeys(database, events, accounts)
+        hub_owner = self.hub_owner or os.environ.get("JUPYTERHUB_USER", "")
         blobs = Blobs(data_dir.blobs)
         counts = ProgressCounts(database)
         queue = LabelQueue(database, counts)
@@ -144,7 +176,7 @@ class LabApp(ExtensionApp):
                 database_version=database.version,
                 started_at=utc_now(),
             ),
-            token=self.lab_token or os.environ.get("MLSHIP_TOKEN") or data_dir.token(),
+            token=token,
             data_dir=data_dir,
             database=database,
             blobs=blobs,
@@ -156,10 +188,18 @@ class LabApp(ExtensionApp):
                 database,
                 events,
                 Targets(self.webhook_targets),
-                Accounts(is_active=lambda _: True, is_admin=lambda account_id: account_id == OWNER_ID),
+                WebhookOwners(
+                    is_active=lambda one: accounts.active(one) is not None, is_admin=accounts.is_admin
+                ),
                 [one.webhooks for one in (NATIVE, *dialects.DIALECTS) if one.webhooks is not None],
                 lab_id,
             ),
+            passwords=passwords,
+            accounts=accounts,
+            sessions=sessions,
+            keys=keys,
+            credentials=Credentials(events, accounts, sessions, keys, lab_token=token, hub_owner=hub_owner),
+            audit=Audit(database),
             counts=counts,
             queue=queue,
             projects=projects,

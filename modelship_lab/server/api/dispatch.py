@@ -178,7 +178,8 @@ class EndpointHandler(LabHandler):
         if "caller" in endpoint.wanted:
             arguments["caller"] = self.caller
         if "request" in endpoint.wanted:
-            arguments["request"] = Request(self.request.headers, body)
+            address = self.request.remote_ip or ""
+            arguments["request"] = Request(self.request.headers, body, address, self.request_id)
         if self._file is not None:
             await asyncio.to_thread(self._file.close)
             arguments["upload"] = Upload(Path(self._file.name), self._received, content_type)

@@ -121,6 +121,9 @@ class Request:
 
     headers: Any
     body: bytes
+    address: str = ""
+    """Where it comes from; what proxies say of that counts only where Jupyter trusts them."""
+    id: str = ""
 
     @property
     def wants_arrow(self) -> bool:

@@ -1,17 +1,18 @@
 """What all addresses of the lab have in common: who is let in, and how errors are answered."""
 
-import hmac
 import os
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from jupyter_server.auth.identity import User
+from jupyter_server import CallContext
+from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import origin_matches_pat
 from pydantic_core import to_json
 from tornado import web
+from tornado.httputil import HTTPServerRequest
 
 from modelship_lab.records.errors import (
     InvalidInput,
@@ -26,12 +27,15 @@ from modelship_lab.records.errors import (
 from modelship_lab.records.identity import Permission
 from modelship_lab.server.api.dialect import NATIVE, Dialect
 from modelship_lab.server.identity.limits import DEFAULT, LimitReached, Window, address_owner
-from modelship_lab.server.identity.policy import OWNER, Caller
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.data_dir import as_storage_failed
 
 PREFLIGHT_MAX_AGE_S = 600
 
 _EXPOSED = "X-Request-ID, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+
+_ANONYMOUS = frozenset({IdentityProvider, PasswordIdentityProvider})
+"""Where Jupyter has one token or password, everybody who knows it is the same to it."""
 
 
 class LabHandler(JupyterHandler):
@@ -84,23 +88,37 @@ class LabHandler(JupyterHandler):
                 "This server is not open under the name in the Host header: "
                 "`ServerApp.allow_remote_access` opens it to other names than this machine's."
             )
-        offered = self.identity_provider.get_token(self) or ""
-        if offered and hmac.compare_digest(offered.encode(), self.services.token.encode()):
-            # Set where Jupyter looks for a user that is already known. The request carries its
-            # credential itself, so no other site can have forged it and XSRF does not apply.
-            self.current_user = self._jupyter_current_user = User(username=OWNER.name)
-            self._token_authenticated = True
-            return OWNER
+        offered = _offered_token(self.request)
+        caller: Caller | None = self.services.credentials.caller(offered) if offered else None
+        if caller is None:
+            return await self._ask_jupyter(bool(offered))
+        # Jupyter's own identity is not asked at all: a JupyterHub would be, over the network, for a token
+        # that is none of its own. The request carries its credential itself, so no other site can have
+        # forged it and XSRF does not apply.
+        CallContext.set(CallContext.JUPYTER_HANDLER, self)
+        self.current_user = self._jupyter_current_user = User(username=caller.name)
+        self._token_authenticated = True
+        return caller
+
+    async def _ask_jupyter(self, has_token: bool) -> Caller | None:
+        """Who Jupyter says it is (cookie, its own token, JupyterHub); checks XSRF for cookies."""
         try:
-            # Finds out who it is (cookie, token, JupyterHub) and checks XSRF for cookies.
             await super().prepare()
-        except web.HTTPError:
-            # Without the XSRF header another site may have sent it: it counts as nobody's, and that
-            # is enough where no credential is needed.
-            if self.permission is None or getattr(self, "_jupyter_current_user", None) is None:
-                return None
-            raise
-        return OWNER if self.current_user is not None else None
+            user = self.current_user
+            # A token that nobody knows is not made good by a cookie beside it.
+            if user is not None and (self.token_authenticated or not has_token):
+                anonymous = type(self.identity_provider) in _ANONYMOUS
+                caller: Caller = await self.services.credentials.jupyter(user, anonymous)
+                return caller
+        except (web.HTTPError, PermissionDenied) as refusal:
+            # Without the XSRF header another site may have sent it: it counts as nobody's, and that is
+            # enough where no credential is needed. Who has no credential is told that, not of XSRF.
+            is_known = getattr(self, "_jupyter_current_user", None) is not None and not has_token
+            is_fault = isinstance(refusal, web.HTTPError) and refusal.status_code >= 500
+            if self.permission is not None and (is_known or is_fault):
+                raise
+        self.current_user = None
+        return None
 
     def _count(self, caller: Caller | None) -> None:
         """Take a token for the request, from the account or, before there is one, from the address."""
@@ -185,6 +203,14 @@ class LabHandler(JupyterHandler):
             ]
             self.request.uri = f"{self.request.path}?{urlencode([*shown, ('token', '[secret]')])}"
         super()._log()
+
+
+def _offered_token(request: HTTPServerRequest) -> str:
+    """The token that a request carries: `?token=`, as browsers' sockets need it, or `Authorization`."""
+    if in_query := request.query_arguments.get("token"):
+        return in_query[-1].decode("utf-8", "replace")
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() in ("bearer", "token") else ""
 
 
 def as_lab_error(error: BaseException | None, status: int) -> LabError:

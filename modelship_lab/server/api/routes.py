@@ -7,6 +7,8 @@ from jupyter_server.base.handlers import PublicStaticFileHandler
 
 from modelship_lab.records.errors import LabError
 from modelship_lab.server.api import (
+    accounts,
+    auth,
     deployments,
     imports,
     lab,
@@ -28,7 +30,20 @@ from modelship_lab.server.api.services import Services
 PREFIX = "/mlship"
 
 NATIVE.endpoints.extend(
-    endpoints_of(deployments, imports, lab, labels, models, projects, runs, samples, snapshots, webhooks)
+    endpoints_of(
+        accounts,
+        auth,
+        deployments,
+        imports,
+        lab,
+        labels,
+        models,
+        projects,
+        runs,
+        samples,
+        snapshots,
+        webhooks,
+    )
 )
 
 

@@ -8,7 +8,13 @@ from modelship_lab.server.api.blob_access import BlobAccess
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.events.webhooks import Webhooks
+from modelship_lab.server.identity.accounts import Accounts
+from modelship_lab.server.identity.audit import Audit
+from modelship_lab.server.identity.credentials import Credentials
+from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits
+from modelship_lab.server.identity.passwords import Passwords
+from modelship_lab.server.identity.sessions import Sessions
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -43,6 +49,12 @@ class Services:
     hub: Hub
     limits: Limits
     webhooks: Webhooks
+    passwords: Passwords
+    accounts: Accounts
+    sessions: Sessions
+    keys: ApiKeys
+    credentials: Credentials
+    audit: Audit
     counts: ProgressCounts
     queue: LabelQueue
     projects: Projects
@@ -63,6 +75,7 @@ class Services:
         """Begin what runs by itself; called once the server listens."""
         self.hub.start()
         await self.webhooks.start()
+        self.keys.start()
         self.runs.start()
         await self.imports.start()
         await self.deployments.start()
@@ -75,5 +88,7 @@ class Services:
         await self.deployments.stop()
         await self.deployment_metrics.stop()
         await self.webhooks.stop()
+        self.passwords.close()
+        await self.keys.stop()
         await asyncio.to_thread(self.database.close)
         self.data_dir.release()

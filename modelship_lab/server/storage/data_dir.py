@@ -56,11 +56,19 @@ class DataDir:
 
     def token(self) -> str:
         """The credential of this lab's own programs, made on first use and kept."""
-        path = self.folder / "token"
+        return self._kept_secret("token", 24)
+
+    def signing_key(self) -> bytes:
+        """What the tokens of logins are signed with: 32 random bytes, made on first use and kept."""
+        return bytes.fromhex(self._kept_secret("signing_key", 32))
+
+    def _kept_secret(self, name: str, size: int) -> str:
+        """Random bytes in hexadecimal, in a file that only this user may read."""
+        path = self.folder / name
         kept = path.read_text(encoding="ascii").strip() if path.exists() else ""
         if not kept:
             # An empty credential would let everybody in.
-            kept = secrets.token_hex(24)
+            kept = secrets.token_hex(size)
             write_private(path, kept)
         return kept
 
