@@ -116,7 +116,7 @@ async def list_things(
     per_page: Annotated[int, Field(ge=1, le=100)] = 20,
 ) -> Items:
     """Things retrieved."""
-    found = await services.runs.page(None, None, per_page, (page - 1) * per_page)
+    found = await services.runs.page(None, None, per_page, (page - 1) * per_page, caller)
     items = tuple(Item(id=run.id, name=run.name) for run in found.items)
     return Items(items=items, page=page, total=found.total)
 
@@ -131,7 +131,7 @@ async def create_thing(services: Services, caller: Caller, body: Change) -> Item
 @BOXED.endpoint("GET", "v1/things/{thing}", permission="read")
 async def read_thing(services: Services, caller: Caller, thing: RunId) -> Item:
     """Thing retrieved."""
-    run = await services.runs.get(thing)
+    run = await services.runs.get(thing, caller)
     return Item(id=run.id, name=run.name)
 
 
@@ -185,7 +185,7 @@ async def full() -> str:
 @BOXED.socket("ws/things/{thing}", permission="read")
 async def watch_thing(services: Services, caller: Caller, thing: RunId) -> Subscription:
     """What happens to a thing."""
-    run = await services.runs.get(thing)
+    run = await services.runs.get(thing, caller)
     return Subscription(frozenset({f"run:{run.id}"}), lambda message: [{"thing": run.name, "said": message}])
 
 
