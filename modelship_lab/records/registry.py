@@ -17,6 +17,8 @@ class NewModelVersion(Record):
     stage: Stage = "None"
     description: str = Field(default="", max_length=10_000)
     tags: tuple[str, ...] = ()
+    is_public: bool | None = None
+    """Whether every account may see the model and use its versions; None: as it is, and a new one is private."""
 
 
 class StageChange(Record):
@@ -33,8 +35,12 @@ class StageEntry(Record):
 
 class ModelVersion(Record):
     id: int
+    model_id: int
     model: str
     version: int
+    owner_id: int
+    is_public: bool
+    """As its model is."""
     stage: Stage
     description: str
     tags: tuple[str, ...]
@@ -51,6 +57,8 @@ class ModelVersion(Record):
 class Model(Record):
     id: int
     name: str
+    owner_id: int
+    is_public: bool
     latest: int
     stages: dict[str, int]
     """The newest version in each stage."""

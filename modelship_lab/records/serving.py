@@ -25,6 +25,8 @@ class NewDeployment(Record):
     timeout_s: float = Field(default=30, gt=0, le=600)
     max_batch: int = Field(default=64, ge=1, le=4096)
     max_queue: int = Field(default=1024, ge=1, le=100_000)
+    is_public: bool | None = None
+    """Whether every account may see it and ask it; None: as it is, and a new one is private."""
 
 
 class DeploymentVersion(Record):
@@ -40,6 +42,8 @@ class DeploymentVersion(Record):
 class Deployment(Record):
     id: int
     name: str
+    owner_id: int
+    is_public: bool
     status: DeploymentStatus
     """`starting` also while a new version starts beside the one that is served."""
     model: str
@@ -50,7 +54,7 @@ class Deployment(Record):
     address: str | None
     """Base address of the model worker, e.g. `http://127.0.0.1:41233`; None until it is ready."""
     key: str | None = Field(repr=False)
-    """The bearer credential of the direct address; only for callers who may deploy."""
+    """The bearer credential of the direct address; only for callers who may change the deployment."""
     restarts: int
     """How often the worker of the current version was started again after it had died."""
     error: str

@@ -160,7 +160,7 @@ class LabApp(ExtensionApp):
         blob_access = BlobAccess(blobs, (samples.holds, snapshots.holds, artifacts.holds))
         events.listen(blob_access.forget)
         bundles = BundleStore(data_dir.bundles, data_dir.uploads)
-        models = Models(database, events, bundles)
+        models = Models(database, events, bundles, runs.get)
         deployment_metrics = ServingMetrics(database, hub.publish_deployment)
         deployment_store = DeploymentStore(database, events)
         supervisor = Supervisor(

@@ -22,6 +22,8 @@ const table: TableEncoding = {
 const deployment = (change: Partial<Deployment> = {}): Deployment => ({
   id: 4,
   name: "spam-api",
+  owner_id: 1,
+  is_public: false,
   status: "ready",
   model: "spam filter/1",
   version: 1,

@@ -283,8 +283,12 @@ export type Stage = "None" | "Staging" | "Production" | "Archived";
 
 export interface ModelVersion {
   id: number;
+  model_id: number;
   model: string;
   version: number;
+  owner_id: number;
+  /** As its model is. */
+  is_public: boolean;
   stage: Stage;
   description: string;
   tags: string[];
@@ -310,6 +314,8 @@ export interface DeploymentVersion {
 export interface Deployment {
   id: number;
   name: string;
+  owner_id: number;
+  is_public: boolean;
   status: DeploymentStatus;
   /** `model-name/version` that is served now. */
   model: string;

@@ -26,7 +26,7 @@ async def deploy(services: Services, caller: Caller, body: NewDeployment) -> Dep
 
 @endpoint("GET", "deployments", permission="read")
 async def list_deployments(services: Services, caller: Caller) -> Page[Deployment]:
-    """All deployments, by name."""
+    """The caller's and public deployments, by name."""
     return await services.deployments.page(caller)
 
 
@@ -45,13 +45,13 @@ async def delete_deployment(services: Services, caller: Caller, deployment: str)
 
 
 @endpoint("POST", "deployments/{deployment}/predict", permission="read", max_body=PREDICT_LIMIT)
-async def predict(services: Services, request: Request, deployment: str) -> Content:
+async def predict(services: Services, caller: Caller, request: Request, deployment: str) -> Content:
     """Predict one input or a list of inputs (PredictRequest as JSON), or one encoded image as the raw body.
 
     The answer is the model worker's own, errors included.
     """
     content_type = str(request.headers.get("Content-Type", "application/json"))
-    answer = await services.deployments.predict(deployment, request.body, content_type)
+    answer = await services.deployments.predict(deployment, caller, request.body, content_type)
     return Content(answer.body, answer.content_type, answer.status, answer.headers)
 
 
@@ -61,4 +61,4 @@ async def read_deployment_metrics(
 ) -> DeploymentMetrics:
     """What a deployment did in the last `window_s` finished seconds, in total and second by second."""
     found = await services.deployments.get(deployment, caller)
-    return await services.deployment_metrics.read(found.id, window_s)
+    return await services.deployment_metrics.read(found, window_s, caller)

@@ -14,27 +14,27 @@ async def register_model(services: Services, caller: Caller, body: NewModelVersi
 
 
 @endpoint("GET", "models", permission="read")
-async def list_models(services: Services) -> Page[Model]:
-    """All models, by name."""
-    return await services.models.page()
+async def list_models(services: Services, caller: Caller) -> Page[Model]:
+    """The caller's and public models, by name."""
+    return await services.models.page(caller)
 
 
 @endpoint("GET", "models/{model}", permission="read")
-async def read_model(services: Services, model: str) -> Model:
+async def read_model(services: Services, caller: Caller, model: str) -> Model:
     """One model, by id or name."""
-    return await services.models.get(model)
+    return await services.models.get(model, caller)
 
 
 @endpoint("GET", "models/{model}/versions", permission="read")
-async def list_model_versions(services: Services, model: str) -> Page[ModelVersion]:
+async def list_model_versions(services: Services, caller: Caller, model: str) -> Page[ModelVersion]:
     """All versions of a model, the newest first."""
-    return await services.models.versions(model)
+    return await services.models.versions(model, caller)
 
 
 @endpoint("GET", "models/{model}/versions/{version}", permission="read")
-async def read_model_version(services: Services, model: str, version: int) -> ModelVersion:
+async def read_model_version(services: Services, caller: Caller, model: str, version: int) -> ModelVersion:
     """One version of a model."""
-    return await services.models.version(model, version)
+    return await services.models.version(model, version, caller)
 
 
 @endpoint("PUT", "models/{model}/versions/{version}/stage", permission="register")
@@ -46,6 +46,6 @@ async def change_stage(
 
 
 @endpoint("GET", "models/{model}/versions/{version}/stages", permission="read")
-async def list_stages(services: Services, model: str, version: int) -> Page[StageEntry]:
+async def list_stages(services: Services, caller: Caller, model: str, version: int) -> Page[StageEntry]:
     """Every stage a version was in, the first one first."""
-    return await services.models.stage_history(model, version)
+    return await services.models.stage_history(model, version, caller)

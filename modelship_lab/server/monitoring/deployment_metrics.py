@@ -15,7 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from modelship_lab.records.errors import Unavailable
-from modelship_lab.records.serving import DeploymentMetrics, WindowMetrics
+from modelship_lab.records.serving import Deployment, DeploymentMetrics, WindowMetrics
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.monitoring.latency import BINS, percentile
 from modelship_lab.server.storage.database import Cursor, Database
 
@@ -150,8 +152,14 @@ class ServingMetrics:
             else:
                 del self._recent[deployment_id]
 
-    async def read(self, deployment_id: int, window_s: int) -> DeploymentMetrics:
-        """What a deployment did in the last `window_s` finished seconds."""
+    async def read(self, deployment: Deployment, window_s: int, caller: Caller) -> DeploymentMetrics:
+        """What a deployment did in the last `window_s` finished seconds.
+
+        Raises:
+            NotFound: the caller may not see it.
+        """
+        policy.require(caller, "read", deployment, f"deployment '{deployment.name}'")
+        deployment_id = deployment.id
         mine = [source for source in self._sources() if source.deployment_id == deployment_id]
         await asyncio.gather(*(self._take(source) for source in mine))
         end = int(time.time())

@@ -1,12 +1,14 @@
 """Registered models: numbered versions of a name, each with a bundle, a lineage and a stage."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, NotFound
+from modelship_lab.records.identity import Permission
 from modelship_lab.records.registry import (
     Model,
     ModelVersion,
@@ -15,13 +17,18 @@ from modelship_lab.records.registry import (
     StageChange,
     StageEntry,
 )
+from modelship_lab.records.tracking import Run
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import Caller, Ownership
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
+FindRun = Callable[[int, Caller], Awaitable[Run]]
+"""From a run's id to the run, if the caller may see it."""
+
 _SELECT = """
-    SELECT v.id, m.name AS model, v.version, v.description, v.tags, v.run_id, v.snapshot_id, v.project_id,
+    SELECT v.id, v.model_id, m.name AS model, v.version, m.owner_id, m.is_public, v.description, v.tags, v.run_id, v.snapshot_id, v.project_id,
            v.bundle, v.manifest, v.created_at,
            (SELECT arg_max(s.stage, s.id) FROM stage_changes s WHERE s.model_version_id = v.id) AS stage
     FROM model_versions v JOIN models m ON m.id = v.model_id
@@ -29,34 +36,50 @@ _SELECT = """
 
 
 class Models:
-    """The models of the lab. Versions are immutable; stages are a history whose newest entry counts."""
+    """The models of the lab. Versions are immutable; stages are a history whose newest entry counts.
 
-    def __init__(self, database: Database, events: EventLog, bundles: BundleStore) -> None:
+    A model belongs to who registered its first version; of another owner, the same name is another model.
+    """
+
+    def __init__(self, database: Database, events: EventLog, bundles: BundleStore, find_run: FindRun) -> None:
         self._database = database
         self._events = events
         self._bundles = bundles
+        self._find_run = find_run
 
     async def register(self, new: NewModelVersion, caller: Caller) -> ModelVersion:
-        """Make a run's exported bundle the next version of a model; the first one makes the model.
+        """Make a run's exported bundle the next version of the caller's model; the first one makes the model.
 
         Raises:
-            NotFound: there is no such run, or its bundle is gone.
+            NotFound: there is no such run for the caller, or its bundle is gone.
             Conflict: the run has no bundle yet.
             InvalidData: the bundle is damaged.
         """
-        bundle = await self._database.read(lambda cursor: _bundle_of(cursor, new.run_id))
+        caller.require("register")
+        run = await self._find_run(new.run_id, caller)
+        bundle = run.bundle
+        if bundle is None:
+            raise Conflict(f"Run {new.run_id} has no bundle to register: export it first.")
         manifest = await asyncio.to_thread(self._bundles.manifest, bundle)
 
         def work(transaction: Transaction) -> ModelVersion:
-            run = transaction.row("SELECT snapshot_id, project_id FROM runs WHERE id = ?", new.run_id)
-            if run is None:
+            if transaction.value("SELECT id FROM runs WHERE id = ?", new.run_id) is None:
                 raise NotFound(f"There is no run {new.run_id}.")
             moment = now()
-            model_id = transaction.value("SELECT id FROM models WHERE name = ?", new.name)
+            model_id = transaction.value(
+                "SELECT id FROM models WHERE name = ? AND owner_id = ?", new.name, caller.account_id
+            )
             if model_id is None:
                 model_id = transaction.value(
-                    "INSERT INTO models (name, created_at) VALUES (?, ?) RETURNING id", new.name, moment
+                    "INSERT INTO models (name, owner_id, is_public, created_at) VALUES (?, ?, ?, ?) "
+                    "RETURNING id",
+                    new.name,
+                    caller.account_id,
+                    bool(new.is_public),
+                    moment,
                 )
+            elif new.is_public is not None:
+                transaction.execute("UPDATE models SET is_public = ? WHERE id = ?", new.is_public, model_id)
             version = 1 + transaction.value(
                 "SELECT coalesce(max(version), 0) FROM model_versions WHERE model_id = ?", model_id
             )
@@ -67,8 +90,8 @@ class Models:
                 model_id,
                 version,
                 new.run_id,
-                run["snapshot_id"],
-                run["project_id"],
+                run.snapshot_id,
+                run.project_id,
                 bundle,
                 manifest.model_dump_json(),
                 new.description,
@@ -92,11 +115,12 @@ class Models:
 
         return await self._database.write(work)
 
-    async def page(self) -> Page[Model]:
-        """All models, by name."""
+    async def page(self, caller: Caller) -> Page[Model]:
+        """The caller's and public models, by name."""
+        condition, parameters = policy.visible(caller)
 
         def work(cursor: Cursor) -> Page[Model]:
-            found = cursor.rows("SELECT * FROM models ORDER BY name")
+            found = cursor.rows(f"SELECT * FROM models WHERE {condition} ORDER BY name, id", *parameters)
             stages: dict[int, list[dict[str, Any]]] = {}
             for row in cursor.rows(_STAGES):
                 stages.setdefault(row["model_id"], []).append(row)
@@ -105,15 +129,17 @@ class Models:
 
         return await self._database.read(work)
 
-    async def get(self, model: str) -> Model:
-        """One model, by id or name.
+    async def get(self, model: str | int, caller: Caller) -> Model:
+        """One model, by name or id; a number is an id.
+
+        Of several with one name it is the caller's own, else the oldest that they may see.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none for the caller.
         """
 
         def work(cursor: Cursor) -> Model:
-            model_id = _model_id(cursor, model)
+            model_id = _find(cursor, model, caller).id
             row = cursor.row("SELECT * FROM models WHERE id = ?", model_id)
             assert row is not None
             versions = [entry for entry in cursor.rows(_STAGES) if entry["model_id"] == model_id]
@@ -121,50 +147,53 @@ class Models:
 
         return await self._database.read(work)
 
-    async def versions(self, model: str) -> Page[ModelVersion]:
+    async def versions(self, model: str | int, caller: Caller) -> Page[ModelVersion]:
         """All versions of a model, the newest first.
 
         Raises:
-            NotFound: there is no such model.
+            NotFound: there is no such model for the caller.
         """
 
         def work(cursor: Cursor) -> Page[ModelVersion]:
-            model_id = _model_id(cursor, model)
+            model_id = _find(cursor, model, caller).id
             found = cursor.rows(f"{_SELECT} WHERE v.model_id = ? ORDER BY v.version DESC", model_id)
             items = tuple(_record(row) for row in found)
             return Page(items=items, total=len(items), limit=len(items), offset=0)
 
         return await self._database.read(work)
 
-    async def version(self, model: str, version: int) -> ModelVersion:
-        """One version of a model, by the model's id or name.
+    async def version(self, model: str | int, version: int, caller: Caller) -> ModelVersion:
+        """One version of a model, by the model's name or id.
 
         Raises:
-            NotFound: there is no such model or version.
+            NotFound: there is no such model or version for the caller.
         """
-        return await self._database.read(lambda cursor: _version(cursor, _model_id(cursor, model), version))
+        return await self._database.read(
+            lambda cursor: _version(cursor, _find(cursor, model, caller).id, version)
+        )
 
     async def change_stage(
-        self, model: str, version: int, change: StageChange, caller: Caller
+        self, model: str | int, version: int, change: StageChange, caller: Caller
     ) -> ModelVersion:
         """Move a version to a stage. Another version may be in that stage too; the newest is the one meant.
 
         Raises:
-            NotFound: there is no such model or version.
+            NotFound: there is no such model or version for the caller.
+            PermissionDenied: the model is somebody else's.
         """
 
         def work(transaction: Transaction) -> ModelVersion:
-            model_id = _model_id(transaction, model)
-            before = _version(transaction, model_id, version)
+            found = _find(transaction, model, caller, "register")
+            before = _version(transaction, found.id, version)
             if before.stage == change.stage:
                 return before
             _enter_stage(transaction, before.id, change.stage, caller)
             self._events.record(
                 transaction,
                 "model.stage_changed",
-                f"model:{model_id}",
+                f"model:{found.id}",
                 caller,
-                caller.account_id,
+                found.owner_id,
                 model=before.model,
                 version=version,
                 stage=change.stage,
@@ -174,15 +203,15 @@ class Models:
 
         return await self._database.write(work)
 
-    async def stage_history(self, model: str, version: int) -> Page[StageEntry]:
+    async def stage_history(self, model: str | int, version: int, caller: Caller) -> Page[StageEntry]:
         """Every stage a version was in, the first one first.
 
         Raises:
-            NotFound: there is no such model or version.
+            NotFound: there is no such model or version for the caller.
         """
 
         def work(cursor: Cursor) -> Page[StageEntry]:
-            found = _version(cursor, _model_id(cursor, model), version)
+            found = _version(cursor, _find(cursor, model, caller).id, version)
             entries = cursor.rows(
                 "SELECT stage, author, created_at FROM stage_changes WHERE model_version_id = ? ORDER BY id",
                 found.id,
@@ -200,15 +229,6 @@ _STAGES = """
 """
 
 
-def _bundle_of(cursor: Cursor, run_id: int) -> str:
-    row = cursor.row("SELECT bundle FROM runs WHERE id = ?", run_id)
-    if row is None:
-        raise NotFound(f"There is no run {run_id}.")
-    if row["bundle"] is None:
-        raise Conflict(f"Run {run_id} has no bundle to register: export it first.")
-    return str(row["bundle"])
-
-
 def _enter_stage(transaction: Transaction, model_version_id: int, stage: Stage, caller: Caller) -> None:
     transaction.execute(
         "INSERT INTO stage_changes (model_version_id, stage, author, created_at) VALUES (?, ?, ?, ?)",
@@ -219,13 +239,21 @@ def _enter_stage(transaction: Transaction, model_version_id: int, stage: Stage, 
     )
 
 
-def _model_id(cursor: Cursor, model: str) -> int:
-    found = cursor.value("SELECT id FROM models WHERE name = ?", model)
-    if found is None and model.isdecimal() and len(model) <= 18:
-        found = cursor.value("SELECT id FROM models WHERE id = ?", int(model))
+def _find(cursor: Cursor, model: str | int, caller: Caller, permission: Permission = "read") -> Ownership:
+    """The model that is meant, for what `permission` lets the caller do with it."""
+
+    def those(column: str, value: str | int) -> list[Ownership]:
+        rows = cursor.rows(f"SELECT id, owner_id, is_public FROM models WHERE {column} = ?", value)
+        return [Ownership(**row) for row in rows]
+
+    found = policy.meant(caller, those("name", model)) if isinstance(model, str) else None
+    named = str(model)
+    if found is None and named.isdecimal() and len(named) <= 18:
+        found = policy.meant(caller, those("id", int(named)))
     if found is None:
-        raise NotFound(f"There is no model '{model}'.")
-    return int(found)
+        raise NotFound(f"There is no model '{named[:200]}'.")
+    policy.require(caller, permission, found, f"model '{named}'")
+    return found
 
 
 def _version(cursor: Cursor, model_id: int, version: int) -> ModelVersion:
@@ -251,6 +279,8 @@ def _model(row: dict[str, Any], versions: list[dict[str, Any]]) -> Model:
     return Model(
         id=row["id"],
         name=row["name"],
+        owner_id=row["owner_id"],
+        is_public=row["is_public"],
         latest=versions[-1]["version"],
         stages={entry["stage"]: entry["version"] for entry in versions},
         created_at=row["created_at"],

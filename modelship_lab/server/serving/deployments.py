@@ -14,8 +14,8 @@ from modelship_lab.server.serving.store import DeploymentStore
 from modelship_lab.server.serving.supervisor import LiveDeployment, Supervisor
 from modelship_lab.server.serving.worker import Answer, Worker
 
-FindModel = Callable[[str, int], Awaitable[ModelVersion]]
-"""From a model's name and version to what is registered."""
+FindModel = Callable[[str, int, Caller], Awaitable[ModelVersion]]
+"""From a model's name and version to what is registered, if the caller may see it."""
 
 PATIENCE_S = 2.0
 """How long a request waits for a worker that is just being started again."""
@@ -51,10 +51,11 @@ class Deployments:
         A new version takes over once it is warm; if it does not start, the one before stays.
 
         Raises:
-            NotFound: there is no such model version.
+            NotFound: there is no such model version for the caller.
         """
+        caller.require("deploy")
         name, _, number = new.model.rpartition("/")
-        model = await self._find_model(name, int(number[:18]))
+        model = await self._find_model(name, int(number[:18]), caller)
         # The id or name that was asked for becomes the name in full.
         new = new.model_copy(update={"model": f"{model.model}/{model.version}"})
         # In the order of the commits, or an older version could be taken for the newest.
@@ -63,13 +64,15 @@ class Deployments:
             live = self._supervisor.roll_out(plan)
         return await self._store.get(live.id, caller)
 
-    async def get(self, deployment: str, caller: Caller, wait_s: float = 0.0) -> Deployment:
+    async def get(self, deployment: str | int, caller: Caller, wait_s: float = 0.0) -> Deployment:
         """A deployment by id or name; waits so long for it to be no longer starting.
 
+        Of several with one name it is the caller's own, else the oldest that they may see.
+
         Raises:
-            NotFound: there is none.
+            NotFound: there is none for the caller.
         """
-        live = self._supervisor.find(deployment)
+        live = self._supervisor.find(deployment, caller)
         until = time.monotonic() + wait_s
         while True:
             seen = live.revision
@@ -80,32 +83,33 @@ class Deployments:
             await live.change(left, after=seen)
 
     async def page(self, caller: Caller) -> Page[Deployment]:
-        """All deployments, by name."""
+        """The caller's and public deployments, by name."""
         return await self._store.page(caller)
 
-    async def delete(self, deployment: str, caller: Caller) -> None:
+    async def delete(self, deployment: str | int, caller: Caller) -> None:
         """Delete a deployment and stop its worker once that has answered what it has.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none for the caller.
+            PermissionDenied: it is somebody else's.
         """
         async with self._deploying:
-            live = self._supervisor.find(deployment)
+            live = self._supervisor.find(deployment, caller, "deploy")
             await self._store.delete(live.id, caller)
             self._supervisor.remove(live)
 
-    async def predict(self, deployment: str, body: bytes, content_type: str) -> Answer:
+    async def predict(self, deployment: str | int, caller: Caller, body: bytes, content_type: str) -> Answer:
         """Forward a predict request to the current version's worker, and hand back what it answers.
 
         A prediction changes nothing, so one whose worker went away is asked for once more; and one
         that finds nobody waits a moment for the worker that is being started.
 
         Raises:
-            NotFound: there is no such deployment.
+            NotFound: there is no such deployment for the caller.
             Unavailable: nobody answers, or will not for a while.
             TimedOut: no answer in time.
         """
-        live = self._supervisor.find(deployment)
+        live = self._supervisor.find(deployment, caller)
         until: float | None = None
         lost = False
         while True:

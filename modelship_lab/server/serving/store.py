@@ -11,7 +11,8 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.serving import Deployment, DeploymentStatus, DeploymentVersion, NewDeployment
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity.policy import LAB, OWNER_ID, Caller
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import LAB, Caller, Ownership
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
 
 Result = TypeVar("Result")
@@ -23,6 +24,8 @@ class Plan:
 
     deployment_id: int
     name: str
+    owner_id: int
+    is_public: bool
     key: str
     version: int
     model: str
@@ -38,7 +41,7 @@ class Plan:
 
 
 _PLAN = """
-    SELECT d.id AS deployment_id, d.name, d.key, v.version, m.name || '/' || mv.version AS model, mv.bundle,
+    SELECT d.id AS deployment_id, d.name, d.owner_id, d.is_public, d.key, v.version, m.name || '/' || mv.version AS model, mv.bundle,
            v.timeout_s, v.max_batch, v.max_queue, v.status, v.address, v.error,
            v.version = d.current_version AS is_current
     FROM deployment_versions v
@@ -66,7 +69,7 @@ class DeploymentStore:
         self._events = events
 
     async def add(self, new: NewDeployment, model_version_id: int, key: str, caller: Caller) -> Plan:
-        """Write a version that is about to start: the next of its deployment, or the first.
+        """Write a version that is about to start: the next of the caller's deployment, or the first.
 
         Args:
             key: the credential that a new deployment gets; one that is there keeps its own.
@@ -75,18 +78,33 @@ class DeploymentStore:
         def work(transaction: Transaction) -> Plan:
             moment = now()
             deployment_id = transaction.value(
-                "SELECT id FROM deployments WHERE name = ? AND NOT deleted", new.name
+                "SELECT id FROM deployments WHERE name = ? AND owner_id = ? AND NOT deleted",
+                new.name,
+                caller.account_id,
             )
             if deployment_id is None:
                 deployment_id = transaction.value(
-                    "INSERT INTO deployments (name, key, current_version, created_at, updated_at) "
-                    "VALUES (?, ?, 1, ?, ?) RETURNING id",
+                    "INSERT INTO deployments (name, owner_id, is_public, key, current_version, created_at, "
+                    "updated_at) VALUES (?, ?, ?, ?, 1, ?, ?) RETURNING id",
                     new.name,
+                    caller.account_id,
+                    bool(new.is_public),
                     key,
                     moment,
                     moment,
                 )
-                self._record(transaction, "deployment.created", deployment_id, caller, name=new.name)
+                self._record(
+                    transaction,
+                    "deployment.created",
+                    deployment_id,
+                    caller,
+                    caller.account_id,
+                    name=new.name,
+                )
+            elif new.is_public is not None:
+                transaction.execute(
+                    "UPDATE deployments SET is_public = ? WHERE id = ?", new.is_public, deployment_id
+                )
             version = 1 + transaction.value(
                 "SELECT coalesce(max(version), 0) FROM deployment_versions WHERE deployment_id = ?",
                 deployment_id,
@@ -111,6 +129,7 @@ class DeploymentStore:
                 "deployment.starting",
                 deployment_id,
                 caller,
+                caller.account_id,
                 version=version,
                 model=new.model,
             )
@@ -133,7 +152,12 @@ class DeploymentStore:
             for plan in plans:
                 _set_version(transaction, plan, status="starting", pid=None)
                 self._record(
-                    transaction, "deployment.starting", plan.deployment_id, LAB, version=plan.version
+                    transaction,
+                    "deployment.starting",
+                    plan.deployment_id,
+                    LAB,
+                    plan.owner_id,
+                    version=plan.version,
                 )
 
         await self._write(work)
@@ -158,6 +182,7 @@ class DeploymentStore:
                 "deployment.ready",
                 plan.deployment_id,
                 LAB,
+                plan.owner_id,
                 version=plan.version,
                 model=plan.model,
                 address=address,
@@ -194,6 +219,7 @@ class DeploymentStore:
                 "deployment.restarted",
                 plan.deployment_id,
                 LAB,
+                plan.owner_id,
                 version=plan.version,
                 address=address,
                 restarts=restarts,
@@ -211,6 +237,7 @@ class DeploymentStore:
                 "deployment.failed",
                 plan.deployment_id,
                 LAB,
+                plan.owner_id,
                 version=plan.version,
                 error=error,
             )
@@ -230,10 +257,22 @@ class DeploymentStore:
         )
 
     async def delete(self, deployment_id: int, caller: Caller) -> None:
-        """Mark a deployment as deleted; its name is free again."""
+        """Mark a deployment as deleted; its name is free again.
+
+        Raises:
+            NotFound: there is none for the caller.
+            PermissionDenied: it is somebody else's.
+        """
 
         def work(transaction: Transaction) -> None:
             moment = now()
+            row = transaction.row(
+                "SELECT id, owner_id, is_public FROM deployments WHERE id = ? AND NOT deleted", deployment_id
+            )
+            if row is None:
+                raise NotFound(f"There is no deployment {deployment_id}.")
+            ownership = Ownership(**row)
+            policy.require(caller, "deploy", ownership, f"deployment {deployment_id}")
             transaction.execute(
                 "UPDATE deployments SET deleted = true, updated_at = ? WHERE id = ?", moment, deployment_id
             )
@@ -243,7 +282,7 @@ class DeploymentStore:
                 moment,
                 deployment_id,
             )
-            self._record(transaction, "deployment.deleted", deployment_id, caller)
+            self._record(transaction, "deployment.deleted", deployment_id, caller, ownership.owner_id)
 
         await self._write(work)
 
@@ -251,7 +290,7 @@ class DeploymentStore:
         """A living deployment.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none for the caller.
         """
         page = await self.page(caller, deployment_id)
         if not page.items:
@@ -259,13 +298,15 @@ class DeploymentStore:
         return page.items[0]
 
     async def page(self, caller: Caller, deployment_id: int | None = None) -> Page[Deployment]:
-        """All living deployments by name, or only the one with this id."""
-        with_key = "deploy" in caller.permissions
+        """The caller's and public living deployments by name, or only the one with this id."""
+        condition, parameters = policy.visible(caller)
+        if deployment_id is not None:
+            condition += " AND id = ?"
+            parameters.append(deployment_id)
 
         def work(cursor: Cursor) -> Page[Deployment]:
-            where, parameters = (" AND id = ?", [deployment_id]) if deployment_id is not None else ("", [])
             found = cursor.rows(
-                f"SELECT * FROM deployments WHERE NOT deleted{where} ORDER BY name", *parameters
+                f"SELECT * FROM deployments WHERE NOT deleted AND {condition} ORDER BY name, id", *parameters
             )
             versions: dict[int, list[dict[str, Any]]] = {row["id"]: [] for row in found}
             if versions:
@@ -275,7 +316,7 @@ class DeploymentStore:
                     *versions,
                 ):
                     versions[row["deployment_id"]].append(row)
-            items = tuple(_record(row, versions[row["id"]], with_key) for row in found)
+            items = tuple(_record(row, versions[row["id"]], caller) for row in found)
             return Page(items=items, total=len(items), limit=len(items), offset=0)
 
         return await self._database.read(work)
@@ -285,9 +326,15 @@ class DeploymentStore:
         return await asyncio.shield(self._database.write(work))
 
     def _record(
-        self, transaction: Transaction, type: Any, deployment_id: int, caller: Caller, **payload: Any
+        self,
+        transaction: Transaction,
+        type: Any,
+        deployment_id: int,
+        caller: Caller,
+        owner_id: int,
+        **payload: Any,
     ) -> None:
-        self._events.record(transaction, type, f"deployment:{deployment_id}", caller, OWNER_ID, **payload)
+        self._events.record(transaction, type, f"deployment:{deployment_id}", caller, owner_id, **payload)
 
 
 def _set_ready(
@@ -319,7 +366,9 @@ def _set_version(transaction: Transaction, plan: Plan, **columns: Any) -> None:
     )
 
 
-def _record(row: dict[str, Any], versions: list[dict[str, Any]], with_key: bool) -> Deployment:
+def _record(row: dict[str, Any], versions: list[dict[str, Any]], caller: Caller) -> Deployment:
+    ownership = Ownership(row["owner_id"], row["is_public"])
+    with_key = "deploy" in caller.permissions and policy.may_change(caller, ownership)
     current = next(version for version in versions if version["version"] == row["current_version"])
     newest = versions[-1]
     error = current["error"]
@@ -328,6 +377,8 @@ def _record(row: dict[str, Any], versions: list[dict[str, Any]], with_key: bool)
     return Deployment(
         id=row["id"],
         name=row["name"],
+        owner_id=row["owner_id"],
+        is_public=row["is_public"],
         status="starting" if newest["status"] == "starting" else current["status"],
         model=current["model"],
         version=current["version"],

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from modelship_lab.records.errors import LabError, NotFound
+from modelship_lab.records.identity import Permission
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.serving.engine import Found, Launch, LocalEngine, port_of
 from modelship_lab.server.serving.store import DeploymentStore, Plan
 from modelship_lab.server.serving.worker import Worker
@@ -41,9 +44,11 @@ class Patience:
 class LiveDeployment:
     """A deployment with the worker that has its traffic."""
 
-    def __init__(self, deployment_id: int, name: str) -> None:
-        self.id = deployment_id
-        self.name = name
+    def __init__(self, plan: Plan) -> None:
+        self.id = plan.deployment_id
+        self.name = plan.name
+        self.owner_id = plan.owner_id
+        self.is_public = plan.is_public
         self.plan: Plan | None = None
         """The current version, once one was ready."""
         self.worker: Worker | None = None
@@ -151,22 +156,30 @@ class Supervisor:
         return worker
 
     def _enter(self, plan: Plan) -> LiveDeployment:
-        live = self._live[plan.deployment_id] = LiveDeployment(plan.deployment_id, plan.name)
+        live = self._live[plan.deployment_id] = LiveDeployment(plan)
         _begin(live, self._supervise(live))
         return live
 
-    def find(self, deployment: str) -> LiveDeployment:
-        """A living deployment by name or id.
+    def find(self, deployment: str | int, caller: Caller, permission: Permission = "read") -> LiveDeployment:
+        """A living deployment by name or id, for what `permission` lets the caller do with it.
+
+        A number is an id. Of several with one name it is the caller's own, else the oldest that they may see.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none for them.
+            PermissionDenied: it is somebody else's, or their credential lacks the permission.
         """
-        for live in self._live.values():
-            if live.name == deployment:
-                return live
-        if deployment.isdecimal() and (by_id := self._live.get(int(deployment[:18]))) is not None:
-            return by_id
-        raise NotFound(f"There is no deployment '{deployment}'.")
+        named = str(deployment)
+        found = None
+        if isinstance(deployment, str):
+            found = policy.meant(caller, [live for live in self._live.values() if live.name == deployment])
+        if found is None and named.isdecimal():
+            by_id = self._live.get(int(named[:18]))
+            found = policy.meant(caller, [by_id] if by_id is not None else [])
+        if found is None:
+            raise NotFound(f"There is no deployment '{named[:200]}'.")
+        policy.require(caller, permission, found, f"deployment '{found.name}'")
+        return found
 
     def workers(self) -> list[Worker]:
         """Every worker that may have answered lately."""
@@ -177,6 +190,7 @@ class Supervisor:
         """Begin to start a version, which takes the traffic as soon as it is warm."""
         live = self._live.get(plan.deployment_id) or self._enter(plan)
         live.newest = max(live.newest, plan.version)
+        live.is_public = plan.is_public
         _begin(live, self._roll_out(live, plan))
         return live
 

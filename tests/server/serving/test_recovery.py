@@ -119,7 +119,8 @@ async def in_process(
     database = Database(data_dir / "lab.duckdb")
     events = EventLog(database)
     bundles = BundleStore(data_dir / "bundles", data_dir / "uploads")
-    models, runs = Models(database, events, bundles), Runs(database, events)
+    runs = Runs(database, events)
+    models = Models(database, events, bundles, runs.get)
     store = DeploymentStore(database, events)
 
     async def no_farewell(worker: Worker) -> None:
@@ -154,7 +155,7 @@ def test_a_worker_that_hangs_is_ended_and_started_again(data_dir: Path, tmp_path
                 break
         assert (now.restarts, now.status) == (1, "ready")
         assert not hanging.is_running() or hanging.status() == "zombie"
-        assert (await deployments.predict("api", b'{"data": "won"}', "application/json")).status == 200
+        assert (await deployments.predict("api", OWNER, b'{"data": "won"}', "application/json")).status == 200
 
     tar = tmp_path / "bundle.tar"
     tar.write_bytes(text_bundle(tmp_path / "source"))
