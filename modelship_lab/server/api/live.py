@@ -93,7 +93,7 @@ class LiveSocket(WebSocketMixin, WebSocketHandler, LabHandler):
                 self.outbox.add_event(event)
 
     async def _missed(self, after: int, topics: Collection[str]) -> list[Event]:
-        found: list[Event] = await self.services.events.since(after, topics, MAX_EVENTS + 1)
+        found: list[Event] = await self.services.events.since(after, topics, MAX_EVENTS + 1, self.caller)
         return found
 
     async def _send_forever(self) -> None:

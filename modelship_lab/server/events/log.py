@@ -7,6 +7,7 @@ import orjson
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.events import Event, EventType
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
@@ -81,28 +82,34 @@ class EventLog:
         for listener in self._listeners:
             listener(event)
 
-    async def since(self, after: int, topics: Collection[str], limit: int) -> list[Event]:
-        """The first `limit` events of these topics (`*`: of all) that are newer than the id `after`."""
+    async def since(self, after: int, topics: Collection[str], limit: int, caller: Caller) -> list[Event]:
+        """The first `limit` events of these topics that are newer than the id `after`, oldest first.
+
+        Args:
+            topics: what the caller was found to see; `*` is everything that is the caller's.
+        """
+        condition, parameters = _of(topics, caller)
 
         def work(cursor: Cursor) -> list[Event]:
-            where = "id > ?"
-            parameters: list[Any] = [after]
-            if "*" not in topics:
-                where += " AND list_contains(?, topic)"
-                parameters.append(list(topics))
             found = cursor.rows(
-                f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
+                f"SELECT {_COLUMNS} FROM events WHERE id > ? AND {condition} ORDER BY id LIMIT {limit:d}",
+                after,
+                *parameters,
             )
             return [Event(**{**row, "payload": orjson.loads(row["payload"])}) for row in found]
 
         return await self._database.read(work)
 
-    async def page(self, after: int, topic: str | None, limit: int) -> Page[Event]:
-        """Events newer than the id `after`, oldest first."""
+    async def page(self, after: int, topic: str | None, limit: int, caller: Caller) -> Page[Event]:
+        """Events newer than the id `after`, oldest first.
 
-        def work(cursor: Any) -> Page[Event]:
-            where = "id > ?" + (" AND topic = ?" if topic else "")
-            parameters = [after, topic] if topic else [after]
+        Args:
+            topic: one that the caller was found to see; None: everything that is the caller's.
+        """
+        condition, values = _of([topic or "*"], caller)
+        where, parameters = f"id > ? AND {condition}", [after, *values]
+
+        def work(cursor: Cursor) -> Page[Event]:
             total = cursor.value(f"SELECT count(*) FROM events WHERE {where}", *parameters)
             found = cursor.rows(
                 f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY id LIMIT {limit:d}", *parameters
@@ -112,3 +119,12 @@ class EventLog:
             return Page(items=tuple(Event(**row) for row in found), total=total, limit=limit, offset=0)
 
         return await self._database.read(work)
+
+
+def _of(topics: Collection[str], caller: Caller) -> tuple[str, list[Any]]:
+    """The events of topics as an SQL condition with its parameters."""
+    if "*" not in topics:
+        return "list_contains(?, topic)", [list(topics)]
+    # Whoever may see a thing of somebody else's hears of it when they name it, not unasked.
+    mine, parameters = policy.visible(caller, public="false")
+    return f"({mine} OR list_contains(?, topic))", [*parameters, list(topics)]

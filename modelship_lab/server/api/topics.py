@@ -1,0 +1,35 @@
+"""Who may hear of what: a topic of events is as visible as the thing that it is about."""
+
+from modelship_lab.records.errors import NotFound
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.policy import Caller
+
+
+async def require_topic(services: Services, caller: Caller, topic: str) -> None:
+    """Let the caller hear of a topic, e.g. `run:12`; of `*`, which is everything of theirs, all may.
+
+    Raises:
+        NotFound: there is no such thing for the caller.
+    """
+    if topic == "*" or caller.is_admin:
+        # Who administers may ask for what was deleted, too.
+        return
+    kind, _, number = topic.partition(":")
+    if not (number.isdecimal() and number.isascii() and len(number) <= 18):
+        raise NotFound(f"There is no topic '{topic[:200]}'.")
+    identity = int(number)
+    match kind:
+        case "project":
+            services.projects.get(identity, caller)
+        case "run":
+            await services.runs.get(identity, caller)
+        case "model":
+            await services.models.get(identity, caller)
+        case "deployment":
+            await services.deployments.get(identity, caller)
+        case "webhook":
+            await services.webhooks.get(identity, caller)
+        case "account" if identity == caller.account_id:
+            return
+        case _:
+            raise NotFound(f"There is no topic '{topic[:200]}'.")
