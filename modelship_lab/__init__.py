@@ -16,12 +16,29 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "connect"]
 
 
-def connect(url: str | None = None, token: str | None = None) -> "Lab":
-    """Connect to the lab server of this user, or to the one at `url` with the credential `token`."""
+def connect(
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    api_key: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
+) -> "Lab":
+    """Connect to the lab server of this user, or to the one at `url`.
+
+    Args:
+        url: its address; default: this user's own lab, which is started if need be.
+        token: the credential. Default: that of one's own lab, `MLSHIP_TOKEN`, or the login that
+            `mlship login` has kept.
+        api_key: an API key of the lab.
+        username: of an account, with `password`.
+    """
     from modelship_lab import client
     from modelship_lab.notebook.session import NotebookVerbs
 
-    return client.connect(url, token, verbs=NotebookVerbs())
+    return client.connect(
+        url, token, api_key=api_key, username=username, password=password, verbs=NotebookVerbs()
+    )
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

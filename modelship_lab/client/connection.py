@@ -1,14 +1,16 @@
 """HTTP to one lab server: credentials, retries with back-off, errors of the lab's own tree."""
 
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+from pydantic_core import to_json
 
 from modelship_lab.client.discovery import Address, is_local
 from modelship_lab.records.errors import LabError, TimedOut, Unavailable, error_from_code
@@ -23,6 +25,22 @@ RecordType = TypeVar("RecordType", bound=BaseModel)
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
+_MOST_RENEWALS = 2
+"""For one request: another process may have renewed the credential so long ago that it has ended again."""
+
+
+class Credential(Protocol):
+    """A credential that changes."""
+
+    def token(self) -> str:
+        """What to send now."""
+
+    def renew(self, refused: str) -> None:
+        """See that there is another token than the one that was refused.
+
+        Raises:
+            Unauthenticated: there is none any more.
+        """
 
 
 class Connection:
@@ -33,6 +51,7 @@ class Connection:
         locate: says where the server is now; asked after a failed attempt, because a lab server that
             was restarted usually has another port. None: it is never anywhere else.
         patience_s: how long a request is repeated while the server is away.
+        credential: takes the place of the address's own.
     """
 
     def __init__(
@@ -40,9 +59,11 @@ class Connection:
         address: Address,
         locate: Callable[[], Address | None] | None = None,
         patience_s: float = 10.0,
+        credential: Credential | None = None,
     ) -> None:
         self._address = address
         self._locate = locate
+        self._credential = credential
         self.patience_s = patience_s
         self._lock = threading.Lock()
         self._http = self._client(address)
@@ -90,8 +111,11 @@ class Connection:
         arguments = _arguments(params, json, headers)
         deadline = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
         pause_s = _FIRST_PAUSE_S
+        renewals = 0
         while True:
             http, url = self._http, self.url
+            token = self._token()
+            arguments["headers"].update(_authorization(token))
             failure: LabError
             try:
                 body = content() if callable(content) else content
@@ -100,6 +124,10 @@ class Connection:
                 response = http.request(
                     method, f"{url}mlship/api/{path}", timeout=_timeout(timeout_s), **arguments
                 )
+                if response.status_code == 401 and self._credential and renewals < _MOST_RENEWALS:
+                    renewals += 1
+                    self._credential.renew(token)
+                    continue
                 if response.status_code != 503:
                     return _checked(response)
                 failure = _error_of(response)
@@ -132,12 +160,20 @@ class Connection:
     ) -> Iterator[Iterator[bytes]]:
         """GET a large answer in pieces."""
         try:
-            with self._http.stream(
-                "GET",
-                f"{self.url}mlship/api/{path}",
-                headers=dict(headers or {}),
-                timeout=_timeout(timeout_s),
-            ) as response:
+            with ExitStack() as opened:
+                for renewals in itertools.count():
+                    token = self._token()
+                    response = opened.enter_context(
+                        self._http.stream(
+                            "GET",
+                            f"{self.url}mlship/api/{path}",
+                            headers={**(headers or {}), **_authorization(token)},
+                            timeout=_timeout(timeout_s),
+                        )
+                    )
+                    if response.status_code != 401 or self._credential is None or renewals == _MOST_RENEWALS:
+                        break
+                    self._credential.renew(token)
                 if response.status_code >= 400:
                     response.read()
                     raise _error_of(response)
@@ -151,6 +187,9 @@ class Connection:
         """Give the sockets back; the connection cannot be used afterwards."""
         self._http.close()
 
+    def _token(self) -> str:
+        return self._credential.token() if self._credential is not None else self._address.token
+
     def _follow(self) -> None:
         """Turn to the address that the server has announced last."""
         address = self._locate() if self._locate is not None else None
@@ -163,7 +202,6 @@ class Connection:
 
     def _client(self, address: Address) -> httpx.Client:
         return httpx.Client(
-            headers={"Authorization": f"Bearer {address.token}"} if address.token else {},
             trust_env=not is_local(address.url),
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=30),
         )
@@ -177,11 +215,23 @@ def _arguments(
         arguments["params"] = {name: value for name, value in params.items() if value is not None}
     if isinstance(json, BaseModel):
         # What was not set stays unsaid: in a change it means "leave as it is".
-        arguments["content"] = json.model_dump_json(exclude_unset=True).encode()
+        arguments["content"] = _with_secrets(json)
         arguments["headers"].setdefault("Content-Type", "application/json")
     elif json is not None:
         arguments["json"] = json
     return arguments
+
+
+def _with_secrets(record: BaseModel) -> bytes:
+    """A record as JSON. Pydantic masks secrets everywhere; on their way to the lab they must be readable."""
+    secrets = {name: value.get_secret_value() for name, value in record if isinstance(value, SecretStr)}
+    if not secrets:
+        return record.model_dump_json(exclude_unset=True).encode()
+    return to_json({**record.model_dump(mode="json", exclude_unset=True), **secrets})
+
+
+def _authorization(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _timeout(timeout_s: float) -> httpx.Timeout:

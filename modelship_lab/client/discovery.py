@@ -50,13 +50,26 @@ def find(data_dir: Path, *, start: bool = True) -> Address:
     """
     url = os.environ.get("MLSHIP_URL")
     if url:
-        return Address(_with_slash(url), os.environ.get("MLSHIP_TOKEN", ""))
+        return Address(with_slash(url), os.environ.get("MLSHIP_TOKEN", ""))
     address = running(data_dir)
     if address is not None:
         return address
     if not start:
         raise Unavailable("No lab server runs. Start one with `mlship serve`, or open JupyterLab.")
     return _start(data_dir)
+
+
+def known_token(url: str, data_dir: Path) -> str:
+    """The token for the server at `url`: that of this user's own, or the environment's; else none.
+
+    A token that the environment has for another server is nobody's business here.
+    """
+    own = announcement(data_dir)
+    if own is not None and own.url == url:
+        return own.token
+    if with_slash(os.environ.get("MLSHIP_URL") or url) != url:
+        return ""
+    return os.environ.get("MLSHIP_TOKEN", "")
 
 
 def running(data_dir: Path) -> Address | None:
@@ -83,7 +96,7 @@ def announcement(data_dir: Path) -> Address | None:
     """What `server.json` in `data_dir` says, if it is there and complete."""
     try:
         content = json.loads((data_dir / "server.json").read_text(encoding="utf-8"))
-        return Address(_with_slash(str(content["url"])), str(content["token"]), int(content["pid"]))
+        return Address(with_slash(str(content["url"])), str(content["token"]), int(content["pid"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -102,7 +115,8 @@ def is_local(url: str) -> bool:
     return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
 
 
-def _with_slash(url: str) -> str:
+def with_slash(url: str) -> str:
+    """An address that paths can be added to."""
     return url if url.endswith("/") else url + "/"
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import logging
-import os
 import threading
 import uuid
 from collections.abc import Iterable, Mapping
@@ -13,16 +12,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from modelship_lab.client import discovery, spool
+from modelship_lab.client.accounts import Users
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
+from modelship_lab.client.credits import AccountCredits
 from modelship_lab.client.deployments import wait_until_started
+from modelship_lab.client.keys import Keys
+from modelship_lab.client.logins import LoginCredential, Logins, log_in
 from modelship_lab.client.projects import ProjectHandle, quoted
 from modelship_lab.client.runs import RunHandle, as_json
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.client.verbs import NoVerbs, Verbs
+from modelship_lab.client.webhooks import Webhooks
 from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import Conflict, InvalidInput, LabError
 from modelship_lab.records.events import LabInfo
+from modelship_lab.records.identity import AuditEntry
 from modelship_lab.records.labeling import NewProject, Project, Snapshot
 from modelship_lab.records.registry import Model, ModelVersion, NewModelVersion, Stage, StageChange
 from modelship_lab.records.serving import (
@@ -52,6 +57,9 @@ def connect(
     url: str | None = None,
     token: str | None = None,
     *,
+    api_key: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
     data_dir: Path | None = None,
     start: bool = True,
     verbs: Verbs | None = None,
@@ -59,12 +67,16 @@ def connect(
     """Connect to a lab server.
 
     Without `url` it is found: `MLSHIP_URL` and `MLSHIP_TOKEN` of the environment, else the running
-    server of this user's data directory, else one is started. Metrics that earlier processes could
-    not deliver are sent in the background.
+    server of this user's data directory, else one is started. With `url` the credential is the
+    first there is of: the arguments, the login that `mlship login` has kept, that of this user's own
+    server, `MLSHIP_TOKEN` unless `MLSHIP_URL` is another server's. Metrics that earlier processes
+    could not deliver are sent in the background.
 
     Args:
         url: base address of the server, e.g. `http://127.0.0.1:8888/`.
-        token: the credential; default: `MLSHIP_TOKEN`, or the one of this user's own server.
+        token: the credential.
+        api_key: the same; an API key is sent as every token is.
+        username: of an account, with `password`: log in for as long as this connection lives.
         data_dir: where spools and caches are kept; default: `MLSHIP_HOME`, else below Jupyter's data.
         start: whether to start a server when none is found.
         verbs: what widgets and training are done with.
@@ -72,23 +84,42 @@ def connect(
     Raises:
         Unavailable: no server answers.
         Unauthenticated: the credential is not valid.
+        InvalidInput: it is given twice, or by halves.
     """
     data_dir = data_dir or discovery.default_data_dir()
-    found = False
-    if url is not None:
-        base = url if url.endswith("/") else url + "/"
-        own = discovery.announcement(data_dir)
-        if token is None and own is not None and own.url == base:
-            token = own.token
-        address = discovery.Address(base, token or os.environ.get("MLSHIP_TOKEN", ""))
-    else:
-        address = discovery.find(data_dir, start=start)
-        found = address.pid is not None
+    token = _one_credential(token, api_key, username, password)
+    logins = Logins(data_dir)
+    address = (
+        discovery.find(data_dir, start=start)
+        if url is None
+        else discovery.Address(discovery.with_slash(url), "")
+    )
+    credential = None
+    if token is not None:
+        address = discovery.Address(address.url, token)
+    elif username is not None and password is not None:
+        credential = LoginCredential(log_in(address.url, username, password))
+    elif not address.token and (kept := logins.get(address.url)) is not None:
+        credential = LoginCredential(kept, logins)
+    elif not address.token:
+        address = discovery.Address(address.url, discovery.known_token(address.url, data_dir))
     # Only a server that was found by its announcement may announce another address.
-    locate = partial(discovery.announcement, data_dir) if found else None
-    lab = Lab(Connection(address, locate), data_dir, verbs)
+    follows = address.pid is not None and credential is None
+    locate = partial(discovery.announcement, data_dir) if follows else None
+    lab = Lab(Connection(address, locate, credential=credential), data_dir, verbs)
     lab.start_replay()
     return lab
+
+
+def _one_credential(
+    token: str | None, api_key: str | None, username: str | None, password: str | None
+) -> str | None:
+    """The token of the arguments of `connect`, if it is one."""
+    if (username is None) != (password is None):
+        raise InvalidInput("Give a username and a password, or neither.")
+    if sum(one is not None for one in (token, api_key, username)) > 1:
+        raise InvalidInput("Give one credential: a token, an API key, or a username with its password.")
+    return api_key if token is None else token
 
 
 class Lab:
@@ -105,6 +136,10 @@ class Lab:
         self.verbs: Verbs = verbs or NoVerbs()
         self.info = connection.record(LabInfo, "GET", "lab", patience_s=_CONNECT_PATIENCE_S)
         """Which lab this is."""
+        self.users = Users(self)
+        self.keys = Keys(self)
+        self.webhooks = Webhooks(self)
+        self.credits = AccountCredits(self)
         self.spool_folder = data_dir / "spool" / self.info.lab_id
         self.snapshot_cache = data_dir / "cache" / "snapshots"
         self._replay: threading.Thread | None = None
@@ -371,6 +406,34 @@ class Lab:
         return self.connection.record(
             DeploymentMetrics, "GET", f"deployments/{quoted(name)}/metrics", params={"window_s": window_s}
         )
+
+    # What happened
+
+    def audit(
+        self,
+        user: str | int | None = None,
+        type: str | None = None,
+        topic: str | None = None,
+        limit: int = 100,
+    ) -> list[AuditEntry]:
+        """What was done by whom with which credential, the newest first; for administrators.
+
+        Args:
+            user: only what this account did.
+            type: only events of this type, e.g. `key.created`.
+            topic: only what was done to this, e.g. `project:3`.
+            limit: at most this many.
+        """
+        entries: list[AuditEntry] = []
+        while len(entries) < limit:
+            size = min(_PAGE, limit - len(entries))
+            before = entries[-1].id if entries else None
+            asked = {"account": user, "type": type, "topic": topic, "before": before, "limit": size}
+            page = self.connection.record(Page[AuditEntry], "GET", "audit", params=asked)
+            entries.extend(page.items)
+            if len(page.items) < size:
+                break
+        return entries
 
     # Inside
 

@@ -6,31 +6,30 @@ from typing import Any
 
 import click
 
-from modelship_lab.commands import data, failures, labeling, models, projects, runs, server, serving, training
+from modelship_lab.commands import (
+    accounts,
+    audit,
+    data,
+    failures,
+    keys,
+    labeling,
+    login,
+    models,
+    projects,
+    runs,
+    server,
+    serving,
+    training,
+    webhooks,
+)
+from modelship_lab.commands import credits as credit_verbs
 from modelship_lab.commands.failures import CommandFailed
-from modelship_lab.commands.naming import closest
+from modelship_lab.commands.groups import Verbs
 from modelship_lab.commands.session import Session
 from modelship_lab.records.errors import LabError
 from modelship_lab.version import __version__
 
 _WIDTH = 110
-
-
-class Verbs(click.Group):
-    """A group that knows which verb was meant, and lists its verbs in the order of the loop."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0] if args else ""
-        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
-            meant = closest(name, self.commands)
-            advice = f" Did you mean '{meant}'?" if meant else ""
-            raise click.UsageError(f"There is no verb '{name}'.{advice}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 @click.group(
@@ -51,6 +50,12 @@ for _verb in (
     *runs.VERBS,
     *models.VERBS,
     *serving.VERBS,
+    *login.VERBS,
+    *accounts.VERBS,
+    *keys.VERBS,
+    *webhooks.VERBS,
+    *credit_verbs.VERBS,
+    *audit.VERBS,
     *server.VERBS,
 ):
     mlship.add_command(_verb)

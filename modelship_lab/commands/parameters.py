@@ -2,11 +2,21 @@
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.shell_completion import CompletionItem
+
+from modelship_lab.commands.naming import closest
+from modelship_lab.records.base import utc_now
+from modelship_lab.records.errors import LabError
+from modelship_lab.records.events import EventType
+from modelship_lab.records.identity import Permission
+
+if TYPE_CHECKING:
+    from modelship_lab.client.discovery import Address
 
 _TIMEOUT_S = 0.5
 _KEEP_S = 2.0
@@ -14,30 +24,31 @@ _KEEP_S = 2.0
 _cache: dict[str, tuple[float, list[dict[str, Any]]]] = {}
 
 
-def known(path: str) -> list[dict[str, Any]]:
+def known(path: str, ctx: click.Context) -> list[dict[str, Any]]:
     """Items of a list of the API for completion: quickly, and none at all when the lab is away.
 
-    Never starts a server: pressing Tab must have no effect.
+    Never starts a server and never renews a login: pressing Tab must have no effect.
     """
-    now = time.monotonic()
-    asked_at, items = _cache.get(path, (-_KEEP_S, []))
-    if now - asked_at < _KEEP_S:
+    session = ctx.find_root().obj
+    url = session.url if session is not None else None
+    place = f"{url or ''} {path}"
+    asked_at, items = _cache.get(place, (-_KEEP_S, []))
+    if time.monotonic() - asked_at < _KEEP_S:
         return items
-    items = _ask(path)
-    _cache[path] = (time.monotonic(), items)
+    items = _ask(path, url, in_shell=session is None)
+    _cache[place] = (time.monotonic(), items)
     return items
 
 
-def _ask(path: str) -> list[dict[str, Any]]:
-    import os
-
+def _ask(path: str, url: str | None, *, in_shell: bool) -> list[dict[str, Any]]:
     import httpx
 
     from modelship_lab.client import discovery
 
-    address = discovery.announcement(discovery.default_data_dir())
-    if url := os.environ.get("MLSHIP_URL"):
-        address = discovery.Address(url.rstrip("/") + "/", os.environ.get("MLSHIP_TOKEN", ""))
+    try:
+        address = _address(url, in_shell=in_shell)
+    except LabError:
+        return []
     if address is None:
         return []
     try:
@@ -51,6 +62,25 @@ def _ask(path: str) -> list[dict[str, Any]]:
     except (httpx.HTTPError, ValueError, KeyError):
         return []
     return items
+
+
+def _address(url: str | None, *, in_shell: bool) -> "Address | None":
+    """The lab that a verb would go to: the chosen one, the environment's, the shell's login, one's own."""
+    import os
+
+    from modelship_lab.client import discovery
+    from modelship_lab.client.logins import Logins
+
+    folder = discovery.default_data_dir()
+    logins = Logins(folder)
+    if url is None and (named := os.environ.get("MLSHIP_URL")):
+        url = discovery.with_slash(named)
+        if token := os.environ.get("MLSHIP_TOKEN"):
+            return discovery.Address(url, token)
+    login = logins.get(url) if url else logins.current if in_shell else None
+    if login is not None:
+        return discovery.Address(login.url, login.access_token)
+    return discovery.announcement(folder) if url is None else None
 
 
 def _starting_with(incomplete: str, values: list[tuple[str, str]]) -> list[CompletionItem]:
@@ -74,7 +104,7 @@ class Named(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        return _starting_with(incomplete, [self._describe(item) for item in known(self._path)])
+        return _starting_with(incomplete, [self._describe(item) for item in known(self._path, ctx)])
 
 
 PROJECT = Named("project", "projects?limit=500", lambda item: (item["name"], item["task"]))
@@ -96,7 +126,9 @@ class RunNumber(click.ParamType[int]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        runs = [(str(item["id"]), f"{item['name']} · {item['status']}") for item in known("runs?limit=100")]
+        runs = [
+            (str(item["id"]), f"{item['name']} · {item['status']}") for item in known("runs?limit=100", ctx)
+        ]
         return _starting_with(incomplete, runs)
 
 
@@ -120,7 +152,7 @@ class ModelVersion(click.ParamType[tuple[str, int | None]]):
     ) -> list[CompletionItem]:
         versions = [
             (f"{item['name']}/{version}", "")
-            for item in known("models")
+            for item in known("models", ctx)
             for version in range(int(item["latest"]), 0, -1)
         ]
         return _starting_with(incomplete, versions)
@@ -145,6 +177,120 @@ class KeyValue(click.ParamType[tuple[str, Any]]):
             return name.strip(), text
 
 
+class WebhookNumber(click.ParamType[int]):
+    """The id of a webhook."""
+
+    name = "webhook"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not str(value).isdecimal():
+            self.fail(f"'{value}' is not the id of a webhook; `mlship webhooks` lists them.", param, ctx)
+        return int(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return _starting_with(incomplete, [(str(one["id"]), one["url"]) for one in known("webhooks", ctx)])
+
+
+class Several(click.ParamType[tuple[str, ...]]):
+    """Words of a known set, separated by commas; the one at the cursor is completed.
+
+    Args:
+        what: the word for one of them.
+        words: the set.
+    """
+
+    def __init__(self, what: str, words: Sequence[str]) -> None:
+        self.name = f"{what},…"
+        self._what = what
+        self._words = tuple(words)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        words = tuple(dict.fromkeys(word.strip() for word in str(value).split(",") if word.strip()))
+        for word in words:
+            if word not in self._words:
+                meant = closest(word, self._words)
+                advice = f"Did you mean '{meant}'?" if meant else f"There are: {', '.join(self._words)}."
+                self.fail(f"There is no {self._what} '{word}'. {advice}", param, ctx)
+        if not words:
+            self.fail(f"Name at least one {self._what}.", param, ctx)
+        return words
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before, comma, begun = incomplete.rpartition(",")
+        taken = before.split(",")
+        return [
+            CompletionItem(f"{before}{comma}{word}")
+            for word in self._words
+            if word.startswith(begun) and word not in taken
+        ]
+
+
+class Moment(click.ParamType[Callable[[], datetime | None]]):
+    """A time from now (`30d`, `12h`, `4w`), a date or time in UTC, or `never`; read when it is called."""
+
+    name = "time"
+
+    _SPANS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Callable[[], datetime | None]:
+        if callable(value):
+            return value  # type: ignore[no-any-return]
+        text = str(value).strip()
+        if text == "never":
+            return lambda: None
+        try:
+            if text[:-1].isdecimal() and text[-1] in self._SPANS:
+                ends = utc_now() + int(text[:-1]) * self._SPANS[text[-1]]
+            else:
+                ends = datetime.fromisoformat(text)
+                ends = ends.replace(tzinfo=UTC) if ends.tzinfo is None else ends.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"'{value}' is no time: write 30d, 12h, 2027-01-31 or never.", param, ctx)
+        if ends <= utc_now():
+            self.fail(f"'{value}' is in the past.", param, ctx)
+        return lambda: ends
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return _starting_with(incomplete, [(text, "") for text in ("30d", "90d", "365d", "never")])
+
+
+class EventName(click.ParamType[str]):
+    """The type of an event."""
+
+    name = "event"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in get_args(EventType):
+            meant = closest(str(value), get_args(EventType))
+            advice = f" Did you mean '{meant}'?" if meant else ""
+            self.fail(f"There is no event '{value}'.{advice}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return _starting_with(incomplete, [(name, "") for name in get_args(EventType)])
+
+
+USER = Named("user", "accounts?limit=500", lambda item: (item["username"], item["full_name"]))
+KEY = Named("key", "auth/keys", lambda item: (item["name"], item["prefix"]))
+WEBHOOK = WebhookNumber()
+PERMISSIONS = Several("permission", get_args(Permission))
+EVENTS = Several("event", ("*", *get_args(EventType)))
+EVENT = EventName()
+MOMENT = Moment()
 RUN = RunNumber()
 MODEL_VERSION = ModelVersion()
 KEY_VALUE = KeyValue()

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from modelship_lab.records.identity import Account, ApiKey, Credits
 from modelship_lab.records.labeling import Import, Progress
 from modelship_lab.records.serving import Deployment, DeploymentMetrics, Prediction
 from modelship_lab.records.tracking import Artifact, Evaluation, Run
+from modelship_lab.records.webhooks import Webhook
 
 if TYPE_CHECKING:
     import polars as pl
@@ -80,6 +82,52 @@ class DeploymentReport:
 
     deployment: Deployment
     metrics: DeploymentMetrics
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the lab takes one for, and which lab it is."""
+
+    account: Account
+    url: str
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.account, name)
+
+
+@dataclass(frozen=True)
+class CreditReport:
+    """The credits of an account."""
+
+    username: str
+    credits: Credits
+
+
+@dataclass(frozen=True)
+class ToldOnce:
+    """Something that was made with a secret, which nothing but its attribute shows.
+
+    Args:
+        thing: what was made.
+        name: of the attribute that has the secret, e.g. `key`.
+        secret: an API key, a password, or what signs a webhook's events.
+        note: how to come by it.
+        printed: whether a shell prints it.
+        quiet: whether a shell prints nothing else.
+    """
+
+    thing: Account | ApiKey | Webhook
+    name: str
+    secret: str = field(repr=False)
+    note: str = field(repr=False)
+    printed: bool = field(default=True, repr=False)
+    quiet: bool = field(default=False, repr=False)
+
+    def __getattr__(self, name: str) -> Any:
+        # Not `self.name`: copying asks for attributes before there are any.
+        if name == self.__dict__.get("name"):
+            return self.secret
+        return getattr(self.__dict__.get("thing"), name)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from modelship_lab.records.errors import LabError, NotFound, Unauthenticated, Un
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.imports import OnProgress
+    from modelship_lab.records.identity import Account
     from modelship_lab.records.labeling import QueueOrder
     from modelship_lab.records.serving import Deployment
 
@@ -23,6 +24,8 @@ class Session(ABC):
 
     def __init__(self) -> None:
         self._lab: Lab | None = None
+        self.url: str | None = None
+        """The lab that was chosen by `login`; None: the one that is usual here."""
 
     @property
     def lab(self) -> "Lab":
@@ -30,6 +33,11 @@ class Session(ABC):
         if self._lab is None:
             self._lab = self.connect()
         return self._lab
+
+    def use(self, url: str | None) -> None:
+        """Use the lab at `url`, where there is a login, or again the one that is usual here."""
+        self.url = url
+        self._lab = None
 
     @abstractmethod
     def connect(self) -> "Lab":
@@ -55,6 +63,29 @@ class Session(ABC):
         except NotFound as error:
             known = [deployment.name for deployment in self.lab.deployments()]
             raise with_suggestion(error, "deployment", name, known) from error
+
+    def user(self, name: str) -> "Account":
+        """An account by its username or id; an unknown name is answered with the one that is meant."""
+        try:
+            return self.lab.users.get(name)
+        except NotFound as error:
+            known = [account.username for account in self.lab.users()]
+            raise with_suggestion(error, "user", name, known) from error
+
+    @abstractmethod
+    def ask(self, what: str) -> str:
+        """Ask the user for a word."""
+
+    @abstractmethod
+    def ask_secret(self, what: str, *, confirm: bool = False) -> str:
+        """Ask the user for a secret, without echo.
+
+        Args:
+            confirm: whether to ask for it twice.
+
+        Raises:
+            InvalidInput: nobody can be asked here.
+        """
 
     def variable(self, name: str) -> Any:
         """The notebook's variable of this name, or None."""

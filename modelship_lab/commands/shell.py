@@ -1,20 +1,22 @@
 """The shell as a session: rich tables, progress bars, live views."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from modelship_lab.commands.results import DeploymentReport, RunReport
+from modelship_lab.commands.results import DeploymentReport, RunReport, ToldOnce
 from modelship_lab.commands.session import Session
-from modelship_lab.records.errors import MissingDependency
+from modelship_lab.records.errors import InvalidInput, MissingDependency
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
@@ -43,8 +45,21 @@ class ShellSession(Session):
 
     def connect(self) -> "Lab":
         from modelship_lab import client
+        from modelship_lab.client import discovery
+        from modelship_lab.client.logins import Logins
 
-        return client.connect()
+        if self.url is None and not os.environ.get("MLSHIP_URL"):
+            current = Logins(discovery.default_data_dir()).current
+            self.url = current.url if current is not None else None
+        return client.connect(self.url)
+
+    def ask(self, what: str) -> str:
+        _need_terminal(what)
+        return str(click.prompt(what, err=True))
+
+    def ask_secret(self, what: str, *, confirm: bool = False) -> str:
+        _need_terminal(what)
+        return str(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
 
     def show(self, value: Any) -> None:
         """Print what a verb returned."""
@@ -52,7 +67,9 @@ class ShellSession(Session):
 
         if value is None:
             return
-        if isinstance(value, list):
+        if isinstance(value, ToldOnce):
+            self._tell(value)
+        elif isinstance(value, list):
             for one in value:
                 self.show(one)
         elif can_describe(value):
@@ -61,6 +78,15 @@ class ShellSession(Session):
             self.console.print(frame_table(value))
         else:
             self.console.print(str(value), markup=False)
+
+    def _tell(self, value: ToldOnce) -> None:
+        """The secret alone on the output, all words about it on the other one."""
+        from modelship_lab.commands.description import describe
+
+        if not value.quiet:
+            Console(stderr=True, width=self.console.width).print(drawn(describe(value)))
+        if value.printed:
+            click.echo(value.secret)
 
     @contextmanager
     def importing(self, title: str) -> "Iterator[OnProgress]":
@@ -131,6 +157,11 @@ class ShellSession(Session):
                     time.sleep(1)
         except KeyboardInterrupt:
             return None
+
+
+def _need_terminal(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"'{what}' can only be asked in a terminal; the options of the verb can say it.")
 
 
 def newest_figures(metrics: "Metrics") -> tuple[float, str]:

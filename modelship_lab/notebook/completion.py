@@ -68,5 +68,7 @@ def completions(words: list[str], incomplete: str, magics: "LabMagics") -> list[
     class Complete(ShellComplete):
         name = "notebook"
 
-    found: list[Any] = Complete(mlship, {}, "mlship", "").get_completions(words, incomplete)
+    found: list[Any] = Complete(mlship, {"obj": magics.session}, "mlship", "").get_completions(
+        words, incomplete
+    )
     return [item.value for item in found if item.type == "plain"]

@@ -26,11 +26,20 @@ _SHOWN = (
     ("modelship_lab.commands.results", "Predictions"),
     ("modelship_lab.commands.results", "DeploymentReport"),
     ("modelship_lab.commands.results", "Done"),
+    ("modelship_lab.commands.results", "Identity"),
+    ("modelship_lab.commands.results", "CreditReport"),
+    ("modelship_lab.commands.results", "ToldOnce"),
     ("modelship_lab.records.bundle", "BundleManifest"),
     ("modelship_lab.records.events", "LabInfo"),
+    ("modelship_lab.records.identity", "Account"),
+    ("modelship_lab.records.identity", "ApiKey"),
+    ("modelship_lab.records.identity", "CreatedApiKey"),
     ("modelship_lab.records.registry", "ModelVersion"),
     ("modelship_lab.records.serving", "Deployment"),
     ("modelship_lab.records.tracking", "Run"),
+    ("modelship_lab.records.webhooks", "CreatedWebhook"),
+    ("modelship_lab.records.webhooks", "Delivery"),
+    ("modelship_lab.records.webhooks", "Webhook"),
 )
 """By name, so that nothing is imported before one of them is shown."""
 

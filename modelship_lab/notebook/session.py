@@ -1,14 +1,17 @@
 """The notebook as a session: widgets, progress under the cell, variables."""
 
+import getpass
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import StdinNotImplementedError
 from IPython.display import HTML, display
 
 from modelship_lab.commands.results import DeploymentReport, ProjectProgress
 from modelship_lab.commands.session import Session
+from modelship_lab.records.errors import InvalidInput
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,7 +36,17 @@ class NotebookSession(Session):
     def connect(self) -> "Lab":
         from modelship_lab import client
 
-        return client.connect(verbs=NotebookVerbs())
+        return client.connect(self.url, verbs=NotebookVerbs())
+
+    def ask(self, what: str) -> str:
+        return _answer(input, what)
+
+    def ask_secret(self, what: str, *, confirm: bool = False) -> str:
+        # The kernel's own: the answer is neither shown nor saved.
+        given = _answer(getpass.getpass, what)
+        if confirm and given != _answer(getpass.getpass, "The same once more"):
+            raise InvalidInput("The two are not the same.")
+        return given
 
     def variable(self, name: str) -> Any:
         return self.shell.user_ns.get(name) if name.isidentifier() else None
@@ -81,6 +94,13 @@ class NotebookSession(Session):
         if once:
             return report
         return DeploymentWidget(self.lab, deployment_id=deployment.id, still=as_html(report))
+
+
+def _answer(ask: Callable[[str], str], what: str) -> str:
+    try:
+        return ask(f"{what}: ")
+    except StdinNotImplementedError:
+        raise InvalidInput(f"'{what}' cannot be asked here: nobody is at this notebook.") from None
 
 
 def labeler(project: "ProjectHandle", order: "QueueOrder") -> "LabelerWidget":

@@ -1,13 +1,19 @@
-"""What a verb returned, as words: a title, facts and tables, for a shell and a notebook alike."""
+"""The things of the loop in words: projects, imports, snapshots, runs, models, deployments."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
-from functools import singledispatch
 from typing import Any
 
 from modelship_lab.client import ProjectHandle, RunHandle, SnapshotData
+from modelship_lab.commands.description.words import (
+    Description,
+    Grid,
+    describe,
+    duration,
+    moment,
+    number,
+    preview,
+)
 from modelship_lab.commands.results import (
     DeploymentReport,
     Done,
@@ -28,88 +34,6 @@ MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_f1", "val
 WORST_ERRORS = "Worst errors"
 _MOST_ROWS = 20
 _MOST_NUMBERS = 5
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of text."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Description:
-    """A thing in words."""
-
-    title: str
-    facts: tuple[tuple[str, str], ...] = ()
-    grids: tuple[Grid, ...] = ()
-    note: str = ""
-
-
-@singledispatch
-def describe(value: Any) -> Description:
-    """A value in words.
-
-    Raises:
-        TypeError: it is nothing that a verb returns.
-    """
-    raise TypeError(f"A {type(value).__name__} is nothing that a verb returns.")
-
-
-def can_describe(value: Any) -> bool:
-    """Whether `describe` knows values of this kind."""
-    return describe.dispatch(type(value)) is not describe.dispatch(object)
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A figure for reading: four digits, and none of them for whole numbers."""
-    if value is None:
-        return "–"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:.{digits}g}"
-
-
-def moment(value: datetime | None) -> str:
-    """A time for reading, in UTC."""
-    return "–" if value is None else value.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def duration(seconds: float | None) -> str:
-    """A duration for reading."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def preview(text: str, length: int = 100) -> str:
-    """The beginning of a text on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
-
-
-def frame_grid(frame: Any, most_rows: int) -> Grid:
-    """The first rows of a polars frame for reading, without columns that say nothing in them."""
-    rows = [tuple(_cell(value) for value in row) for row in frame.head(most_rows).iter_rows()]
-    said = [index for index in range(frame.width) if any(row[index] for row in rows)]
-    columns = tuple(frame.columns[index] for index in said)
-    return Grid("", columns, tuple(tuple(row[index] for index in said) for row in rows))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, datetime):
-        return moment(value)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @describe.register

@@ -1,0 +1,30 @@
+"""What a verb returned, as words: a title, facts and tables, for a shell and a notebook alike."""
+
+# Importing a module of things teaches `describe` their kinds.
+from modelship_lab.commands.description import access as access
+from modelship_lab.commands.description.loop import MAIN_FIGURES, WORST_ERRORS
+from modelship_lab.commands.description.words import (
+    Description,
+    Grid,
+    can_describe,
+    describe,
+    duration,
+    frame_grid,
+    moment,
+    number,
+    preview,
+)
+
+__all__ = [
+    "MAIN_FIGURES",
+    "WORST_ERRORS",
+    "Description",
+    "Grid",
+    "can_describe",
+    "describe",
+    "duration",
+    "frame_grid",
+    "moment",
+    "number",
+    "preview",
+]
