@@ -144,7 +144,7 @@ def _change_own(session: Session, *, generate: bool, from_stdin: bool) -> Done:
     old = password_of(session, "Your password until now", from_stdin=from_stdin)
     given = password_of(session, "Your new password", from_stdin=from_stdin, confirm=True)
     session.lab.users.change_own_password(old, given)
-    return Done("Your password is changed.")
+    return Done("Your password is changed, and every login of yours has ended: log in with the new one.")
 
 
 @users.command()

@@ -1,13 +1,15 @@
-"""Verbs of projects: new, projects, progress."""
+"""Verbs of projects: new, projects, progress, share."""
 
+import shlex
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from modelship_lab.commands.parameters import PROJECT
-from modelship_lab.commands.results import ProjectProgress
+from modelship_lab.commands.results import Done, ProjectProgress
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.base import Task
+from modelship_lab.records.errors import InvalidInput
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,14 +28,15 @@ if TYPE_CHECKING:
 )
 @click.option("--classes", required=True, help="The classes, separated by commas.")
 @click.option("--description", default="", help="What the project is for.")
+@click.option("--public", is_flag=True, help="Let every account of the lab read it.")
 @click.option("--exist-ok", is_flag=True, help="Take the project of this name if it is the same.")
 @pass_session
 def new(
-    session: Session, name: str, task: Task, classes: str, description: str, exist_ok: bool
+    session: Session, name: str, task: Task, classes: str, description: str, public: bool, exist_ok: bool
 ) -> "ProjectHandle":
     """Create the project NAME."""
     names = [one.strip() for one in classes.split(",") if one.strip()]
-    return session.lab.new_project(name, task, names, description, exist_ok=exist_ok)
+    return session.lab.new_project(name, task, names, description, is_public=public, exist_ok=exist_ok)
 
 
 @click.command()
@@ -50,6 +53,7 @@ def projects(session: Session, search: str | None) -> "pl.DataFrame":
             "name": [project.name for project in found],
             "task": [project.task or "" for project in found],
             "classes": [", ".join(project.classes) for project in found],
+            "public": ["yes" if project.is_public else "" for project in found],
             "description": [project.description for project in found],
             "created_at": [project.created_at for project in found],
         },
@@ -58,6 +62,7 @@ def projects(session: Session, search: str | None) -> "pl.DataFrame":
             "name": pl.String,
             "task": pl.String,
             "classes": pl.String,
+            "public": pl.String,
             "description": pl.String,
             "created_at": pl.Datetime("us", "UTC"),
         },
@@ -73,4 +78,24 @@ def progress(session: Session, project: str) -> ProjectProgress:
     return ProjectProgress(handle.name, handle.progress())
 
 
-VERBS = (new, projects, progress)
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.option(
+    "--public/--private",
+    "public",
+    default=None,
+    help="Let every account of the lab read it, or only its owner and administrators.",
+)
+@pass_session
+def share(session: Session, project: str, public: bool | None) -> Done:
+    """Say who may read PROJECT: everybody who has an account, or its owner alone."""
+    if public is None:
+        raise InvalidInput("Say who may read it: --public or --private.")
+    handle = session.project(project)
+    handle.change(is_public=public)
+    who = "Every account of the lab reads" if public else "Only its owner and administrators read"
+    back = "--private" if public else "--public"
+    return Done(f"{who} '{handle.name}' now. `mlship share {shlex.quote(handle.name)} {back}` takes it back.")
+
+
+VERBS = (new, projects, progress, share)

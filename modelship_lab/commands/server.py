@@ -43,7 +43,7 @@ class ServeCommand(click.Command):
 def _server_options() -> list[str]:
     """The options as the server's program lists them."""
     shown = subprocess.run([*_SERVER, "--help"], capture_output=True, text=True, timeout=_HELP_TIMEOUT_S)
-    return re.findall(r"^ +(--[a-z-]+)", shown.stdout, re.MULTILINE)
+    return re.findall(r"(?:^ +|/ )(--[a-z-]+)", shown.stdout, re.MULTILINE)
 
 
 @click.command(cls=ServeCommand, add_help_option=False, context_settings={"ignore_unknown_options": True})

@@ -15,9 +15,10 @@ Shell = Callable[..., subprocess.CompletedProcess]
 
 @pytest.fixture
 def mlship(lab_server: LabServer, tmp_path: Path) -> Shell:
-    def run(*words: str, **environment: str) -> subprocess.CompletedProcess:
+    def run(*words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-m", "modelship_lab.commands.main", *words],
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
 from modelship_lab.commands.main import mlship as group
@@ -81,15 +82,20 @@ def test_a_server_that_is_away_is_one_line_and_another_exit_code(mlship: Shell) 
 
 def test_help_without_words_and_for_every_verb(mlship: Shell) -> None:
     assert "Label data" in mlship().stdout
-    shown = mlship("--help").stdout
-    for name, verb in group.commands.items():
+    explained(group, mlship("--help").stdout)
+    recipe = mlship("train", "--help").stdout
+    assert "learning_rate=0.05" in recipe
+
+
+def explained(verbs: click.Group, shown: str) -> None:
+    for name, verb in verbs.commands.items():
         assert f"  {name} " in shown
         assert verb.help, f"{name} does not explain itself"
         for parameter in verb.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, f"{name} {parameter.opts[0]} does not explain itself"
-    recipe = mlship("train", "--help").stdout
-    assert "learning_rate=0.05" in recipe
+        if isinstance(verb, click.Group):
+            explained(verb, verb.get_help(click.Context(verb)))
 
 
 def test_the_shell_completes_verbs_and_names(mlship: Shell) -> None:
