@@ -53,7 +53,7 @@ lint: install
 	npm run lint --silent
 	npm run typecheck --silent
 
-js-test: install
+js-test: node_modules/installed
 	npm test --silent
 
 python-test: install $(CHROMIUM)

@@ -16,6 +16,7 @@ from modelship_lab.server.api import routes
 from modelship_lab.server.api.blob_access import BlobAccess
 from modelship_lab.server.api.dialect import NATIVE
 from modelship_lab.server.api.dispatch import REQUEST_TIMEOUT
+from modelship_lab.server.api.open_sockets import Sockets
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
@@ -149,6 +150,7 @@ class LabApp(ExtensionApp):
         )
         keys = ApiKeys(database, events, accounts)
         hub_owner = self.hub_owner or os.environ.get("JUPYTERHUB_USER", "")
+        credentials = Credentials(events, accounts, sessions, keys, lab_token=token, hub_owner=hub_owner)
         blobs = Blobs(data_dir.blobs)
         counts = ProgressCounts(database)
         queue = LabelQueue(database, counts)
@@ -161,7 +163,9 @@ class LabApp(ExtensionApp):
         events.listen(blob_access.forget)
         bundles = BundleStore(data_dir.bundles, data_dir.uploads)
         models = Models(database, events, bundles, runs.get)
-        deployment_metrics = ServingMetrics(database, hub.publish_deployment)
+        deployment_metrics = ServingMetrics(
+            database, lambda one, window: hub.publish_deployment(one, supervisor.owner_of(one), window)
+        )
         deployment_store = DeploymentStore(database, events)
         supervisor = Supervisor(
             deployment_store, LocalEngine(data_dir.workers), bundles.folder, deployment_metrics.take_last
@@ -183,6 +187,7 @@ class LabApp(ExtensionApp):
             blob_access=blob_access,
             events=events,
             hub=hub,
+            sockets=Sockets(credentials, events),
             limits=limits,
             webhooks=Webhooks(
                 database,
@@ -198,7 +203,7 @@ class LabApp(ExtensionApp):
             accounts=accounts,
             sessions=sessions,
             keys=keys,
-            credentials=Credentials(events, accounts, sessions, keys, lab_token=token, hub_owner=hub_owner),
+            credentials=credentials,
             audit=Audit(database),
             counts=counts,
             queue=queue,

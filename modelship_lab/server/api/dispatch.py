@@ -165,21 +165,8 @@ class EndpointHandler(LabHandler):
         if self._refusal is not None:
             raise self._refusal
         endpoint = self.endpoint
-        query = {
-            name: [value.decode("utf-8", "replace") for value in values]
-            for name, values in self.request.query_arguments.items()
-        }
         content_type = self.request.headers.get("Content-Type", "")
-        body = bytes(self._body)
-        # The path was decoded by Tornado: a second time would make another name of one with a percent sign.
-        arguments = endpoint.arguments(path, query, body, content_type, lenient=self.dialect.lenient)
-        if "services" in endpoint.wanted:
-            arguments["services"] = self.services
-        if "caller" in endpoint.wanted:
-            arguments["caller"] = self.caller
-        if "request" in endpoint.wanted:
-            address = self.request.remote_ip or ""
-            arguments["request"] = Request(self.request.headers, body, address, self.request_id)
+        arguments = arguments_of(self, endpoint, path, bytes(self._body), content_type)
         if self._file is not None:
             await asyncio.to_thread(self._file.close)
             arguments["upload"] = Upload(Path(self._file.name), self._received, content_type)
@@ -281,6 +268,31 @@ class LabIsElsewhere(UnknownAddress):
 
     async def _admit(self, length: int) -> None:
         raise self.error
+
+
+def arguments_of(
+    handler: LabHandler, endpoint: Endpoint, path: dict[str, str], body: bytes, content_type: str
+) -> dict[str, Any]:
+    """What a declared function is called with for a request.
+
+    Raises:
+        InvalidInput: with everything that is wrong.
+    """
+    request = handler.request
+    query = {
+        name: [value.decode("utf-8", "replace") for value in values]
+        for name, values in request.query_arguments.items()
+    }
+    # The path was decoded by Tornado: a second time would make another name of one with a percent sign.
+    arguments = endpoint.arguments(path, query, body, content_type, lenient=handler.dialect.lenient)
+    if "services" in endpoint.wanted:
+        arguments["services"] = handler.services
+    if "caller" in endpoint.wanted:
+        arguments["caller"] = handler.caller
+    if "request" in endpoint.wanted:
+        address = request.remote_ip or ""
+        arguments["request"] = Request(request.headers, body, address, handler.request_id)
+    return arguments
 
 
 def _ipc_stream(table: pa.Table) -> pa.Buffer:

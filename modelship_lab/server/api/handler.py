@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -124,6 +125,16 @@ class LabHandler(JupyterHandler):
                 raise
         self.current_user = None
         return None
+
+    def caller_now(self) -> Caller | None:
+        """Who the request's credential belongs to by now, for what stays open; None: it is not valid any more."""
+        offered = _offered_token(self.request)
+        caller: Caller | None = self.services.credentials.caller(offered) if offered else None
+        if caller is None and self.caller is not None and self.caller.credential == "jupyter":
+            account = self.services.accounts.active(self.caller.account_id)
+            if account is not None:
+                caller = replace(self.caller, permissions=frozenset(account.permissions))
+        return caller
 
     def _is_host_allowed(self) -> bool:
         """`check_host` with its answers kept: reading addresses is slow, and clients have few names for us."""

@@ -21,11 +21,12 @@ from modelship_lab.server.api import (
     webhooks,
 )
 from modelship_lab.server.api.dialect import NATIVE, Dialect
-from modelship_lab.server.api.dispatch import LabIsElsewhere, Route, UnknownAddress, handlers
+from modelship_lab.server.api.dispatch import LabIsElsewhere, Route, UnknownAddress, address, handlers
 from modelship_lab.server.api.endpoint import endpoints_of
 from modelship_lab.server.api.live import LiveSocket
 from modelship_lab.server.api.openapi import ApiPage, OpenApiDocument
 from modelship_lab.server.api.services import Services
+from modelship_lab.server.api.socket import DialectSocket
 
 PREFIX = "/mlship"
 
@@ -73,8 +74,21 @@ def dialect_routes(dialect: Dialect, apis: Sequence[Dialect], services: Services
     mount = f"{PREFIX}/{dialect.name}"
     return [
         *handlers(dialect, mount, services),
+        *sockets(dialect, mount, services),
         *_description(mount, dialect, apis, services),
         (rf"{mount}(?:/.*)?", UnknownAddress, {"services": services, "dialect": dialect}),
+    ]
+
+
+def sockets(dialect: Dialect, mount: str, services: Services) -> list[Route]:
+    """The sockets that an API declares."""
+    return [
+        (
+            address(mount, one.path),
+            type("DialectSocket", (DialectSocket,), {"socket": one}),
+            {"services": services, "dialect": dialect},
+        )
+        for one in dialect.sockets
     ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modelship_lab.records.events import LabInfo
 from modelship_lab.server.api.blob_access import BlobAccess
+from modelship_lab.server.api.open_sockets import Sockets
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.events.webhooks import Webhooks
@@ -47,6 +48,7 @@ class Services:
     blob_access: BlobAccess
     events: EventLog
     hub: Hub
+    sockets: Sockets
     limits: Limits
     webhooks: Webhooks
     passwords: Passwords
@@ -74,6 +76,7 @@ class Services:
     async def start(self) -> None:
         """Begin what runs by itself; called once the server listens."""
         self.hub.start()
+        self.sockets.start()
         await self.webhooks.start()
         self.keys.start()
         self.runs.start()
@@ -83,6 +86,7 @@ class Services:
 
     async def stop(self) -> None:
         """End what runs by itself, finish what is being written, and let the data directory go."""
+        await self.sockets.stop()
         await self.imports.stop()
         await self.runs.stop_watching()
         await self.deployments.stop()

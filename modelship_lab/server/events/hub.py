@@ -4,165 +4,227 @@ Publishing never waits. Each client has a bounded outbox of its own: events are 
 while metric deltas of one run and figures of one deployment that the client has not taken yet are
 merged into one message. A client that falls further behind loses its place and is told so, which
 costs nobody else anything.
+
+Outboxes are emptied in rounds, many in one turn of the event loop, instead of a task for each that
+would have to be woken: with a thousand clients that is most of what an event costs.
 """
 
 import asyncio
-import math
+import logging
 from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from modelship_lab.records.events import Event
 from modelship_lab.records.serving import WindowMetrics
+from modelship_lab.server.events.messages import (
+    Message,
+    MetricDelta,
+    deployment_message,
+    event_message,
+    metric_message,
+)
+
+log = logging.getLogger(__name__)
 
 MAX_EVENTS = 2000
 """Events that wait for one client; one more and it is cut off, to come back and name the last it saw."""
 
-MAX_POINTS = 5000
-"""Metric points of one run that wait for one client; beyond that it is told to fetch them."""
+PAUSE_S = 0.05
+"""Between two rounds for one client, so that what arrives meanwhile travels together."""
+
+ROUND = 100
+"""Outboxes that are emptied before requests get their turn."""
+
+EVERYTHING = "*"
 
 
 class Hub:
-    """Knows who is subscribed to what. Publishing may be done from any thread."""
+    """Knows who is subscribed to what. Publishing may be done from any thread, the rest on the event loop."""
 
     def __init__(self) -> None:
-        self._outboxes: set[Outbox] = set()
+        self._by_topic: dict[str, dict[Outbox, None]] = {}
+        # Who listens to all that belongs to one account.
+        self._by_owner: dict[int, dict[Outbox, None]] = {}
+        self._ready: deque[Outbox] = deque()
+        self._resting: list[Outbox] = []
+        self._is_scheduled = False
+        self._timer_runs = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Bind to the running event loop."""
         self._loop = asyncio.get_running_loop()
 
-    def add(self, outbox: "Outbox") -> None:
-        self._outboxes.add(outbox)
-
-    def remove(self, outbox: "Outbox") -> None:
-        self._outboxes.discard(outbox)
-
     def publish_event(self, event: Event) -> None:
         self._soon(self._event, event)
 
-    def publish_metrics(self, run_id: int, before: int, sequence: int, points: pa.Table) -> None:
+    def publish_metrics(
+        self, run_id: int, owner_id: int, before: int, sequence: int, points: pa.Table
+    ) -> None:
         """Tell of the points of batch `sequence`, which follows batch `before`."""
-        self._soon(self._metrics, run_id, before, sequence, points)
+        self._soon(self._metrics, run_id, owner_id, before, sequence, points)
 
-    def publish_deployment(self, deployment_id: int, window: WindowMetrics) -> None:
-        self._soon(self._deployment, deployment_id, window)
+    def publish_deployment(self, deployment_id: int, owner_id: int, window: WindowMetrics) -> None:
+        self._soon(self._deployment, deployment_id, owner_id, window)
+
+    def subscribe(self, outbox: "Outbox", topics: Collection[str]) -> None:
+        """Have an outbox hear of these topics, too.
+
+        Args:
+            topics: `*` is everything that the outbox's owner may hear of.
+        """
+        for topic in topics:
+            index, key = self._place(outbox, topic)
+            index.setdefault(key, {})[outbox] = None
+        outbox.topics |= set(topics)
+
+    def unsubscribe(self, outbox: "Outbox", topics: Collection[str]) -> None:
+        for topic in outbox.topics & set(topics):
+            index, key = self._place(outbox, topic)
+            listeners = index[key]
+            del listeners[outbox]
+            if not listeners:
+                del index[key]
+        outbox.topics -= set(topics)
+
+    def remove(self, outbox: "Outbox") -> None:
+        """Tell it nothing more."""
+        self.unsubscribe(outbox, set(outbox.topics))
+
+    def _place(self, outbox: "Outbox", topic: str) -> tuple[dict[Any, dict["Outbox", None]], str | int]:
+        if topic == EVERYTHING and outbox.owner_id is not None:
+            return self._by_owner, outbox.owner_id
+        return self._by_topic, topic
+
+    def _who_hears(self, topic: str, owner_id: int) -> Iterator["Outbox"]:
+        topical: dict[Outbox, None] = self._by_topic.get(topic, {})
+        wide = chain(self._by_topic.get(EVERYTHING, ()), self._by_owner.get(owner_id, ()))
+        return chain(topical, (one for one in wide if one not in topical))
 
     def _soon(self, call: Any, *arguments: Any) -> None:
         # Before the start and after the end of the loop there is nobody to tell.
-        if self._outboxes and self._loop is not None and not self._loop.is_closed():
+        if (self._by_topic or self._by_owner) and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
 
     def _event(self, event: Event) -> None:
-        for outbox in [box for box in self._outboxes if box.wants(event.topic)]:
-            outbox.add_event(event)
+        message = event_message(event)
+        for outbox in self._who_hears(event.topic, event.owner_id):
+            outbox.add_event(message)
 
-    def _metrics(self, run_id: int, before: int, sequence: int, points: pa.Table) -> None:
+    def _metrics(self, run_id: int, owner_id: int, before: int, sequence: int, points: pa.Table) -> None:
         topic = f"run:{run_id}"
-        interested = [box for box in self._outboxes if box.wants(topic)]
-        if interested:
-            series = series_of(points) if points.num_rows <= MAX_POINTS else None
-            for outbox in interested:
-                outbox.add_metrics(topic, before, sequence, series)
+        listeners = list(self._who_hears(topic, owner_id))
+        if listeners:
+            message = metric_message(run_id, before, sequence, points)
+            for outbox in listeners:
+                outbox.add_metrics(topic, message)
 
-    def _deployment(self, deployment_id: int, window: WindowMetrics) -> None:
+    def _deployment(self, deployment_id: int, owner_id: int, window: WindowMetrics) -> None:
         topic = f"deployment:{deployment_id}"
-        for outbox in [box for box in self._outboxes if box.wants(topic)]:
-            outbox.add_deployment(topic, window)
+        message = deployment_message(deployment_id, window)
+        for outbox in self._who_hears(topic, owner_id):
+            outbox.add_deployment(topic, message)
 
+    def touched(self, outbox: "Outbox") -> None:
+        """Have an outbox emptied in the next round that it may take part in."""
+        if outbox.is_waiting or self._loop is None:
+            return
+        outbox.is_waiting = True
+        if self._loop.time() >= outbox.rests_until:
+            self._ready.append(outbox)
+            self._schedule()
+        else:
+            self._resting.append(outbox)
+            if not self._timer_runs:
+                self._timer_runs = True
+                self._loop.call_later(PAUSE_S, self._end_rest)
 
-Points = dict[str, dict[str, list[Any]]]
+    def _end_rest(self) -> None:
+        self._timer_runs = False
+        self._ready.extend(self._resting)
+        self._resting.clear()
+        self._schedule()
 
+    def _schedule(self) -> None:
+        if not self._is_scheduled and self._ready and self._loop is not None:
+            self._is_scheduled = True
+            self._loop.call_soon(self._round)
 
-def series_of(points: pa.Table) -> Points:
-    """Metric points as lists by name; what JSON cannot say (NaN, infinity) is None."""
-    series: Points = {}
-    columns = (points[name].to_pylist() for name in ("name", "step", "value"))
-    times = points["time"].cast(pa.int64()).to_pylist()
-    for name, step, value, time in zip(*columns, times, strict=True):
-        one = series.setdefault(name, {"steps": [], "values": [], "times": []})
-        one["steps"].append(step)
-        one["values"].append(value if math.isfinite(value) else None)
-        one["times"].append(time / 1e6)
-    return series
+    def _round(self) -> None:
+        self._is_scheduled = False
+        assert self._loop is not None
+        rests_until = self._loop.time() + PAUSE_S
+        for _ in range(min(ROUND, len(self._ready))):
+            outbox = self._ready.popleft()
+            outbox.is_waiting = False
+            outbox.rests_until = rests_until
+            try:
+                outbox.empty()
+            except Exception:
+                # One client's trouble is nobody else's.
+                log.exception("What waits for a client could not be sent")
+                outbox.overflowed = True
+        self._schedule()
 
 
 class Outbox:
-    """What waits to be sent to one client. Touched on the event loop only."""
+    """What waits to be sent to one client. Touched on the event loop only.
 
-    def __init__(self) -> None:
+    Args:
+        hub: who fills it.
+        owner_id: the account whose things `*` stands for; None: everybody's.
+        empty: called when something waits: it calls `take`, or `Hub.touched` once it can.
+    """
+
+    def __init__(self, hub: Hub, owner_id: int | None, empty: Callable[[], None]) -> None:
+        self.owner_id = owner_id
         self.topics: set[str] = set()
         self.overflowed = False
-        self._direct: deque[dict[str, Any]] = deque()
-        self._events: deque[Event] = deque()
-        self._metrics: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._deployments: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._filled = asyncio.Event()
+        self.empty = empty
+        self.is_waiting = False
+        self.rests_until = 0.0
+        self._hub = hub
+        self._direct: deque[Message] = deque()
+        self._events: deque[Message] = deque()
+        self._metrics: OrderedDict[str, MetricDelta] = OrderedDict()
+        self._deployments: OrderedDict[str, Message] = OrderedDict()
 
-    def wants(self, topic: str) -> bool:
-        return topic in self.topics or "*" in self.topics
-
-    def add(self, message: dict[str, Any]) -> None:
+    def add(self, content: dict[str, Any]) -> None:
+        """Say something to this client alone."""
         # A client may ask more than it listens.
-        if len(self._direct) >= MAX_EVENTS:
-            self.overflowed = True
-        else:
-            self._direct.append(message)
-        self._filled.set()
+        self._put(self._direct, Message(content))
 
-    def add_event(self, event: Event) -> None:
-        if len(self._events) >= MAX_EVENTS:
+    def add_event(self, message: Message) -> None:
+        self._put(self._events, message)
+
+    def _put(self, queue: deque[Message], message: Message) -> None:
+        if len(queue) >= MAX_EVENTS:
             self.overflowed = True
         else:
-            self._events.append(event)
-        self._filled.set()
+            queue.append(message)
+        self._hub.touched(self)
+
+    def add_metrics(self, topic: str, message: MetricDelta) -> None:
+        waiting = self._metrics.get(topic)
+        self._metrics[topic] = message if waiting is None else waiting.and_then(message)
+        self._hub.touched(self)
+
+    def add_deployment(self, topic: str, message: Message) -> None:
+        self._deployments[topic] = message
+        self._hub.touched(self)
 
     def cut_off(self) -> None:
         """Have the client sent away after what waits, to come back and name the last event it saw."""
         self.overflowed = True
-        self._filled.set()
+        self._hub.touched(self)
 
-    def add_metrics(self, topic: str, before: int, sequence: int, series: Points | None) -> None:
-        waiting = self._metrics.get(topic)
-        if waiting is None:
-            self._metrics[topic] = {
-                "type": "metrics",
-                "topic": topic,
-                "from": before,
-                "sequence": sequence,
-                # A gap that the client will notice and fill by asking for the run's metrics.
-                "series": {
-                    name: {key: list(of) for key, of in one.items()} for name, one in (series or {}).items()
-                },
-                "gap": series is None,
-            }
-        else:
-            waiting["sequence"] = sequence
-            merged = waiting["series"]
-            points = sum(len(one["steps"]) for one in merged.values())
-            if series is None or waiting["gap"] or points > MAX_POINTS:
-                waiting["gap"], waiting["series"] = True, {}
-            else:
-                for name, one in series.items():
-                    target = merged.setdefault(name, {"steps": [], "values": [], "times": []})
-                    for key, of in one.items():
-                        target[key].extend(of)
-        self._filled.set()
-
-    def add_deployment(self, topic: str, window: WindowMetrics) -> None:
-        self._deployments[topic] = {"type": "deployment", "topic": topic, "window": window}
-        self._filled.set()
-
-    async def take(self) -> list[dict[str, Any]]:
-        """Everything that waits, once there is something."""
-        await self._filled.wait()
-        self._filled.clear()
-        messages = list(self._direct)
-        messages += [{"type": "event", "event": event} for event in self._events]
-        messages += self._metrics.values()
-        messages += self._deployments.values()
+    def take(self) -> list[Message]:
+        """Everything that waits."""
+        messages = [*self._direct, *self._events, *self._metrics.values(), *self._deployments.values()]
         self._direct.clear()
         self._events.clear()
         self._metrics.clear()

@@ -181,6 +181,11 @@ class Supervisor:
         policy.require(caller, permission, found, f"deployment '{found.name}'")
         return found
 
+    def owner_of(self, deployment_id: int) -> int:
+        """The account that a living deployment belongs to; 0, which is nobody's, when there is none."""
+        live = self._live.get(deployment_id)
+        return live.owner_id if live is not None else 0
+
     def workers(self) -> list[Worker]:
         """Every worker that may have answered lately."""
         serving = [live.worker for live in self._live.values() if live.worker is not None]

@@ -31,8 +31,8 @@ SCHEMA = pa.schema(
     ]
 )
 
-Publish = Callable[[int, int, int, pa.Table], None]
-"""Called after a commit with the run, the sequence before, the sequence now, and the points."""
+Publish = Callable[[int, int, int, int, pa.Table], None]
+"""Called after a commit with the run, its owner, the sequence before, the sequence now, and the points."""
 
 
 class RunMetrics:
@@ -88,12 +88,12 @@ class RunMetrics:
         self, run_id: int, points: pa.Table, producer: str, sequence: int, caller: Caller
     ) -> LoggedMetrics:
         def work(transaction: Transaction) -> LoggedMetrics:
-            stop = self._runs.beat(transaction, run_id, caller)
+            beat = self._runs.beat(transaction, run_id, caller)
             stream = transaction.row(
                 "SELECT last_sequence FROM metric_streams WHERE run_id = ? AND producer = ?", run_id, producer
             )
             if producer and stream is not None and sequence <= stream["last_sequence"]:
-                return LoggedMetrics(accepted=0, duplicate=True, stop=stop, first_number=None)
+                return LoggedMetrics(accepted=0, duplicate=True, stop=beat.stop, first_number=None)
             before, points_before = _stored(transaction, run_id)
             if stream is None:
                 transaction.execute(
@@ -120,11 +120,11 @@ class RunMetrics:
                     "batch", pa.repeat(pa.scalar(before + 1, pa.int64()), count)
                 ),
             )
-            transaction.after_commit(lambda: self._publish(run_id, before, before + 1, points))
+            transaction.after_commit(lambda: self._publish(run_id, beat.owner_id, before, before + 1, points))
             return LoggedMetrics(
                 accepted=count,
                 duplicate=False,
-                stop=stop,
+                stop=beat.stop,
                 first_number=points_before + 1 if count else None,
             )
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,15 @@ _SELECT = f"""
            r.owner_id, {_IS_PUBLIC} AS is_public, r.started_at, r.ended_at, r.heartbeat_at, r.updated_at
     {_FROM}
 """
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a sign of life of a run's process comes to know."""
+
+    owner_id: int
+    stop: bool
+    """Whether the run was asked to stop."""
 
 
 class Runs:
@@ -257,12 +267,12 @@ class Runs:
         """
 
         def work(transaction: Transaction) -> Heartbeat:
-            return Heartbeat(stop=self.beat(transaction, run_id, caller))
+            return Heartbeat(stop=self.beat(transaction, run_id, caller).stop)
 
         return await self._database.write(work)
 
-    def beat(self, transaction: Transaction, run_id: int, caller: Caller) -> bool:
-        """Note that a run's process lives; returns whether the run was asked to stop.
+    def beat(self, transaction: Transaction, run_id: int, caller: Caller) -> Beat:
+        """Note that a run's process lives.
 
         Raises:
             NotFound: there is no such run for the caller.
@@ -299,9 +309,9 @@ class Runs:
         elif (moment - row["heartbeat_at"]).total_seconds() > HEARTBEAT_GRAIN_S:
             transaction.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", moment, run_id)
         else:
-            return bool(row["stop_requested"])
+            return Beat(owner_id, bool(row["stop_requested"]))
         transaction.after_commit(lambda: self._recent.forget(run_id))
-        return bool(row["stop_requested"])
+        return Beat(owner_id, bool(row["stop_requested"]))
 
     def require(self, cursor: Cursor, run_id: int, caller: Caller, permission: Permission) -> Ownership:
         """Let the caller read or change a run, within a read or write; returns whose it is.

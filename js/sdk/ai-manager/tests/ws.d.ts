@@ -1,3 +1,0 @@
-declare module "ws" {
-  export const WebSocket: typeof globalThis.WebSocket;
-}
