@@ -1,0 +1,104 @@
+"""What belongs to somebody else: not there when it is private, for reading only when it is public.
+
+Every declared endpoint with something in its path is asked, so that a new one cannot be forgotten.
+"""
+
+import re
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from modelship_lab.server.api import routes  # noqa: F401  (declares the endpoints)
+from modelship_lab.server.api.dialect import NATIVE
+from modelship_lab.server.api.endpoint import Endpoint
+from tests.server.ownership.conftest import Belongings, Somebody
+
+NEVER_PUBLIC = ("webhook_id", "key_id")
+
+
+def body_of(name: str, things: Belongings) -> dict[str, Any]:
+    """A valid request body for an endpoint that takes one."""
+    label = {"sample_id": things.sample, "label": "ham", "key": uuid.uuid4().hex}
+    suggestion = {"sample_id": things.sample, "label": "ham", "confidence": 0.5}
+    return {
+        "begin_import": {"params": {"format": "csv"}, "content": b"text\nhello\n"},
+        "change_project": {"json": {"description": "changed"}},
+        "change_run": {"json": {"notes": "changed"}},
+        "change_stage": {"json": {"stage": "Staging"}},
+        "change_account": {"json": {"full_name": "changed"}},
+        "create_snapshot": {"json": {}},
+        "log_metrics": {"json": {"points": [{"name": "loss", "value": 1}]}},
+        "predict": {"json": {"data": "won"}},
+        "save_artifact": {"content": b"changed"},
+        "save_bundle": {"content": b"no tar"},
+        "save_labels": {"json": {"labels": [label]}},
+        "save_suggestions": {"json": {"source": "test", "suggestions": [suggestion]}},
+        "undo_label": {"json": {"key": uuid.uuid4().hex, "label_id": things.label}},
+    }.get(name, {})
+
+
+def ask(client: httpx.Client, endpoint: Endpoint, things: Belongings) -> httpx.Response:
+    path = re.sub(r"\{(\w+)\}", lambda found: str(things.of(found[1])), endpoint.path)
+    return client.request(endpoint.method, path, **body_of(endpoint.name, things))
+
+
+OF_THINGS = [one for one in NATIVE.endpoints if one.path_names and one.permission != "admin"]
+LISTS = [
+    one.path for one in NATIVE.endpoints if one.method == "GET" and not one.path_names and one.permission
+]
+
+
+def named(endpoint: Endpoint) -> str:
+    return endpoint.name
+
+
+@pytest.mark.parametrize("endpoint", OF_THINGS, ids=named)
+def test_what_is_private_is_not_there_for_others(
+    endpoint: Endpoint, alice: Somebody, bob: Somebody, private: Belongings
+) -> None:
+    answer = ask(bob.client, endpoint, private)
+    assert answer.status_code == 404, answer.text
+    assert private.mark not in answer.text
+    if endpoint.method == "GET":
+        # So that it is the person who is refused, and not what was asked.
+        assert ask(alice.client, endpoint, private).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "endpoint", [one for one in OF_THINGS if not set(one.path_names) & set(NEVER_PUBLIC)], ids=named
+)
+def test_what_is_public_can_be_read_by_all_and_changed_by_its_owner_alone(
+    endpoint: Endpoint, bob: Somebody, public: Belongings
+) -> None:
+    answer = ask(bob.client, endpoint, public)
+    if endpoint.permission == "read":
+        assert answer.status_code == 200, answer.text
+    else:
+        assert answer.status_code == 403, answer.text
+        assert "belongs to somebody else" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "endpoint", [one for one in NATIVE.endpoints if one.permission == "admin"], ids=named
+)
+def test_what_is_for_administrators_is_refused_to_others(
+    endpoint: Endpoint, bob: Somebody, private: Belongings
+) -> None:
+    assert ask(bob.client, endpoint, private).status_code == 403
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_no_list_tells_of_what_is_private(
+    path: str, alice: Somebody, bob: Somebody, private: Belongings
+) -> None:
+    if path in ("accounts", "audit"):
+        assert bob.client.get(path).status_code == 403
+        return
+    wanted = {"limit": 1000} if path not in ("auth/me", "lab", "models", "deployments") else {}
+    told = bob.client.get(path, params=wanted)
+    assert told.status_code == 200, told.text
+    assert private.mark not in told.text
+    if path not in ("auth/me", "lab"):
+        assert private.mark in alice.client.get(path, params=wanted).text
