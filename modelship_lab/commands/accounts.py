@@ -10,6 +10,7 @@ from modelship_lab.commands.parameters import PERMISSIONS, USER
 from modelship_lab.commands.passwords import generated, password_of
 from modelship_lab.commands.results import Done, Identity, ToldOnce
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.commands.table import table
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.identity import Account, Permission
 
@@ -38,25 +39,16 @@ def users() -> None:
 @pass_session
 def list_users(session: Session) -> "pl.DataFrame":
     """List the accounts."""
-    import polars as pl
-
-    found = session.lab.users()
-    return pl.DataFrame(
-        {
-            "id": [one.id for one in found],
-            "username": [one.username for one in found],
-            "full_name": [one.full_name for one in found],
-            "email": [one.email for one in found],
-            "state": ["active" if one.is_active else "deactivated" for one in found],
-            "may": [", ".join(one.permissions) for one in found],
-            "password": ["yes" if one.has_password else "no" for one in found],
-            "created_at": [one.created_at for one in found],
-        },
-        schema={
-            "id": pl.Int64,
-            **dict.fromkeys(("username", "full_name", "email", "state", "may", "password"), pl.String),
-            "created_at": pl.Datetime("us", "UTC"),
-        },
+    return table(
+        session.lab.users(),
+        id=("integer", lambda one: one.id),
+        username=("text", lambda one: one.username),
+        full_name=("text", lambda one: one.full_name),
+        email=("text", lambda one: one.email),
+        state=("text", lambda one: "active" if one.is_active else "deactivated"),
+        may=("text", lambda one: ", ".join(one.permissions)),
+        password=("text", lambda one: "yes" if one.has_password else "no"),
+        created_at=("time", lambda one: one.created_at),
     )
 
 

@@ -7,6 +7,7 @@ import click
 
 from modelship_lab.commands.parameters import EVENT, USER
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.commands.table import table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,29 +23,19 @@ def audit(
     session: Session, user: str | None, kind: str | None, topic: str | None, limit: int
 ) -> "pl.DataFrame":
     """List what was done by whom with which credential; the newest first; for administrators."""
-    import polars as pl
-
     who = None if user is None else session.user(user).username
     found = session.lab.audit(who, kind, topic, limit)
-    return pl.DataFrame(
-        {
-            "id": [one.id for one in found],
-            "at": [one.created_at for one in found],
-            "who": [one.author for one in found],
-            "what": [one.type for one in found],
-            "topic": [one.topic for one in found],
-            "credential": [one.credential for one in found],
-            "address": [one.address for one in found],
-            "request": [one.request_id for one in found],
-            "details": [json.dumps(one.payload, ensure_ascii=False) if one.payload else "" for one in found],
-        },
-        schema={
-            "id": pl.Int64,
-            "at": pl.Datetime("us", "UTC"),
-            **dict.fromkeys(
-                ("who", "what", "topic", "credential", "address", "request", "details"), pl.String
-            ),
-        },
+    return table(
+        found,
+        id=("integer", lambda one: one.id),
+        at=("time", lambda one: one.created_at),
+        who=("text", lambda one: one.author),
+        what=("text", lambda one: one.type),
+        topic=("text", lambda one: one.topic),
+        credential=("text", lambda one: one.credential),
+        address=("text", lambda one: one.address),
+        request=("text", lambda one: one.request_id),
+        details=("text", lambda one: json.dumps(one.payload, ensure_ascii=False) if one.payload else ""),
     )
 
 

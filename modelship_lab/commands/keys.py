@@ -12,6 +12,7 @@ from modelship_lab.commands.handover import Handover, handover_options
 from modelship_lab.commands.parameters import KEY, MOMENT, PERMISSIONS
 from modelship_lab.commands.results import Done, ToldOnce
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.commands.table import table
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.identity import ApiKey, Permission
 
@@ -29,26 +30,18 @@ def keys() -> None:
 @pass_session
 def list_keys(session: Session, everybody: bool) -> "pl.DataFrame":
     """List your API keys; the keys themselves are kept nowhere."""
-    import polars as pl
-
     found = session.lab.keys(everybody=everybody)
-    return pl.DataFrame(
-        {
-            "id": [key.id for key in found],
-            "name": [key.name for key in found],
-            "begins_with": [key.prefix for key in found],
-            "account": [key.username for key in found],
-            "state": [state(key) for key in found],
-            "may": [", ".join(key.permissions) for key in found],
-            "created_at": [key.created_at for key in found],
-            "expires_at": [key.expires_at for key in found],
-            "last_used_at": [key.last_used_at for key in found],
-        },
-        schema={
-            "id": pl.Int64,
-            **dict.fromkeys(("name", "begins_with", "account", "state", "may"), pl.String),
-            **dict.fromkeys(("created_at", "expires_at", "last_used_at"), pl.Datetime("us", "UTC")),
-        },
+    return table(
+        found,
+        id=("integer", lambda key: key.id),
+        name=("text", lambda key: key.name),
+        begins_with=("text", lambda key: key.prefix),
+        account=("text", lambda key: key.username),
+        state=("text", state),
+        may=("text", lambda key: ", ".join(key.permissions)),
+        created_at=("time", lambda key: key.created_at),
+        expires_at=("time", lambda key: key.expires_at),
+        last_used_at=("time", lambda key: key.last_used_at),
     )
 
 

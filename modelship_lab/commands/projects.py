@@ -8,6 +8,7 @@ import click
 from modelship_lab.commands.parameters import PROJECT
 from modelship_lab.commands.results import Done, ProjectProgress
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.commands.table import table
 from modelship_lab.records.base import Task
 from modelship_lab.records.errors import InvalidInput
 
@@ -44,28 +45,16 @@ def new(
 @pass_session
 def projects(session: Session, search: str | None) -> "pl.DataFrame":
     """List the projects."""
-    import polars as pl
-
     found = [project.record for project in session.lab.projects(search)]
-    return pl.DataFrame(
-        {
-            "id": [project.id for project in found],
-            "name": [project.name for project in found],
-            "task": [project.task or "" for project in found],
-            "classes": [", ".join(project.classes) for project in found],
-            "public": ["yes" if project.is_public else "" for project in found],
-            "description": [project.description for project in found],
-            "created_at": [project.created_at for project in found],
-        },
-        schema_overrides={
-            "id": pl.Int64,
-            "name": pl.String,
-            "task": pl.String,
-            "classes": pl.String,
-            "public": pl.String,
-            "description": pl.String,
-            "created_at": pl.Datetime("us", "UTC"),
-        },
+    return table(
+        found,
+        id=("integer", lambda project: project.id),
+        name=("text", lambda project: project.name),
+        task=("text", lambda project: project.task),
+        classes=("text", lambda project: ", ".join(project.classes)),
+        public=("text", lambda project: "yes" if project.is_public else ""),
+        description=("text", lambda project: project.description),
+        created_at=("time", lambda project: project.created_at),
     )
 
 

@@ -109,7 +109,7 @@ class ToldOnce:
 
     Args:
         thing: what was made.
-        name: of the attribute that has the secret, e.g. `key`.
+        attribute: the name of the attribute that has the secret, e.g. `key`.
         secret: an API key, a password, or what signs a webhook's events.
         note: how to come by it.
         printed: whether a shell prints it.
@@ -117,15 +117,15 @@ class ToldOnce:
     """
 
     thing: Account | ApiKey | Webhook
-    name: str
+    attribute: str
     secret: str = field(repr=False)
     note: str = field(repr=False)
     printed: bool = field(default=True, repr=False)
     quiet: bool = field(default=False, repr=False)
 
     def __getattr__(self, name: str) -> Any:
-        # Not `self.name`: copying asks for attributes before there are any.
-        if name == self.__dict__.get("name"):
+        # Not `self.attribute`: copying asks for attributes before there are any.
+        if name == self.__dict__.get("attribute"):
             return self.secret
         return getattr(self.__dict__.get("thing"), name)
 

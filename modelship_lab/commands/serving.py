@@ -10,6 +10,7 @@ from modelship_lab.commands.models import resolve
 from modelship_lab.commands.parameters import DEPLOYMENT, MODEL_VERSION
 from modelship_lab.commands.results import Done, Predicted, Predictions
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.commands.table import table
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.serving import Deployment
 
@@ -55,30 +56,16 @@ def deploy(
 @pass_session
 def deployments(session: Session) -> "pl.DataFrame":
     """List the deployments."""
-    import polars as pl
-
-    found = session.lab.deployments()
-    return pl.DataFrame(
-        {
-            "id": [one.id for one in found],
-            "name": [one.name for one in found],
-            "status": [one.status for one in found],
-            "model": [one.model for one in found],
-            "version": [f"v{one.version}" for one in found],
-            "address": [one.address for one in found],
-            "restarts": [one.restarts for one in found],
-            "updated_at": [one.updated_at for one in found],
-        },
-        schema_overrides={
-            "id": pl.Int64,
-            "name": pl.String,
-            "status": pl.String,
-            "model": pl.String,
-            "version": pl.String,
-            "address": pl.String,
-            "restarts": pl.Int64,
-            "updated_at": pl.Datetime("us", "UTC"),
-        },
+    return table(
+        session.lab.deployments(),
+        id=("integer", lambda one: one.id),
+        name=("text", lambda one: one.name),
+        status=("text", lambda one: one.status),
+        model=("text", lambda one: one.model),
+        version=("text", lambda one: f"v{one.version}"),
+        address=("text", lambda one: one.address),
+        restarts=("integer", lambda one: one.restarts),
+        updated_at=("time", lambda one: one.updated_at),
     )
 
 

@@ -10,6 +10,7 @@ from modelship_lab.commands.handover import Handover, handover_options
 from modelship_lab.commands.parameters import EVENTS, WEBHOOK
 from modelship_lab.commands.results import Done, ToldOnce
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.commands.table import table
 from modelship_lab.records.webhooks import Delivery, DeliveryStatus, Webhook
 
 if TYPE_CHECKING:
@@ -30,25 +31,15 @@ def webhooks() -> None:
 @pass_session
 def list_webhooks(session: Session) -> "pl.DataFrame":
     """List the webhooks."""
-    import polars as pl
-
-    found = session.lab.webhooks()
-    return pl.DataFrame(
-        {
-            "id": [one.id for one in found],
-            "url": [one.url for one in found],
-            "events": [", ".join(one.events) for one in found],
-            "state": ["given up" if one.disabled_reason else "active" for one in found],
-            "reason": [one.disabled_reason for one in found],
-            "waiting": [one.pending for one in found],
-            "created_at": [one.created_at for one in found],
-        },
-        schema={
-            "id": pl.Int64,
-            **dict.fromkeys(("url", "events", "state", "reason"), pl.String),
-            "waiting": pl.Int64,
-            "created_at": pl.Datetime("us", "UTC"),
-        },
+    return table(
+        session.lab.webhooks(),
+        id=("integer", lambda one: one.id),
+        url=("text", lambda one: one.url),
+        events=("text", lambda one: ", ".join(one.events)),
+        state=("text", lambda one: "given up" if one.disabled_reason else "active"),
+        reason=("text", lambda one: one.disabled_reason),
+        waiting=("integer", lambda one: one.pending),
+        created_at=("time", lambda one: one.created_at),
     )
 
 
@@ -94,31 +85,18 @@ def test(session: Session, webhook: int) -> Delivery:
 @pass_session
 def deliveries(session: Session, webhook: int, status: DeliveryStatus | None, limit: int) -> "pl.DataFrame":
     """List what was sent to WEBHOOK, or waits; the newest first."""
-    import polars as pl
-
     found = session.lab.webhooks.deliveries(webhook, status, limit)
-    return pl.DataFrame(
-        {
-            "id": [one.id for one in found],
-            "event": [one.event for one in found],
-            "status": [one.status for one in found],
-            "attempts": [one.attempts for one in found],
-            "answer": [one.response_status for one in found],
-            "duration_ms": [one.duration_ms for one in found],
-            "error": [one.error for one in found],
-            "created_at": [one.created_at for one in found],
-            "next_attempt_at": [one.next_attempt_at for one in found],
-        },
-        schema={
-            "id": pl.Int64,
-            "event": pl.String,
-            "status": pl.String,
-            "attempts": pl.Int64,
-            "answer": pl.Int64,
-            "duration_ms": pl.Float64,
-            "error": pl.String,
-            **dict.fromkeys(("created_at", "next_attempt_at"), pl.Datetime("us", "UTC")),
-        },
+    return table(
+        found,
+        id=("integer", lambda one: one.id),
+        event=("text", lambda one: one.event),
+        status=("text", lambda one: one.status),
+        attempts=("integer", lambda one: one.attempts),
+        answer=("integer", lambda one: one.response_status),
+        duration_ms=("number", lambda one: one.duration_ms),
+        error=("text", lambda one: one.error),
+        created_at=("time", lambda one: one.created_at),
+        next_attempt_at=("time", lambda one: one.next_attempt_at),
     )
 
 

@@ -209,7 +209,7 @@ def test_a_project_is_shared_and_kept(mlship: Shell, lab_server: LabServer) -> N
         (["keys", "nwe", "x"], "Did you mean 'new'?"),
         (["keys", "new"], "NAME"),
         (["keys", "new", "x", "--permissions", "read,lable"], "Did you mean 'label'?"),
-        (["keys", "new", "x", "--expires", "yesterday"], "30d, 2027-01-31 or never"),
+        (["keys", "new", "x", "--expires", "yesterday"], "30d, 12h, 2027-01-31 or never"),
         (["keys", "new", "x", "--expires", "2001-01-01"], "in the past"),
         (["keys", "new", "x", "--copy-to-env", "KEY"], "KEY=$(mlship"),
         (["keys", "revoke", "no-such-key"], "`mlship keys` lists them"),
