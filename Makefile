@@ -53,7 +53,7 @@ lint: install
 	npm run lint --silent
 	npm run typecheck --silent
 
-js-test: node_modules/installed
+js-test: install
 	npm test --silent
 
 python-test: install $(CHROMIUM)
