@@ -107,9 +107,10 @@ def _operation(endpoint: Endpoint, dialect: Dialect, definitions: dict[str, Any]
 
 def _errors(endpoint: Endpoint, dialect: Dialect) -> dict[str, str]:
     """What can go wrong, by the status that the dialect's own error table gives it."""
-    kinds: list[type[LabError]] = [InvalidInput, NotFound, TooManyRequests, LabError, Unavailable]
-    if endpoint.permission is not None:
-        kinds += [Unauthenticated, PermissionDenied]
+    # Also where no credential is needed: a login can be wrong, a registration closed.
+    kinds: list[type[LabError]] = [
+        *(InvalidInput, Unauthenticated, PermissionDenied, NotFound, TooManyRequests, LabError, Unavailable)
+    ]
     if endpoint.method != "GET":
         kinds += [Conflict, PayloadTooLarge, RequestTimeout, UnsupportedMediaType]
     if endpoint.cost:
