@@ -26,6 +26,7 @@ from modelship_lab.server.events.webhooks import Webhooks
 from modelship_lab.server.identity.accounts import Accounts
 from modelship_lab.server.identity.audit import Audit
 from modelship_lab.server.identity.credentials import Credentials
+from modelship_lab.server.identity.credits import Ledger, checked_costs
 from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits, configured_limits
 from modelship_lab.server.identity.passwords import Passwords
@@ -88,6 +89,14 @@ class LabApp(ExtensionApp):
     limits = Dict(
         help="Limits instead of an API's own, e.g. {'ai-manager': {'default': ['100/minute']}}; [] lifts one."
     ).tag(config=True)
+    credits = Bool(False, help="Whether requests cost credits; administrators give them to accounts.").tag(
+        config=True
+    )
+    credit_costs = Dict({"predict": 1}, help="For each class of cost the price of a request in credits.").tag(
+        config=True
+    )
+    upgrade_url = Unicode(help="Where somebody who has too few credits is sent.").tag(config=True)
+
     request_timeout_s = Float(
         30.0, help="Seconds that nothing of a request may come before it is ended with the connection."
     ).tag(config=True)
@@ -125,6 +134,10 @@ class LabApp(ExtensionApp):
 
     def _build_services(self, folder: Path) -> Services:
         limits = self._build_limits()
+        costs = checked_costs(
+            self.credit_costs,
+            {one.cost for api in (NATIVE, *dialects.DIALECTS) for one in api.endpoints if one.cost},
+        )
         data_dir = DataDir(folder)
         try:
             database = Database(data_dir.database)
@@ -189,6 +202,7 @@ class LabApp(ExtensionApp):
             hub=hub,
             sockets=Sockets(credentials, events),
             limits=limits,
+            credits=Ledger(database, events, enabled=self.credits, costs=costs, upgrade_url=self.upgrade_url),
             webhooks=Webhooks(
                 database,
                 events,

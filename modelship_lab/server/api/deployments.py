@@ -18,7 +18,7 @@ MAX_WAIT_S = 60.0
 WindowSeconds = Annotated[int, Field(ge=1, le=6 * 3600)]
 
 
-@endpoint("POST", "deployments", permission="deploy", status=202)
+@endpoint("POST", "deployments", permission="deploy", status=202, cost="deploy")
 async def deploy(services: Services, caller: Caller, body: NewDeployment) -> Deployment:
     """Serve a registered model version; an existing name gets it as its next version."""
     return await services.deployments.deploy(body, caller)
@@ -44,7 +44,9 @@ async def delete_deployment(services: Services, caller: Caller, deployment: str)
     await services.deployments.delete(deployment, caller)
 
 
-@endpoint("POST", "deployments/{deployment}/predict", permission="read", max_body=PREDICT_LIMIT)
+@endpoint(
+    "POST", "deployments/{deployment}/predict", permission="read", max_body=PREDICT_LIMIT, cost="predict"
+)
 async def predict(services: Services, caller: Caller, request: Request, deployment: str) -> Content:
     """Predict one input or a list of inputs (PredictRequest as JSON), or one encoded image as the raw body.
 

@@ -170,9 +170,26 @@ class EndpointHandler(LabHandler):
         if self._file is not None:
             await asyncio.to_thread(self._file.close)
             arguments["upload"] = Upload(Path(self._file.name), self._received, content_type)
-        await self._send(await endpoint.function(**arguments))
+        await self._send(await self._paid(endpoint, arguments))
 
     get = post = put = patch = delete = head = options = allow_unauthenticated(_answer)
+
+    async def _paid(self, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
+        """What the endpoint returns, paid for by the caller unless the server fails."""
+        if not endpoint.cost or self.caller is None:
+            return await endpoint.function(**arguments)
+        charge = await self.services.credits.charge(self.caller, endpoint.cost)
+        failed = True
+        try:
+            result = await endpoint.function(**arguments)
+            failed = isinstance(result, Content) and result.status >= 500
+        except LabError as error:
+            failed = error.status >= 500
+            raise
+        finally:
+            if failed and charge is not None:
+                await self.services.credits.refund(charge)
+        return result
 
     async def _send(self, result: Any) -> None:
         self.set_status(self.endpoint.status)

@@ -20,6 +20,7 @@ from modelship_lab.server.api import (
     snapshots,
     webhooks,
 )
+from modelship_lab.server.api import credits as credit_endpoints
 from modelship_lab.server.api.dialect import NATIVE, Dialect
 from modelship_lab.server.api.dispatch import LabIsElsewhere, Route, UnknownAddress, address, handlers
 from modelship_lab.server.api.endpoint import endpoints_of
@@ -34,6 +35,7 @@ NATIVE.endpoints.extend(
     endpoints_of(
         accounts,
         auth,
+        credit_endpoints,
         deployments,
         imports,
         lab,

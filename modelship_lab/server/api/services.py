@@ -12,6 +12,7 @@ from modelship_lab.server.events.webhooks import Webhooks
 from modelship_lab.server.identity.accounts import Accounts
 from modelship_lab.server.identity.audit import Audit
 from modelship_lab.server.identity.credentials import Credentials
+from modelship_lab.server.identity.credits import Ledger
 from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits
 from modelship_lab.server.identity.passwords import Passwords
@@ -50,6 +51,7 @@ class Services:
     hub: Hub
     sockets: Sockets
     limits: Limits
+    credits: Ledger
     webhooks: Webhooks
     passwords: Passwords
     accounts: Accounts

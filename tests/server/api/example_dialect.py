@@ -20,7 +20,7 @@ from modelship_lab.records.errors import (
 )
 from modelship_lab.records.tracking import NewRun
 from modelship_lab.server.api.dialect import Dialect, Subscription
-from modelship_lab.server.api.endpoint import Dressed, Endpoint, InvalidRequest, Request
+from modelship_lab.server.api.endpoint import Content, Dressed, Endpoint, InvalidRequest, Request
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
@@ -174,6 +174,22 @@ async def echo(request: Request) -> dict[str, Any]:
 async def broken() -> str:
     """Never answered."""
     raise RuntimeError("the secret inside")
+
+
+@BOXED.endpoint("POST", "v1/work/{end}", permission="read", cost="work")
+async def work(end: str) -> str:
+    """Worked."""
+    if end == "conflict":
+        raise Conflict("This is done already.")
+    if end == "broken":
+        raise RuntimeError("the secret inside")
+    return end
+
+
+@BOXED.endpoint("POST", "v1/forwarded/{status}", permission="read", cost="work")
+async def forwarded(status: int) -> Content:
+    """Another process's answer."""
+    return Content(b"{}", "application/json", status)
 
 
 @BOXED.endpoint("GET", "v1/full", permission="read")
