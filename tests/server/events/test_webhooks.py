@@ -1,20 +1,22 @@
 """Webhooks of a real lab server, told to a real receiver."""
 
 import base64
+import hashlib
+import hmac
 import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import duckdb
 import httpx
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from tests.server.identity.conftest import person  # noqa: F401
 from tests.server.events.receiver import receiving, reply
 from tests.server.tracking.test_runs import new_run
-
-DAY_S = 24 * 3600
 
 
 def new_webhook(client, url, *events, **more):
@@ -29,6 +31,10 @@ def change(client, run, notes="x"):
 
 def deliveries(client, webhook, **query):
     return client.get(f"webhooks/{webhook['id']}/deliveries", params=query).json()["items"]
+
+
+def at_key(client, key):
+    return httpx.Client(base_url=client.base_url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
 
 def until(condition, timeout=15):
@@ -279,6 +285,97 @@ def test_what_cannot_be_registered_says_why(client, wrong, field):
     answer = client.post("webhooks", json={"url": "http://127.0.0.1:9/x", "events": ["*"], **wrong})
     assert answer.status_code == 422
     assert answer.json()["error"]["details"][0]["field"] == field
+
+
+def test_an_account_hears_of_its_own_things_and_calls_public_addresses_only(client, person, start_server, tmp_path):  # noqa: F811
+    someone = person()
+    for host in ("127.0.0.1", "localhost", "169.254.169.254", "[::1]", "2130706433", "10.0.0.1"):
+        answer = someone.client.post("webhooks", json={"url": f"http://{host}:9/x", "events": ["*"]})
+        assert answer.status_code == 422, host
+        assert answer.json()["error"]["details"][0]["field"] == "url"
+    with receiving() as owners, receiving() as receiver:
+        server = start_server(tmp_path / "lab", "--LabApp.webhook_targets=127.0.0.0/8")
+        mine, other = person(server), person(server)
+        new_webhook(mine.client, receiver.url, "run.created")
+        new_webhook(server.client, owners.url, "run.created")
+        theirs, own = new_run(other.client), new_run(mine.client)
+        assert receiver.wait(1)[0].json["topic"] == f"run:{own['id']}"
+        assert [one.json["topic"] for one in owners.wait(2)] == [f"run:{theirs['id']}", f"run:{own['id']}"]
+        assert len(receiver.received) == 1
+
+
+def test_what_was_made_with_an_administrators_lesser_key_hears_of_their_own_things_only(client, person):  # noqa: F811
+    key = client.post("auth/keys", json={"name": "hooks", "permissions": ["write"]}).json()["key"]
+    with at_key(client, key) as limited:
+        refused = limited.post("webhooks", json={"url": "http://127.0.0.1:9/x", "events": ["*"]})
+        assert refused.status_code == 422
+        made = limited.post("webhooks", json={"url": "http://8.8.8.8:9/x", "events": ["run.created"]})
+        assert made.status_code == 201, made.text
+        new_run(person().client)
+        assert limited.get(f"webhooks/{made.json()['id']}/deliveries").json()["total"] == 0
+        new_run(client)
+        assert limited.get(f"webhooks/{made.json()['id']}/deliveries").json()["total"] == 1
+
+
+def test_webhooks_of_others_do_not_exist(client, person):  # noqa: F811
+    mine, other = person(), person()
+    body = {"url": "http://8.8.8.8:9/x", "events": ["run.changed"]}
+    made = mine.client.post("webhooks", json=body).json()
+    path = f"webhooks/{made['id']}"
+    assert [one["id"] for one in mine.client.get("webhooks").json()["items"]] == [made["id"]]
+    assert other.client.get("webhooks").json()["items"] == []
+    for method, address in (
+        ("GET", path),
+        ("DELETE", path),
+        ("POST", f"{path}/test"),
+        ("POST", f"{path}/enable"),
+        ("GET", f"{path}/deliveries"),
+        ("POST", f"{path}/deliveries/1/replay"),
+    ):
+        assert other.client.request(method, address).status_code == 404, address
+    assert client.get(path).status_code == 200
+
+
+def test_a_deactivated_accounts_webhooks_are_silent(person, start_server, tmp_path):  # noqa: F811
+    server = start_server(tmp_path / "lab", "--LabApp.webhook_targets=127.0.0.1")
+    someone = person(server)
+    run = new_run(someone.client)
+    with receiving() as receiver:
+        new_webhook(someone.client, receiver.url)
+        change(server.client, run)
+        receiver.wait(1)
+        account = f"accounts/{someone.account['id']}"
+        server.client.patch(account, json={"is_active": False}).raise_for_status()
+        change(server.client, run)
+        time.sleep(1)
+        assert len(receiver.received) == 1
+        server.client.patch(account, json={"is_active": True}).raise_for_status()
+        receiver.wait(2)
+
+
+def test_another_apis_webhooks_get_its_names_its_payloads_and_its_signature(start_server, tmp_path):
+    program = Path(__file__).parent.parent / "api" / "example_dialect.py"
+    server = start_server(tmp_path / "lab", program=str(program))
+    run = new_run(server.client)
+    boxed = httpx.Client(base_url=f"{server.url}mlship/boxed/", headers=server.client.headers)
+    with boxed, receiving() as receiver:
+        hook = {"url": receiver.url, "events": ["thing.changed"], "secret": "any secret"}
+        answer = boxed.post("v1/webhooks", json=hook)
+        assert answer.status_code == 200, answer.text
+        webhook = answer.json()["data"]
+        assert webhook["api"] == "boxed"
+        refused = boxed.post("v1/webhooks", json={**hook, "events": ["run.changed"]})
+        assert refused.status_code == 422
+        client = server.client
+        client.post(f"runs/{run['id']}/stop").raise_for_status()
+        change(client, run)
+        client.post(f"webhooks/{webhook['id']}/test").raise_for_status()
+        told, test = receiver.wait(2)
+    assert told.json == {"type": "thing.changed", "thing": f"run_{run['id']}"}
+    assert test.json["type"] == "webhook.test"
+    for one in (told, test):
+        expected = hmac.new(b"any secret", one.body, hashlib.sha256).hexdigest()
+        assert one.headers["x-modelship-signature"] == expected
 
 
 def test_an_account_has_a_limit(client):
