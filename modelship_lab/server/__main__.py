@@ -24,6 +24,12 @@ import click
 @click.option(
     "--rate-limits/--no-rate-limits", default=True, help="Whether the APIs' limits of requests hold."
 )
+@click.option(
+    "--webhook-target",
+    multiple=True,
+    metavar="HOST|NETWORK",
+    help="May be called by everybody's webhooks although it is not public. Can be given several times.",
+)
 def main(
     host: str,
     port: int,
@@ -32,6 +38,7 @@ def main(
     token: str,
     open_registration: bool,
     rate_limits: bool,
+    webhook_target: tuple[str, ...],
 ) -> None:
     """Run the lab server until it is interrupted."""
     if token:
@@ -51,6 +58,7 @@ def main(
         "--LabApp.alone=True",
         f"--LabApp.open_registration={open_registration}",
         f"--LabApp.rate_limits={rate_limits}",
+        *(f"--LabApp.webhook_targets={target}" for target in webhook_target),
         "--ServerApp.open_browser=False",
         # Root is usual in containers, and this server starts no kernels and serves no files.
         "--ServerApp.allow_root=True",

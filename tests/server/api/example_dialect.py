@@ -3,6 +3,8 @@
 Run as a program it is that server, with the options of `mlship serve`.
 """
 
+import hashlib
+import hmac
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -19,9 +21,11 @@ from modelship_lab.records.errors import (
     Unauthenticated,
 )
 from modelship_lab.records.tracking import NewRun
+from modelship_lab.records.webhooks import CreatedWebhook, NewWebhook
 from modelship_lab.server.api.dialect import Dialect, Subscription
 from modelship_lab.server.api.endpoint import Content, Dressed, Endpoint, InvalidRequest, Request
 from modelship_lab.server.api.services import Services
+from modelship_lab.server.events.webhooks import WebhookFormat
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
 
@@ -74,6 +78,19 @@ BOXED = Dialect(
             "correlation_id": {"type": "string"},
         },
     },
+    webhooks=WebhookFormat(
+        api="boxed",
+        events=frozenset({"thing.changed"}),
+        translate=lambda event: (
+            ("thing.changed", {"type": "thing.changed", "thing": event.topic.replace(":", "_")})
+            if event.type == "run.changed"
+            else None
+        ),
+        sign=lambda secret, message: {
+            "X-ModelShip-Signature": hmac.new(secret.encode(), message.body, hashlib.sha256).hexdigest()
+        },
+        test=lambda topic, author, at: {"type": "webhook.test"},
+    ),
     limits={"few": (Limit(3, 60), Limit(1000, 3600)), "crowd": (Limit(100, 3600),)},
 )
 
@@ -196,6 +213,12 @@ async def forwarded(status: int) -> Content:
 async def full() -> str:
     """Never answered."""
     raise StorageFailed("The disk is full.")
+
+
+@BOXED.endpoint("POST", "v1/webhooks", permission="write")
+async def boxed_webhook(services: Services, caller: Caller, body: NewWebhook) -> CreatedWebhook:
+    """Have things told to an address."""
+    return await services.webhooks.create(body, caller, api="boxed")
 
 
 @BOXED.socket("ws/things/{thing}", permission="read")

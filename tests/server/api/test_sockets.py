@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.server.identity.conftest import at, person  # noqa: F401
+from tests.server.identity.conftest import at
 from tests.server.tracking.test_runs import log, new_run, stream
 
 
@@ -57,7 +57,7 @@ def project(client, name, **more):
     return answer.json()
 
 
-def test_nobody_hears_of_what_they_may_not_see(lab_server, person):  # noqa: F811
+def test_nobody_hears_of_what_they_may_not_see(lab_server, person):
     mine, other = person(), person()
     secret = new_run(other.client)
     own = new_run(mine.client)
@@ -72,7 +72,7 @@ def test_nobody_hears_of_what_they_may_not_see(lab_server, person):  # noqa: F81
         assert hear(socket)["type"] == "pong"
 
 
-def test_everything_is_what_belongs_to_oneself_and_all_for_administrators(lab_server, person):  # noqa: F811
+def test_everything_is_what_belongs_to_oneself_and_all_for_administrators(lab_server, person):
     mine, other = person(), person()
     with (
         live(lab_server, token_of(mine), "*") as socket,
@@ -95,7 +95,7 @@ def test_everything_is_what_belongs_to_oneself_and_all_for_administrators(lab_se
                 heard.add(message["topic"])
 
 
-def test_what_was_missed_is_only_ones_own(lab_server, person):  # noqa: F811
+def test_what_was_missed_is_only_ones_own(lab_server, person):
     mine, other = person(), person()
     new_run(other.client)
     own = new_run(mine.client)
@@ -110,7 +110,7 @@ def test_what_was_missed_is_only_ones_own(lab_server, person):  # noqa: F811
 
 
 @pytest.mark.parametrize("way", ["header", "query"])
-def test_the_token_is_taken_from_header_or_query_and_never_logged(lab_server, person, way):  # noqa: F811
+def test_the_token_is_taken_from_header_or_query_and_never_logged(lab_server, person, way):
     token = token_of(person())
     headers = {"Authorization": f"Bearer {token}"} if way == "header" else {}
     query = f"?token={token}" if way == "query" else ""
@@ -138,7 +138,7 @@ def test_a_request_that_is_no_websocket_is_told_so(lab_server):
     assert "WebSocket" in answer.json()["error"]["message"]
 
 
-def test_a_socket_ends_with_its_credential(lab_server, person):  # noqa: F811
+def test_a_socket_ends_with_its_credential(lab_server, person):
     someone = person()
     key = someone.client.post("auth/keys", json={"name": "socket"}).json()
     with (
@@ -156,7 +156,7 @@ def test_a_socket_ends_with_its_credential(lab_server, person):  # noqa: F811
             pass
 
 
-def test_a_socket_ends_when_its_topic_is_not_public_any_more(lab_server, person):  # noqa: F811
+def test_a_socket_ends_when_its_topic_is_not_public_any_more(lab_server, person):
     owner, guest = person(), person()
     made = project(owner.client, f"open {time.time_ns()}", is_public=True)
     with (
@@ -218,7 +218,7 @@ def test_clients_that_never_read_hold_up_nobody(lab_server):
 
 
 @pytest.mark.slow
-def test_an_account_has_a_limit_and_the_server_stays_responsive(lab_server, person):  # noqa: F811
+def test_an_account_has_a_limit_and_the_server_stays_responsive(lab_server, person):
     someone = person()
     headers = {"Authorization": f"Bearer {token_of(someone)}"}
 
@@ -271,7 +271,7 @@ def test_a_dialects_socket_speaks_its_own_words(example_server):
         assert said["said"]["event"]["type"] == "run.changed"
 
 
-def test_a_dialects_socket_is_refused_in_its_own_shape(example_server, person):  # noqa: F811
+def test_a_dialects_socket_is_refused_in_its_own_shape(example_server, person):
     run = new_run(example_server.client)
     stranger = token_of(person(example_server))
     cases = [
@@ -299,7 +299,7 @@ def test_who_comes_back_to_a_dialects_socket_misses_no_event(example_server):
     assert [event["type"] for event in missed] == ["run.changed"] * 3
 
 
-def test_a_dialects_socket_ends_with_its_credential(example_server, person):  # noqa: F811
+def test_a_dialects_socket_ends_with_its_credential(example_server, person):
     someone = person(example_server)
     run = new_run(someone.client)
     with connect(things(example_server, run, token=token_of(someone))) as socket:

@@ -14,7 +14,6 @@ import httpx
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from tests.server.identity.conftest import person  # noqa: F401
 from tests.server.events.receiver import receiving, reply
 from tests.server.tracking.test_runs import new_run
 
@@ -287,14 +286,16 @@ def test_what_cannot_be_registered_says_why(client, wrong, field):
     assert answer.json()["error"]["details"][0]["field"] == field
 
 
-def test_an_account_hears_of_its_own_things_and_calls_public_addresses_only(client, person, start_server, tmp_path):  # noqa: F811
+def test_an_account_hears_of_its_own_things_and_calls_public_addresses_only(
+    client, person, start_server, tmp_path
+):
     someone = person()
     for host in ("127.0.0.1", "localhost", "169.254.169.254", "[::1]", "2130706433", "10.0.0.1"):
         answer = someone.client.post("webhooks", json={"url": f"http://{host}:9/x", "events": ["*"]})
         assert answer.status_code == 422, host
         assert answer.json()["error"]["details"][0]["field"] == "url"
     with receiving() as owners, receiving() as receiver:
-        server = start_server(tmp_path / "lab", "--LabApp.webhook_targets=127.0.0.0/8")
+        server = start_server(tmp_path / "lab", "--webhook-target=127.0.0.0/8")
         mine, other = person(server), person(server)
         new_webhook(mine.client, receiver.url, "run.created")
         new_webhook(server.client, owners.url, "run.created")
@@ -304,7 +305,7 @@ def test_an_account_hears_of_its_own_things_and_calls_public_addresses_only(clie
         assert len(receiver.received) == 1
 
 
-def test_what_was_made_with_an_administrators_lesser_key_hears_of_their_own_things_only(client, person):  # noqa: F811
+def test_what_was_made_with_an_administrators_lesser_key_hears_of_their_own_things_only(client, person):
     key = client.post("auth/keys", json={"name": "hooks", "permissions": ["write"]}).json()["key"]
     with at_key(client, key) as limited:
         refused = limited.post("webhooks", json={"url": "http://127.0.0.1:9/x", "events": ["*"]})
@@ -317,7 +318,7 @@ def test_what_was_made_with_an_administrators_lesser_key_hears_of_their_own_thin
         assert limited.get(f"webhooks/{made.json()['id']}/deliveries").json()["total"] == 1
 
 
-def test_webhooks_of_others_do_not_exist(client, person):  # noqa: F811
+def test_webhooks_of_others_do_not_exist(client, person):
     mine, other = person(), person()
     body = {"url": "http://8.8.8.8:9/x", "events": ["run.changed"]}
     made = mine.client.post("webhooks", json=body).json()
@@ -336,8 +337,8 @@ def test_webhooks_of_others_do_not_exist(client, person):  # noqa: F811
     assert client.get(path).status_code == 200
 
 
-def test_a_deactivated_accounts_webhooks_are_silent(person, start_server, tmp_path):  # noqa: F811
-    server = start_server(tmp_path / "lab", "--LabApp.webhook_targets=127.0.0.1")
+def test_a_deactivated_accounts_webhooks_are_silent(person, start_server, tmp_path):
+    server = start_server(tmp_path / "lab", "--webhook-target=127.0.0.1")
     someone = person(server)
     run = new_run(someone.client)
     with receiving() as receiver:

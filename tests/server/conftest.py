@@ -1,0 +1,5 @@
+"""What tests of several parts of the server need."""
+
+from tests.server.identity.conftest import person
+
+__all__ = ["person"]
