@@ -4,6 +4,7 @@ A shell prints it alone to its output, so that `KEY=$(mlship keys new ci --quiet
 saves whatever it shows, so it shows everything but the secret, which is an attribute of the value.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,12 +85,11 @@ class Handover:
 def handover_options(command: Command) -> Command:
     """The options that say where a secret is to go, as the parameter `handover`."""
 
+    @functools.wraps(command)
     def together(**given: Any) -> Any:
         file, variable, quiet = given.pop("file"), given.pop("copy_to_env"), given.pop("quiet")
         return command(handover=Handover(file, variable, quiet), **given)
 
-    together.__name__, together.__doc__ = command.__name__, command.__doc__
-    together.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
     wrapped: Any = together
     for option in (
         click.option("--quiet", "-q", is_flag=True, help="In a shell, print the secret and nothing else."),

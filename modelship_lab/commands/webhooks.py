@@ -38,6 +38,7 @@ def list_webhooks(session: Session) -> "pl.DataFrame":
         events=("text", lambda one: ", ".join(one.events)),
         state=("text", lambda one: "given up" if one.disabled_reason else "active"),
         reason=("text", lambda one: one.disabled_reason),
+        owner=("integer", lambda one: one.owner_id),
         waiting=("integer", lambda one: one.pending),
         created_at=("time", lambda one: one.created_at),
     )

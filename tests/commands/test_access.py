@@ -196,6 +196,22 @@ def test_the_audit_log_says_who_did_what(mlship: Shell) -> None:
     assert key not in shown + only
 
 
+def test_credits_are_shown_given_and_taken(mlship: Shell) -> None:
+    done(mlship, "users", "new", "spender", "--no-password")
+    assert "spender has 0 credits" in done(mlship, "credits", "spender")
+    given = done(mlship, "credits", "grant", "spender", "100", "--reason", "for the first month")
+    assert "spender has 100 credits" in given
+    assert "for the first month" in given
+    assert "spender has 70 credits" in done(
+        mlship, "credits", "grant", "spender", "-30", "--reason", "too many"
+    )
+    shown = done(mlship, "credits", "show", "spender")
+    assert "+100" in shown
+    assert "-30" in shown
+    assert "owner has" in done(mlship, "credits")
+    assert "Did you mean 'spender'?" in mlship("credits", "spendr").stderr
+
+
 def test_a_project_is_shared_and_kept(mlship: Shell, lab_server: LabServer) -> None:
     done(mlship, "new", "open", "--type", "text_classification", "--classes", "a,b", "--public")
     assert lab_server.client.get("projects/open").json()["is_public"]

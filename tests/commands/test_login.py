@@ -119,11 +119,18 @@ def test_threads_and_processes_share_one_renewal(
 ) -> None:
     log_in(at_home, elsewhere)
     labs = [client.connect(elsewhere.url, data_dir=tmp_path) for _ in range(2)]
-    change(tmp_path, access_token="not-a-token")
-    for lab in labs:
-        lab.connection._credential._login = lab.connection._credential._login.model_copy(
-            update={"access_token": "not-a-token"}
-        )
+
+    def refuse() -> None:
+        """Make the access token one that no longer counts, for the file and for both connections."""
+        change(tmp_path, access_token="not-a-token")
+        for lab in labs:
+            credential = lab.connection._credential
+            credential._login = credential._login.model_copy(update={"access_token": "not-a-token"})
+
+    refuse()
+    with labs[0].connection.stream("auth/me") as pieces:
+        assert b"ann" in b"".join(pieces)
+    refuse()
     together = threading.Barrier(8)
 
     def ask(number: int) -> str:
