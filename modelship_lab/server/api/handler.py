@@ -9,7 +9,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jupyter_server import CallContext
-from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
+from jupyter_server.auth.identity import (
+    IdentityProvider,
+    LegacyIdentityProvider,
+    PasswordIdentityProvider,
+    User,
+)
+from jupyter_server.auth.login import LegacyLoginHandler
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.prometheus.log_functions import prometheus_log_method
 from jupyter_server.utils import origin_matches_pat
@@ -39,9 +45,6 @@ MAX_HOSTS = 1000
 """Of so many names of this server it is kept whether it may be called so."""
 
 _EXPOSED = "X-Request-ID, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
-
-_ANONYMOUS = frozenset({IdentityProvider, PasswordIdentityProvider})
-"""Where Jupyter has one token or password, everybody who knows it is the same to it."""
 
 
 class LabHandler(JupyterHandler):
@@ -113,7 +116,7 @@ class LabHandler(JupyterHandler):
             user = self.current_user
             # A token that nobody knows is not made good by a cookie beside it.
             if user is not None and (self.token_authenticated or not has_token):
-                anonymous = type(self.identity_provider) in _ANONYMOUS
+                anonymous = _has_one_secret(self.identity_provider)
                 caller: Caller = await self.services.credentials.jupyter(user, anonymous)
                 return caller
         except (web.HTTPError, PermissionDenied) as refusal:
@@ -245,6 +248,18 @@ def _offered_token(request: HTTPServerRequest) -> str:
         return in_query[-1].decode("utf-8", "replace")
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() in ("bearer", "token") else ""
+
+
+def _has_one_secret(provider: IdentityProvider) -> bool:
+    """Whether Jupyter has one token or password, so that everybody who knows it is the same to it.
+
+    The names of such users are made up anew for each browser. A class that somebody derived may name
+    real people.
+    """
+    if type(provider) is LegacyIdentityProvider:
+        login: Any = provider.login_handler_class
+        return issubclass(login, LegacyLoginHandler)
+    return type(provider) in (IdentityProvider, PasswordIdentityProvider)
 
 
 def as_lab_error(error: BaseException | None, status: int) -> LabError:

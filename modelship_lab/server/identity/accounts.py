@@ -50,14 +50,13 @@ class Accounts:
         self._passwords = passwords
         self._open_registration = open_registration
         found = database.read_now(lambda cursor: cursor.rows("SELECT * FROM accounts ORDER BY id"))
-        self._accounts: dict[int, _Kept] = {}
         self._replace({row["id"]: _kept(row) for row in found})
 
     def _replace(self, accounts: dict[int, _Kept]) -> None:
-        # Each of these is replaced at once; a reader on another thread sees the old or the new.
+        # A reader on another thread sees the old or the new of each; what has a name must have an account.
+        self._accounts = accounts
         self._by_name = {name: kept for kept in accounts.values() for name in kept.names}
         self._by_identity = {kept.identity: kept for kept in accounts.values() if kept.identity is not None}
-        self._accounts = accounts
 
     def _keep(self, kept: _Kept) -> None:
         self._replace({**self._accounts, kept.account.id: kept})

@@ -2,8 +2,11 @@
 
 import hashlib
 import secrets
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 import jwt
@@ -29,11 +32,14 @@ _ALGORITHM = "HS256"
 _CLAIMS = ["exp", "iat", "sub", "sid", "typ", "iss"]
 _FORGET_EVERY = timedelta(hours=1)
 
+MAX_CHECKED = 4096
+"""Access tokens whose signature is remembered as right."""
+
 CREDENTIAL = "session:"
 """What the audit log calls a token begins with this; the session's id follows."""
 
 PASSWORD = "password"  # noqa: S105
-"""The credential of a failed login, as the audit log tells it."""
+"""The credential of who tries to log in, as the audit log tells it."""
 
 WRONG = "The username or the password is wrong."
 
@@ -92,17 +98,20 @@ class Sessions:
                 now(),
             )
         )
+        # Changed by the writer thread only, and read by key only.
         self._sessions = {row["id"]: _session(row) for row in found}
+        # A signature stays right; only the rest is looked at again. What is wrong is not kept.
+        self._checked = lru_cache(MAX_CHECKED)(self._check_access)
         self._looked_for_expired = utc_now()
 
     def caller(self, token: str) -> Caller | None:
         """Whose access token this is; None when it is not valid, or no longer."""
         try:
-            claims = self._claims(token, "access")
+            session_id, account_id, ends = self._checked(token)
         except Unauthenticated:
             return None
-        session = self._sessions.get(claims["sid"])
-        if session is None or str(session.account_id) != claims["sub"]:
+        session = self._sessions.get(session_id)
+        if session is None or str(session.account_id) != account_id or ends <= time.time():
             return None
         account = self._accounts.active(session.account_id)
         if account is None:
@@ -129,7 +138,9 @@ class Sessions:
         who = _attempts_at(found, login.username)
         password = login.password.get_secret_value()
         if not await self._is_right(found, who, password, address) or account is None:
-            await self._record_failure(found, address, request_id)
+            name = found.username if found is not None else ""
+            failed = Caller(found.id if found else 0, name, frozenset(), PASSWORD, address, request_id)
+            await self._record_failure(failed, found)
             raise Unauthenticated(WRONG)
         kept = self._accounts.password_hash(account.id)
         if kept is not None and self._passwords.is_outdated(kept):
@@ -248,7 +259,7 @@ class Sessions:
         account = self._accounts.get(caller.account_id)
         who = _attempts_at(account, "")
         if not await self._is_right(account, who, change.old.get_secret_value(), caller.address):
-            await self._record_failure(account, caller.address, caller.request_id)
+            await self._record_failure(caller, account)
             raise PermissionDenied("The old password is wrong.")
         self._attempts.succeeded(who, caller.address)
         await self._accounts.set_password(
@@ -278,7 +289,7 @@ class Sessions:
         if not ended:
             return
         # Before the event is published: whoever hears of it must find them ended.
-        transaction.after_commit(lambda: self._forget(frozenset(ended)))
+        transaction.after_commit(lambda: self._forget(ended))
         self._events.record(
             transaction,
             "session.revoked",
@@ -304,21 +315,12 @@ class Sessions:
 
         return await self._passwords.run(check)
 
-    async def _record_failure(self, account: Account | None, address: str, request_id: str) -> None:
+    async def _record_failure(self, caller: Caller, account: Account | None) -> None:
         """Write the event of a wrong password, without what was typed."""
-        caller = Caller(
-            account.id if account else 0,
-            account.username if account else "",
-            frozenset(),
-            PASSWORD,
-            address,
-            request_id,
-        )
         topic = f"account:{account.id}" if account else "login"
+        owner_id = account.id if account else OWNER_ID
         await self._database.write(
-            lambda transaction: self._events.record(
-                transaction, "login.failed", topic, caller, account.id if account else OWNER_ID
-            )
+            lambda transaction: self._events.record(transaction, "login.failed", topic, caller, owner_id)
         )
 
     def _tokens(self, session: _Session, access_minutes: int | None) -> Tokens:
@@ -334,6 +336,11 @@ class Sessions:
             ),
             expires_in=max(round((ends - moment).total_seconds()), 0),
         )
+
+    def _check_access(self, token: str) -> tuple[str, str, float]:
+        """The session and the account of an access token, and when it ends."""
+        claims = self._claims(token, "access")
+        return claims["sid"], claims["sub"], claims["exp"]
 
     def _claims(self, token: str, typ: Literal["access", "refresh"]) -> dict[str, Any]:
         """What a token of ours says.
@@ -355,17 +362,16 @@ class Sessions:
             raise Unauthenticated(f"This needs the {typ} token.")
         return claims
 
-    # The dictionary is replaced by the writer thread only, and never changed.
-
     def _keep(self, session: _Session) -> None:
-        self._sessions = {**self._sessions, session.id: session}
+        self._sessions[session.id] = session
 
-    def _forget(self, ended: frozenset[str]) -> None:
-        self._sessions = {key: one for key, one in self._sessions.items() if key not in ended}
+    def _forget(self, ended: Collection[str]) -> None:
+        for session_id in ended:
+            self._sessions.pop(session_id, None)
 
     def _forget_expired(self) -> None:
         moment = self._looked_for_expired = utc_now()
-        self._sessions = {key: one for key, one in self._sessions.items() if one.expires_at > moment}
+        self._forget([key for key, one in self._sessions.items() if one.expires_at <= moment])
 
 
 def _session(row: dict[str, Any]) -> _Session:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from random import randint
 from uuid import uuid4
 
 import httpx
@@ -22,6 +23,11 @@ class Person:
     """With the access token of a login."""
 
 
+def somewhere() -> str:
+    """One of this machine's addresses that nobody else uses, so that nobody else's logins count with ours."""
+    return f"127.{randint(1, 254)}.{randint(1, 254)}.{randint(1, 254)}"
+
+
 def at(server, credential: str | None = None, source: str | None = None, **headers: str) -> httpx.Client:
     """A client of a server's native API, with one credential and from one of this machine's addresses."""
     if credential is not None:
@@ -35,8 +41,8 @@ def at(server, credential: str | None = None, source: str | None = None, **heade
 
 
 def login(server, username: str, password: str, source: str | None = None, **headers: str) -> httpx.Response:
-    """Try to log in."""
-    with at(server, source=source, **headers) as client:
+    """Try to log in, from `source` or from an address of its own."""
+    with at(server, source=source or somewhere(), **headers) as client:
         return client.post("auth/login", json={"username": username, "password": password})
 
 
