@@ -134,7 +134,7 @@ class ProjectOut(Record):
 
 
 class RunIn(Body):
-    name: str = Field(default="", max_length=200)
+    name: str = Field(min_length=1, max_length=200)
     config: dict[str, Any] | None = None
     tags: tuple[str, ...] | None = None
 

@@ -300,6 +300,7 @@ def test_what_is_not_valid_is_a_400_that_says_what(ada):
         (("POST", "projects/", {"name": ""}), "name"),
         (("POST", "projects/", {"name": "x", "is_public": "perhaps"}), "is_public"),
         (("POST", "runs/", {"name": "in no project"}), "project_id"),
+        (("POST", f"runs/?project_id={project}", {"config": {}}), "name"),
         (("POST", f"runs/?project_id={project}", {"name": "x", "config": "text"}), "config"),
         (("POST", f"metrics/{run}", {"name": "loss", "value": "0.5", "step": 1}), "value"),
         (("POST", f"metrics/{run}", {"name": "loss", "value": 1, "step": "first"}), "step"),

@@ -75,9 +75,9 @@ export class AIManager {
   }
 
   /** Starts a run that this program executes. */
-  async run(run: NewRun = {}, options: CallOptions = {}): Promise<Run> {
+  async run(run: Partial<NewRun> = {}, options: CallOptions = {}): Promise<Run> {
     const { id } = await this.project(options);
-    return new Run(this.http, await this.runs.create(id, run, options));
+    return new Run(this.http, await this.runs.create(id, { name: "run", ...run }, options));
   }
 
   /**

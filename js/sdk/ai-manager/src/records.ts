@@ -48,12 +48,12 @@ export interface RunRecord {
 }
 
 export interface NewRun {
-  name?: string;
+  name: string;
   config?: Record<string, unknown>;
   tags?: readonly string[];
 }
 
-export interface RunChange extends NewRun {
+export interface RunChange extends Partial<NewRun> {
   status?: RunStatus;
   ended_at?: string;
 }
