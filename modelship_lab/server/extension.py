@@ -257,6 +257,9 @@ class LabApp(ExtensionApp):
         await super()._start_jupyter_server_extension(serverapp)  # type: ignore[no-untyped-call]
         if self.services is None:
             return
+        if self.alone:
+            # Also how long a connection may be idle between two requests, so for JupyterLab it stays.
+            serverapp.http_server.conn_params.header_timeout = self.request_timeout_s
         url = _local_address(serverapp)
         self.services.info = self.services.info.model_copy(update={"url": url})
         await self.services.start()

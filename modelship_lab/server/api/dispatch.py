@@ -27,7 +27,16 @@ from modelship_lab.records.errors import (
     UnsupportedMediaType,
 )
 from modelship_lab.server.api.dialect import NATIVE, Dialect
-from modelship_lab.server.api.endpoint import ARROW, Content, Endpoint, FileContent, Request, Table, Upload
+from modelship_lab.server.api.endpoint import (
+    ARROW,
+    MAX_INTEGER,
+    Content,
+    Endpoint,
+    FileContent,
+    Request,
+    Table,
+    Upload,
+)
 from modelship_lab.server.api.handler import LabHandler
 
 _CHUNK = 1 << 20
@@ -59,18 +68,27 @@ class EndpointHandler(LabHandler):
         self._body = bytearray()
         if self.answer_preflight(self.endpoints):
             return
-        length = 0
+        length = self._announced_length()
+        # Tornado's own limit is for bodies that are held in memory, and it answers without a word; ours
+        # is kept in data_received.
+        self.request.connection.set_max_body_size(MAX_INTEGER)  # type: ignore[union-attr]
         try:
-            length = self._announced_length()
             await self._admit(length)
         except (LabError, web.HTTPError, OSError) as refusal:
             if length > DRAIN_LIMIT:
                 raise
             # Answered before its body is read, a request ends with a broken connection at the client.
-            self._refusal = refusal
-            self.request.connection.set_max_body_size(DRAIN_LIMIT)  # type: ignore[union-attr]
+            self._refuse(refusal)
         if length or "Transfer-Encoding" in self.request.headers:
             self._watch_body()
+
+    def _refuse(self, refusal: LabError | web.HTTPError | OSError) -> None:
+        """Read the rest of the body, if it is not too long, and then answer this."""
+        self._refusal = refusal
+        self._drained_to = self._received + DRAIN_LIMIT
+        # The room is for others meanwhile.
+        self._body.clear()
+        self._remove_file()
 
     def _announced_length(self) -> int:
         """The length that the header tells; 0 without one.
@@ -99,8 +117,6 @@ class EndpointHandler(LabHandler):
             raise PayloadTooLarge(f"The body has {length} bytes; at most {endpoint.max_body} are taken here.")
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
-        # Tornado's own limit is for bodies that are held in memory; ours is kept in data_received.
-        self.request.connection.set_max_body_size(endpoint.max_body)  # type: ignore[union-attr]
         if "upload" in endpoint.wanted:
             # Closed, and removed if it was not moved, in on_finish.
             self._file = tempfile.NamedTemporaryFile(dir=self.services.data_dir.uploads, delete=False)  # noqa: SIM115
@@ -141,11 +157,14 @@ class EndpointHandler(LabHandler):
             self._last_byte = asyncio.get_running_loop().time()
 
     async def _take(self, chunk: bytes) -> None:
-        if self._refusal is not None:
-            return
         self._received += len(chunk)
-        if self._received > self.endpoint.max_body:
-            raise PayloadTooLarge(f"The body has more than the {self.endpoint.max_body} bytes taken here.")
+        if self._refusal is None and self._received > self.endpoint.max_body:
+            most = self.endpoint.max_body
+            self._refuse(PayloadTooLarge(f"The body has more than the {most} bytes taken here."))
+        if self._refusal is not None:
+            if self._received > self._drained_to:
+                self.send_error(exc_info=(type(self._refusal), self._refusal, None))
+            return
         if self._file is not None:
             try:
                 await asyncio.to_thread(self._file.write, chunk)
@@ -153,9 +172,7 @@ class EndpointHandler(LabHandler):
                 # The client went away while this was written, and the file was closed.
                 return
             except OSError as error:
-                self._refusal = error
-                # The room is for others while the rest of the body is read.
-                self._remove_file()
+                self._refuse(error)
         else:
             self._body += chunk
 
