@@ -135,6 +135,9 @@ class AuditEntry(Event):
 
     account_id: int
     credential: str
-    """`jupyter`, `lab token`, `session:<id>`, `key:<id>`, or `lab` for what the lab does by itself."""
+    """`jupyter`, `lab token`, `session:<id>`, `key:<id>`, or `lab` for what the lab does by itself.
+
+    `password` for who tries to log in, `registration` for who makes an account of their own.
+    """
     address: str
     request_id: str

@@ -6,6 +6,8 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import argon2
+import duckdb
 import jwt
 import pytest
 
@@ -251,3 +253,20 @@ def test_the_signing_key_is_private_and_random(lab_server):
     key = lab_server.data_dir / "signing_key"
     assert key.stat().st_mode & 0o777 == 0o600
     assert len(bytes.fromhex(key.read_text())) == 32
+
+
+def test_a_password_hash_of_weaker_parameters_is_replaced_at_the_next_login(tmp_path, start_server, person):
+    server = start_server(tmp_path)
+    person(server, username="ada")
+    server.stop()
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    with duckdb.connect(str(tmp_path / "lab.duckdb")) as database:
+        database.execute("UPDATE accounts SET password_hash = ? WHERE username = 'ada'", [weak])
+    server = start_server(tmp_path)
+    for _ in range(2):
+        assert login(server, "ada", PASSWORD).status_code == 200
+    server.stop()
+    with duckdb.connect(str(tmp_path / "lab.duckdb")) as database:
+        (kept,) = database.execute("SELECT password_hash FROM accounts WHERE username = 'ada'").fetchone()
+    assert kept != weak
+    assert not argon2.PasswordHasher().check_needs_rehash(kept)
