@@ -1,5 +1,6 @@
 """What the hub has for somebody, sent over their WebSocket: the same for the live socket and the dialects'."""
 
+import logging
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -20,10 +21,16 @@ from modelship_lab.server.events.hub import MAX_EVENTS, Outbox
 from modelship_lab.server.events.messages import Message, event_message, text_frame
 from modelship_lab.server.identity.policy import Caller
 
+log = logging.getLogger(__name__)
+
 MAX_MESSAGE_BYTES = 256 << 10
 """What a client may say at once."""
 
+PING_INTERVAL_S = 30.0
+"""A client that does not answer a ping until the next one is due is gone."""
+
 NOT_ALLOWED = 1008
+BROKEN = 1011
 TRY_LATER = 1013
 
 
@@ -32,10 +39,15 @@ class HubSocket(WebSocketMixin, WebSocketHandler, LabHandler):
 
     outbox: Outbox | None = None
 
+    # Tornado's own pings. Jupyter's mixin counts in milliseconds and, as soon as the event loop is a
+    # little late, takes the answer to the ping before the last for too old.
+    @property
+    def ping_interval(self) -> float:
+        return PING_INTERVAL_S
+
     @property
     def ping_timeout(self) -> float:
-        # Tornado takes no longer time-out than the interval, and says so at every connection.
-        return float(self.ping_interval)
+        return PING_INTERVAL_S
 
     @property
     def max_message_size(self) -> int:
@@ -57,7 +69,6 @@ class HubSocket(WebSocketMixin, WebSocketHandler, LabHandler):
         self.set_nodelay(True)
         owner_id = None if self.caller.is_admin else self.caller.account_id
         self.outbox = Outbox(self.services.hub, owner_id, self._empty)
-        super().open(*args, **kwargs)
 
     def on_close(self) -> None:
         if self.outbox is not None:
@@ -107,7 +118,12 @@ class HubSocket(WebSocketMixin, WebSocketHandler, LabHandler):
         if stream is None or outbox is None or stream.writing():
             return
         # Written past `write_message`, which frames each message anew and makes a task for it.
-        data = b"".join(self.frames(outbox.take()))
+        try:
+            data = b"".join(self.frames(outbox.take()))
+        except Exception:
+            log.exception("What waits for a client could not be put in words")
+            self.close(BROKEN)
+            return
         if data:
             try:
                 written = stream.write(data)
@@ -179,7 +195,7 @@ class DialectSocket(HubSocket):
         try:
             await self.hear(self.subscription.topics, self._after)
         except LabError as error:
-            self.close(1011, error.code)
+            self.close(BROKEN, error.code)
 
     def on_message(self, message: str | bytes) -> None:
         """Nothing: these sockets only tell."""

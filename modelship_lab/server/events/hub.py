@@ -167,7 +167,6 @@ class Hub:
             except Exception:
                 # One client's trouble is nobody else's.
                 log.exception("What waits for a client could not be sent")
-                outbox.overflowed = True
         self._schedule()
 
 

@@ -253,6 +253,8 @@ async def save_item(number: int, body: Change, q: int = 0) -> dict[str, Any]:
 if __name__ == "__main__":
     from modelship_lab.server import dialects
     from modelship_lab.server.__main__ import main
+    from modelship_lab.server.api import socket
 
+    socket.PING_INTERVAL_S = 0.5
     dialects.DIALECTS = (*dialects.DIALECTS, BOXED, FAST)
     main()

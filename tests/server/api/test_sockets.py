@@ -254,6 +254,28 @@ def test_an_account_has_a_limit_and_the_server_stays_responsive(lab_server, pers
     asyncio.run(crowd())
 
 
+def test_an_idle_socket_stays_open_while_its_client_answers_pings(example_server):
+    # Which come every half second on this server.
+    with live(example_server, example_server.token) as socket:
+        assert hear(socket)["type"] == "subscribed"
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=3)
+        say(socket, op="ping")
+        assert hear(socket)["type"] == "pong"
+
+
+def test_a_client_that_answers_no_ping_is_gone(example_server):
+    connection = deaf(example_server)
+    try:
+        connection.settimeout(10)
+        while connection.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    finally:
+        connection.close()
+
+
 def things(server, run, **query):
     path = f"boxed/ws/things/run_{run['id']}"
     more = "&".join(f"{name}={value}" for name, value in query.items())
