@@ -53,7 +53,7 @@ def test_the_whole_loop_in_a_shell(mlship: Shell, tmp_path: Path) -> None:
         (["train", "x", "--recipe", "bert"], "'text-linear', 'image-cnn', 'tabular-mlp'"),
         (["train", "x", "--set", "rate"], "name=value"),
         (["new", "x", "--type", "text_classification"], "--classes"),
-        (["new", "x", "--type", "text_classification", "--classes", "one"], "at least 2"),
+        (["new", "x", "--type", "text_classification", "--classes", "one"], "at least two classes"),
         (["run", "abc"], "`mlship runs` lists them"),
         (["progress", "mistake-projekt"], "Did you mean 'mistake-project'?"),
         (["import", "mistake-project", "/no/such/file.csv"], "no file, folder or variable"),
