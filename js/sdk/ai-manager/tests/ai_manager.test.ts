@@ -1,7 +1,70 @@
 import { inspect } from "node:util";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { AIManager, AIManagerError, type AIManagerOptions } from "../src/index";
+import {
+  AIManager,
+  AIManagerError,
+  type Account,
+  type AIManagerOptions,
+  type Metric,
+  type MetricHistory,
+  type MetricSummary,
+  type Project,
+  type RunRecord,
+} from "../src/index";
 import { Lab, LAB_TOKEN } from "./lab";
+
+type Fields<Kind> = Record<keyof Kind, true>;
+
+/** The fields of the records: the compiler holds them to the types, a test to the server's own description. */
+const FIELDS: {
+  UserOut: Fields<Account>;
+  ProjectOut: Fields<Project>;
+  RunOut: Fields<RunRecord>;
+  MetricOut: Fields<Metric>;
+  HistoryOut: Fields<MetricHistory>;
+  SummaryOut: Fields<MetricSummary>;
+} = {
+  UserOut: {
+    id: true,
+    email: true,
+    username: true,
+    is_active: true,
+    is_superuser: true,
+    created_at: true,
+    updated_at: true,
+  },
+  ProjectOut: {
+    id: true,
+    name: true,
+    description: true,
+    owner_id: true,
+    is_public: true,
+    created_at: true,
+    updated_at: true,
+  },
+  RunOut: {
+    id: true,
+    name: true,
+    project_id: true,
+    status: true,
+    config: true,
+    tags: true,
+    started_at: true,
+    ended_at: true,
+    created_at: true,
+    updated_at: true,
+  },
+  MetricOut: { id: true, run_id: true, name: true, value: true, step: true, timestamp: true },
+  HistoryOut: { name: true, values: true, steps: true, timestamps: true },
+  SummaryOut: {
+    name: true,
+    current_value: true,
+    min_value: true,
+    max_value: true,
+    mean_value: true,
+    total_points: true,
+  },
+};
 
 let lab: Lab;
 let account: { username: string; password: string };
@@ -150,28 +213,14 @@ describe("the resources", () => {
     });
   });
 
-  it("answer with what the records say", async () => {
-    const manager = manage("records");
-    const run = await manager.run({ name: "records" });
-    await run.log({ loss: 1 });
-    await run.finish();
-    const fields = (thing: object): string[] => Object.keys(thing).sort();
-    const document = (await (await fetch(`${lab.apiUrl}/openapi.json`, {
-      headers: { Authorization: `Bearer ${LAB_TOKEN}` },
-    })).json()) as { paths: Record<string, object> };
-    expect(Object.keys(document.paths).length).toBeGreaterThan(10);
-    expect(fields(await manager.me())).toEqual(
-      ["created_at", "email", "id", "is_active", "is_superuser", "updated_at", "username"].sort(),
-    );
-    expect(fields(await manager.project())).toEqual(
-      ["created_at", "description", "id", "is_public", "name", "owner_id", "updated_at"].sort(),
-    );
-    expect(fields(await manager.runs.get(run.id))).toEqual(
-      ["config", "created_at", "ended_at", "id", "name", "project_id", "started_at", "status", "tags", "updated_at"].sort(),
-    );
-    expect(fields((await manager.metrics.list(run.id))[0]!)).toEqual(
-      ["id", "name", "run_id", "step", "timestamp", "value"].sort(),
-    );
+  it("have the fields that the server describes", async () => {
+    const response = await fetch(`${lab.apiUrl}/openapi.json`, { headers: { Authorization: `Bearer ${LAB_TOKEN}` } });
+    const { components } = (await response.json()) as {
+      components: { schemas: Record<string, { properties: Record<string, unknown> }> };
+    };
+    for (const [schema, fields] of Object.entries(FIELDS)) {
+      expect(Object.keys(components.schemas[schema]!.properties).sort()).toEqual(Object.keys(fields).sort());
+    }
   });
 
   it("say what was wrong", async () => {
