@@ -23,7 +23,10 @@ from modelship_lab.records.labeling import QueueOrder
 @pass_session
 def label(session: Session, project: str, order: QueueOrder) -> Any:
     """Label the samples of PROJECT."""
-    return session.label(session.project(project), order)
+    handle = session.project(project)
+    # Refused here rather than by the widget, which would come up empty.
+    handle.record.require_task()
+    return session.label(handle, order)
 
 
 @click.command()

@@ -333,7 +333,7 @@ class Runs:
         Raises:
             NotFound: there is none with this id for the caller.
             PermissionDenied: they may only read it.
-            Conflict: a registered model comes from it.
+            Conflict: a registered model of its owner's comes from it.
         """
 
         def work(transaction: Transaction) -> None:
@@ -348,7 +348,7 @@ class Runs:
         Raises:
             NotFound: the caller may not see the project.
             PermissionDenied: they may only read it.
-            Conflict: a registered model comes from one of them.
+            Conflict: a registered model of its owner's comes from one of them.
         """
         policy.require(caller, "train", project, f"project '{project.name}'")
 
@@ -361,7 +361,13 @@ class Runs:
 
     def _delete(self, transaction: Transaction, run_ids: list[int], owner_id: int, caller: Caller) -> None:
         listed = f"IN ({placeholders(run_ids)})"
-        kept = transaction.value(f"SELECT min(run_id) FROM model_versions WHERE run_id {listed}", *run_ids)
+        # Who registered somebody else's public run has its bundle, but no say in what becomes of it.
+        kept = transaction.value(
+            "SELECT min(v.run_id) FROM model_versions v JOIN models m ON m.id = v.model_id "
+            f"WHERE m.owner_id = ? AND v.run_id {listed}",
+            owner_id,
+            *run_ids,
+        )
         if kept is not None:
             raise Conflict(f"Run {kept} cannot be deleted: a registered model version comes from it.")
         for table in ("metrics", "metric_streams", "artifacts"):

@@ -142,6 +142,13 @@ def test_a_deleted_project_s_runs_stay_with_their_owner_unless_they_are_deleted(
     left = alice.client.get(f"runs/{run['id']}").json()
     assert (left["project_id"], left["project"], left["is_public"]) == (project["id"], None, False)
     assert bob.client.get(f"runs/{run['id']}").status_code == 404
+    # Somebody else's model of it does not keep its owner from deleting it.
+    shared = made(alice.client, "projects", name=name(), is_public=True)
+    lent = made(alice.client, "runs", name="lent", project=shared["id"])["id"]
+    alice.client.put(f"runs/{lent}/bundle", content=text_bundle(tmp_path / "lent")).raise_for_status()
+    borrowed = made(bob.client, "models", name=name(), run_id=lent)
+    assert alice.client.delete(f"runs/{lent}").status_code == 204
+    assert bob.client.get(f"models/{borrowed['model']}/versions/1").json() == borrowed
     shipped = exported_run(alice.client, text_bundle(tmp_path / "bundle"))
     assert made(alice.client, "models", name=name(), run_id=shipped)["owner_id"] == alice.account_id
     assert code(alice.client.delete(f"runs/{shipped}")) == "CONFLICT"

@@ -134,6 +134,8 @@ def test_the_runs_of_a_project_are_deleted_all_or_none(with_tracking) -> None:
             "INSERT INTO model_versions (model_id, version, run_id, bundle, manifest, description, tags, "
             "author, created_at) VALUES (1, 1, ?, '', '{}', '', [], '', now()::TIMESTAMP)"
         )
+        model = "INSERT INTO models (name, owner_id, created_at) VALUES ('m', ?, now()::TIMESTAMP)"
+        await lab.database.write(lambda transaction: transaction.execute(model, ALICE.account_id))
         await lab.database.write(lambda transaction: transaction.execute(version, made[1].id))
         with pytest.raises(Conflict):
             await lab.runs.delete_of_project(project, ALICE)
