@@ -17,7 +17,7 @@ def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
     if not all(stripped):
         raise ValueError("a class name is empty")
     if len(stripped) == 1:
-        raise ValueError("at least 2 classes are needed")
+        raise ValueError("at least two classes are needed")
     return stripped
 
 
