@@ -11,7 +11,7 @@ would have to be woken: with a thousand clients that is most of what an event co
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Any
@@ -187,33 +187,39 @@ class Outbox:
         self.is_waiting = False
         self.rests_until = 0.0
         self._hub = hub
-        self._direct: deque[Message] = deque()
-        self._events: deque[Message] = deque()
-        self._metrics: OrderedDict[str, MetricDelta] = OrderedDict()
-        self._deployments: OrderedDict[str, Message] = OrderedDict()
+        # In the order of their coming: no event overtakes the metrics that were there before it. What is
+        # merged keeps the place of what came first.
+        self._waiting: dict[int | tuple[str, str], Message] = {}
+        self._direct = 0
+        self._events = 0
+        self._number = 0
 
     def add(self, content: dict[str, Any]) -> None:
         """Say something to this client alone."""
         # A client may ask more than it listens.
-        self._put(self._direct, Message(content))
+        self._direct += 1
+        self._put(Message(content), self._direct)
 
     def add_event(self, message: Message) -> None:
-        self._put(self._events, message)
+        self._events += 1
+        self._put(message, self._events)
 
-    def _put(self, queue: deque[Message], message: Message) -> None:
-        if len(queue) >= MAX_EVENTS:
+    def _put(self, message: Message, count: int) -> None:
+        if count > MAX_EVENTS:
             self.overflowed = True
         else:
-            queue.append(message)
+            self._number += 1
+            self._waiting[self._number] = message
         self._hub.touched(self)
 
     def add_metrics(self, topic: str, message: MetricDelta) -> None:
-        waiting = self._metrics.get(topic)
-        self._metrics[topic] = message if waiting is None else waiting.and_then(message)
+        key = ("metrics", topic)
+        waiting = self._waiting.get(key)
+        self._waiting[key] = waiting.and_then(message) if isinstance(waiting, MetricDelta) else message
         self._hub.touched(self)
 
     def add_deployment(self, topic: str, message: Message) -> None:
-        self._deployments[topic] = message
+        self._waiting["deployment", topic] = message
         self._hub.touched(self)
 
     def cut_off(self) -> None:
@@ -223,9 +229,7 @@ class Outbox:
 
     def take(self) -> list[Message]:
         """Everything that waits."""
-        messages = [*self._direct, *self._events, *self._metrics.values(), *self._deployments.values()]
-        self._direct.clear()
-        self._events.clear()
-        self._metrics.clear()
-        self._deployments.clear()
+        messages = list(self._waiting.values())
+        self._waiting.clear()
+        self._direct = self._events = 0
         return messages

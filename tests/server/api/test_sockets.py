@@ -254,6 +254,20 @@ def test_an_account_has_a_limit_and_the_server_stays_responsive(lab_server, pers
     asyncio.run(crowd())
 
 
+def test_no_event_overtakes_the_metrics_before_it(lab_server):
+    for _ in range(5):
+        run = new_run(lab_server.client)
+        with live(lab_server, lab_server.token, f"run:{run['id']}") as socket:
+            assert hear(socket)["type"] == "subscribed"
+            for sequence in (1, 2):
+                log(lab_server.client, run, stream(["loss"], [sequence], [1.0]), sequence=sequence)
+            lab_server.client.patch(f"runs/{run['id']}", json={"notes": "the end"})
+            heard = []
+            while not heard or heard[-1]["type"] != "event":
+                heard.append(hear(socket))
+            assert heard[-2]["sequence"] == 2
+
+
 def test_an_idle_socket_stays_open_while_its_client_answers_pings(example_server):
     # Which come every half second on this server.
     with live(example_server, example_server.token) as socket:
