@@ -76,8 +76,6 @@ class AIManager:
         """The lab that is talked to, for everything that this API has no word for."""
         self.account = self.lab.connection.record(Account, "GET", "auth/me")
         """Whose runs these are."""
-        # Nobody else may send what this account has logged: to others its runs do not exist.
-        self.lab.spool_folder = data_dir / "spool" / f"{self.lab.info.lab_id}.account-{self.account.id}"
         self.lab.start_replay()
         self._project: ProjectHandle | None = None
         self._finding = threading.Lock()

@@ -140,7 +140,8 @@ class Lab:
         self.keys = Keys(self)
         self.webhooks = Webhooks(self)
         self.credits = AccountCredits(self)
-        self.spool_folder = data_dir / "spool" / self.info.lab_id
+        # An account's own: to others its runs do not exist, and they could not send what it has logged.
+        self.spool_folder = data_dir / "spool" / self.info.lab_id / str(self.info.account_id)
         self.snapshot_cache = data_dir / "cache" / "snapshots"
         self._replay: threading.Thread | None = None
 

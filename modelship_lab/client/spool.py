@@ -1,7 +1,7 @@
 """Requests that wait on disk until the lab server has acknowledged them.
 
-    <data dir>/spool/<lab id>/<producer>/owner.lock        held by the process that writes here
-    <data dir>/spool/<lab id>/<producer>/00000001.request  one line of JSON, then the body
+    <data dir>/spool/<lab id>/<account id>/<producer>/owner.lock        held by the process that writes here
+    <data dir>/spool/<lab id>/<account id>/<producer>/00000001.request  one line of JSON, then the body
 
 Every request in a spool is repeatable, so sending one twice changes nothing. The lock is the
 operating system's: when its process dies it is free, and the next client replays what is left.
@@ -78,7 +78,7 @@ class Spool:
     """The ordered requests of one producer, owned by this process until `close`.
 
     Args:
-        folder: where the spools of this lab lie.
+        folder: where the spools of this account of this lab lie.
         quota_bytes: the most that may wait here.
     """
 

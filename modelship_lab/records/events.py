@@ -57,12 +57,14 @@ class Event(Record):
 
 
 class LabInfo(Record):
-    """Which lab this is."""
+    """Which lab this is, and which account asks."""
 
     lab_id: str
+    account_id: int
     version: str
     url: str
-    pid: int
-    data_dir: str
+    pid: int | None
+    """The process of the server; only administrators are told this and the folder."""
+    data_dir: str | None
     database_version: int
     started_at: UtcTime

@@ -30,6 +30,7 @@ from modelship_lab.server.identity.credits import Ledger, checked_costs
 from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits, configured_limits
 from modelship_lab.server.identity.passwords import Passwords
+from modelship_lab.server.identity.policy import OWNER_ID
 from modelship_lab.server.identity.sessions import Sessions
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
@@ -186,6 +187,7 @@ class LabApp(ExtensionApp):
         return Services(
             info=LabInfo(
                 lab_id=lab_id,
+                account_id=OWNER_ID,
                 version=__version__,
                 url="",
                 pid=os.getpid(),

@@ -15,10 +15,11 @@ export interface Page<Item> {
 
 export interface LabInfo {
   lab_id: string;
+  account_id: number;
   version: string;
   url: string;
-  pid: number;
-  data_dir: string;
+  pid: number | null;
+  data_dir: string | null;
   database_version: number;
   started_at: string;
 }

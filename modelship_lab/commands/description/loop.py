@@ -344,9 +344,9 @@ def _(value: LabInfo) -> Description:
     return Description(
         f"Lab at {value.url}",
         (
-            ("data", value.data_dir),
+            *([("data", value.data_dir)] if value.data_dir else []),
             ("version", value.version),
-            ("process", str(value.pid)),
+            *([("process", str(value.pid))] if value.pid else []),
             ("running since", moment(value.started_at)),
         ),
     )

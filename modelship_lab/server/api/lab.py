@@ -15,9 +15,10 @@ async def health() -> dict[str, str]:
 
 
 @endpoint("GET", "lab", permission="read")
-async def lab(services: Services) -> LabInfo:
-    """Which lab this is."""
-    return services.info
+async def lab(services: Services, caller: Caller) -> LabInfo:
+    """Which lab this is, and which account asks."""
+    hidden: dict[str, None] = {} if caller.is_admin else {"pid": None, "data_dir": None}
+    return services.info.model_copy(update={"account_id": caller.account_id, **hidden})
 
 
 @endpoint("GET", "events", permission="read")

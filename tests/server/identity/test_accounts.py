@@ -157,3 +157,12 @@ def test_changed_permissions_hold_at_once(lab_server, person):
     assert one.client.post("runs", json={"name": "r"}).status_code == 403
     lab_server.client.patch(f"accounts/{one.account['id']}", json={"permissions": ["train"]})
     assert one.client.post("runs", json={"name": "r"}).status_code == 201
+
+
+def test_only_administrators_hear_where_the_lab_lies(lab_server, person):
+    everybody = person()
+    told = everybody.client.get("lab").json()
+    assert told["account_id"] == everybody.account["id"]
+    assert (told["pid"], told["data_dir"]) == (None, None)
+    own = lab_server.client.get("lab").json()
+    assert (own["account_id"], own["data_dir"]) == (1, str(lab_server.data_dir))
