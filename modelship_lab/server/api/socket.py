@@ -19,6 +19,7 @@ from modelship_lab.server.api.open_sockets import Verdicts
 from modelship_lab.server.api.topics import require_topic
 from modelship_lab.server.events.hub import MAX_EVENTS, Outbox
 from modelship_lab.server.events.messages import Message, event_message, text_frame
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,7 @@ class HubSocket(WebSocketMixin, WebSocketHandler, LabHandler):
             return
         # Small messages must not wait for the client's acknowledgment of the ones before.
         self.set_nodelay(True)
-        owner_id = None if self.caller.is_admin else self.caller.account_id
-        self.outbox = Outbox(self.services.hub, owner_id, self._empty)
+        self.outbox = Outbox(self.services.hub, policy.hears_of(self.caller), self._empty)
 
     def on_close(self) -> None:
         if self.outbox is not None:

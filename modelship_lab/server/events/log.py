@@ -126,5 +126,7 @@ def _of(topics: Collection[str], caller: Caller) -> tuple[str, list[Any]]:
     if "*" not in topics:
         return "list_contains(?, topic)", [list(topics)]
     # Whoever may see a thing of somebody else's hears of it when they name it, not unasked.
-    mine, parameters = policy.visible(caller, public="false")
-    return f"({mine} OR list_contains(?, topic))", [*parameters, list(topics)]
+    owner_id = policy.hears_of(caller)
+    if owner_id is None:
+        return "true", []
+    return "(owner_id = ? OR list_contains(?, topic))", [owner_id, list(topics)]

@@ -8,8 +8,10 @@ from typing import Any
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from modelship_lab.records.events import EventType
 from modelship_lab.records.identity import Account, AccountChange, NewAccount, Permission
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import ALL, LAB, OWNER_ID, REGISTERED, Caller
 from modelship_lab.server.storage.database import Database, Transaction, now
@@ -132,7 +134,7 @@ class Accounts:
                 "(They open it with `mlship serve --open-registration`.)"
             )
         if new.permissions is not None:
-            _require_may_give(caller, new.permissions)
+            policy.require_may_allow(caller, new.permissions)
         if new.username.isdecimal():
             raise InvalidInput(
                 f"'{new.username[:100]}' cannot be a username: it would be mistaken for an id. Add a letter.",
@@ -204,9 +206,9 @@ class Accounts:
         """
         caller.require("admin")
         if change.permissions is not None:
-            _require_may_give(caller, set(change.permissions) - set(account.permissions))
+            policy.require_may_allow(caller, set(change.permissions) - set(account.permissions))
         if change.password is not None:
-            _require_may_give(caller, account.permissions)
+            policy.require_may_allow(caller, account.permissions)
         keeps_owner = change.is_active is not False and (
             change.permissions is None or set(change.permissions) >= ALL
         )
@@ -314,7 +316,7 @@ class Accounts:
         return kept
 
     def _record(
-        self, transaction: Transaction, type: Any, kept: _Kept, caller: Caller, **payload: Any
+        self, transaction: Transaction, type: EventType, kept: _Kept, caller: Caller, **payload: Any
     ) -> None:
         account = kept.account
         self._events.record(
@@ -371,10 +373,3 @@ def _taken(field: str, name: str | None) -> Conflict:
 
 def _with_read(permissions: Collection[Permission]) -> list[Permission]:
     return sorted({"read", *permissions})
-
-
-def _require_may_give(caller: Caller | None, permissions: Collection[Permission]) -> None:
-    if caller is None or not caller.is_admin:
-        raise PermissionDenied("Only an administrator says what an account may do: leave 'permissions' out.")
-    if missing := sorted(set(permissions) - caller.permissions):
-        raise PermissionDenied(f"This credential lacks what it would give: {', '.join(missing)}.")

@@ -12,11 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from modelship_lab.records.base import Page, utc_now
-from modelship_lab.records.errors import Conflict, InvalidInput, LabError, NotFound, PermissionDenied
+from modelship_lab.records.errors import Conflict, InvalidInput, LabError, NotFound
+from modelship_lab.records.events import EventType
 from modelship_lab.records.identity import ApiKey, CreatedApiKey, NewApiKey, Permission
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.accounts import Accounts
-from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.identity.policy import API_KEY, Caller, Ownership
 from modelship_lab.server.storage.database import Database, Transaction, now
 
 PREFIX = "mlship_"
@@ -95,7 +97,7 @@ class ApiKeys:
             account.id,
             account.username,
             found.permissions.intersection(account.permissions) | {"read"},
-            f"key:{found.id}",
+            f"{API_KEY}{found.id}",
         )
 
     async def create(self, new: NewApiKey, caller: Caller) -> CreatedApiKey:
@@ -106,10 +108,9 @@ class ApiKeys:
             InvalidInput: the key would have expired already.
             Conflict: the account has too many keys.
         """
-        _require_may_manage(caller)
+        policy.require_may_manage_credentials(caller)
         wanted = caller.permissions if new.permissions is None else {"read", *new.permissions}
-        if missing := sorted(wanted - caller.permissions):
-            raise PermissionDenied(f"A key cannot have what you may not do: {', '.join(missing)}.")
+        policy.require_may_give(caller, wanted)
         if new.expires_at is not None and new.expires_at <= utc_now():
             raise InvalidInput(
                 "The key would have expired already.",
@@ -164,9 +165,9 @@ class ApiKeys:
             PermissionDenied: the caller is an API key itself.
             NotFound: the caller has no such key.
         """
-        _require_may_manage(caller)
+        policy.require_may_manage_credentials(caller)
         key = self._by_id.get(key_id)
-        if key is None or not (caller.is_admin or key.account_id == caller.account_id):
+        if key is None or not policy.may_change(caller, Ownership(key.account_id, is_public=False)):
             raise NotFound(f"There is no API key {key_id}.")
 
         def work(transaction: Transaction) -> None:
@@ -182,7 +183,7 @@ class ApiKeys:
 
         await self._database.write(work)
 
-    def _record(self, transaction: Transaction, type: Any, key: _Key, caller: Caller) -> None:
+    def _record(self, transaction: Transaction, type: EventType, key: _Key, caller: Caller) -> None:
         self._events.record(
             transaction,
             type,
@@ -254,8 +255,3 @@ def _key(row: dict[str, Any]) -> _Key:
 
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=utc_now().tzinfo)
-
-
-def _require_may_manage(caller: Caller) -> None:
-    if not caller.may_manage_credentials:
-        raise PermissionDenied("An API key makes and revokes no API keys: log in to do that.")

@@ -31,9 +31,12 @@ labels, snapshots, metrics, artifacts, versions) to the owner of what it is in.
 - Others see what is theirs and what is public, and change what is theirs.
 - What somebody may not see does not exist for them (404); what they see but may not change is
   refused (403).
+- Unasked, somebody hears of the events about what is theirs, and who has `admin` of all of them.
+- Nobody gives away what they may not do themselves, and only an administrator says what an account
+  may do. API keys make no API keys and change no passwords, unless an administrator made them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, get_args
 
@@ -50,6 +53,9 @@ WITHOUT_CREDENTIAL: dict[str, frozenset[str]] = {
     "ai-manager": frozenset({"login", "register"}),
 }
 """The endpoints of each API that answer without a credential. All others need one, and a test holds them to it."""
+
+API_KEY = "key:"
+"""What the audit log calls an API key begins with this; the key's id follows."""
 
 OWNER_ID = 1
 """The account that every lab has from its first start."""
@@ -101,11 +107,6 @@ class Caller:
     def is_admin(self) -> bool:
         return "admin" in self.permissions
 
-    @property
-    def may_manage_credentials(self) -> bool:
-        """An API key makes no further keys and changes no password, unless it is an administrator's."""
-        return self.is_admin or not self.credential.startswith("key:")
-
     def at(self, address: str, request_id: str) -> "Caller":
         """The same caller in one request."""
         return replace(self, address=address, request_id=request_id)
@@ -128,11 +129,53 @@ OWNER = Caller(account_id=OWNER_ID, name="owner", permissions=ALL, credential="l
 
 
 def may_see(caller: Caller, thing: Owned) -> bool:
+    """Whether a thing exists for the caller."""
     return caller.is_admin or thing.is_public or thing.owner_id == caller.account_id
 
 
 def may_change(caller: Caller, thing: Owned) -> bool:
+    """Whether a thing is the caller's to change, if their credential has the permission."""
     return caller.is_admin or thing.owner_id == caller.account_id
+
+
+def hears_of(caller: Caller) -> int | None:
+    """The account whose events somebody hears who asks for all of theirs; None: everybody's."""
+    return None if caller.is_admin else caller.account_id
+
+
+def require_may_give(caller: Caller, permissions: Collection[Permission]) -> None:
+    """Let the caller hand permissions on, e.g. to an API key.
+
+    Raises:
+        PermissionDenied: their credential lacks some of them.
+    """
+    if missing := sorted(set(permissions) - caller.permissions):
+        raise PermissionDenied(f"This credential lacks what it would give: {', '.join(missing)}.")
+
+
+def require_may_allow(caller: Caller | None, permissions: Collection[Permission]) -> None:
+    """Let the caller say what an account may do.
+
+    Args:
+        caller: None: somebody who has no account yet.
+        permissions: what the account gets.
+
+    Raises:
+        PermissionDenied: they are no administrator, or lack what they would give.
+    """
+    if caller is None or not caller.is_admin:
+        raise PermissionDenied("Only an administrator says what an account may do: leave 'permissions' out.")
+    require_may_give(caller, permissions)
+
+
+def require_may_manage_credentials(caller: Caller) -> None:
+    """Let the caller make and revoke API keys and change their password.
+
+    Raises:
+        PermissionDenied: they are an API key, and none of an administrator's.
+    """
+    if caller.credential.startswith(API_KEY) and not caller.is_admin:
+        raise PermissionDenied("An API key manages no API keys and no passwords: log in to do that.")
 
 
 def require(caller: Caller, permission: Permission, thing: Owned, what: str) -> None:

@@ -22,6 +22,7 @@ from modelship_lab.records.identity import (
     Tokens,
 )
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.accounts import Accounts
 from modelship_lab.server.identity.attempts import Attempts
 from modelship_lab.server.identity.passwords import Passwords
@@ -254,8 +255,7 @@ class Sessions:
             PermissionDenied: the old password is wrong, or the credential is an API key.
             RateLimitExceeded: there were too many failures.
         """
-        if not caller.may_manage_credentials:
-            raise PermissionDenied("An API key cannot change a password: log in to do that.")
+        policy.require_may_manage_credentials(caller)
         account = self._accounts.get(caller.account_id)
         who = _attempts_at(account, "")
         if not await self._is_right(account, who, change.old.get_secret_value(), caller.address):

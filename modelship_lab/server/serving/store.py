@@ -9,6 +9,7 @@ import orjson
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import NotFound
+from modelship_lab.records.events import EventType
 from modelship_lab.records.serving import Deployment, DeploymentStatus, DeploymentVersion, NewDeployment
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
@@ -328,7 +329,7 @@ class DeploymentStore:
     def _record(
         self,
         transaction: Transaction,
-        type: Any,
+        type: EventType,
         deployment_id: int,
         caller: Caller,
         owner_id: int,
