@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import httpx
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import to_json
 
 from modelship_lab.client.discovery import Address, is_local
 from modelship_lab.records.errors import LabError, TimedOut, Unavailable, error_from_code
+from modelship_lab.version import __version__
 
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -151,8 +152,19 @@ class Connection:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def record(self, kind: type[RecordType], method: str, path: str, **arguments: Any) -> RecordType:
-        """`request`, with the answer as a record."""
-        return kind.model_validate_json(self.request(method, path, **arguments).content)
+        """`request`, with the answer as a record.
+
+        Raises:
+            LabError: as `request`; or the answer is not what this version of the client knows.
+        """
+        response = self.request(method, path, **arguments)
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise LabError(
+                f"The lab server at {self.url} is of another version than this client ({__version__}): "
+                "restart JupyterLab or `mlship serve`, and the kernel."
+            ) from error
 
     @contextmanager
     def stream(

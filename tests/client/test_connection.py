@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from modelship_lab import client
 from modelship_lab.client import discovery
-from modelship_lab.records.errors import Unauthenticated, Unavailable
+from modelship_lab.records.errors import LabError, Unauthenticated, Unavailable
 from tests.conftest import LabServer
 
 
@@ -38,6 +39,31 @@ def test_a_server_that_is_away_is_one_clear_error(start_server, tmp_path: Path) 
     assert time.monotonic() - started < 5
     with pytest.raises(Unavailable, match="mlship serve"):
         client.connect(data_dir=tmp_path, start=False)
+
+
+class _OlderServer(BaseHTTPRequestHandler):
+    """Answers as a server did that knew fewer fields."""
+
+    def do_GET(self) -> None:
+        body = b'{"lab_id": "older"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_server_of_another_version_is_one_line_that_says_what_to_do() -> None:
+    with HTTPServer(("127.0.0.1", 0), _OlderServer) as server:
+        answering = threading.Thread(target=server.serve_forever)
+        answering.start()
+        with pytest.raises(LabError, match=r"another version .* restart JupyterLab") as error:
+            client.connect(f"http://127.0.0.1:{server.server_port}/", token="any")
+        assert "\n" not in error.value.message
+        server.shutdown()
+        answering.join()
 
 
 def test_the_environment_names_the_server(
