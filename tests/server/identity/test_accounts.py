@@ -135,6 +135,20 @@ def test_an_administrator_sets_the_first_password(lab_server):
     assert login(lab_server, made["username"], PASSWORD).status_code == 200
 
 
+def test_a_password_of_seven_characters_is_too_short_wherever_it_is_set(lab_server, person):
+    one = person()
+    change = {"old": PASSWORD, "new": "seven77"}
+    for answer in (
+        lab_server.client.post("accounts", json={"username": new_name(), "password": "seven77"}),
+        lab_server.client.patch(f"accounts/{one.account['id']}", json={"password": "seven77"}),
+        one.client.post("auth/password", json=change),
+    ):
+        assert answer.status_code == 422
+        assert "at least 8 characters" in answer.json()["error"]["message"]
+    assert login(lab_server, one.account["username"], PASSWORD).status_code == 200
+    assert one.client.post("auth/password", json={**change, "new": "eight888"}).status_code == 204
+
+
 def test_a_deactivated_account_is_out_at_once_with_all_it_has(lab_server, person):
     one = person()
     key = one.client.post("auth/keys", json={"name": "k"}).json()["key"]
