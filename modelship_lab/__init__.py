@@ -49,9 +49,9 @@ def load_ipython_extension(shell: "InteractiveShell") -> None:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    from modelship_lab.server.extension import LabApp
+    from modelship_lab.server.extension import ModelShipLab
 
-    return [{"module": "modelship_lab", "app": LabApp}]
+    return [{"module": "modelship_lab", "app": ModelShipLab}]
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:

@@ -47,25 +47,25 @@ def main(
         words = [sys.executable, "-m", "modelship_lab.server", *_without_token(sys.argv[1:])]
         os.execv(sys.executable, words)  # noqa: S606
     # Not at the top: `--help` need not wait for it.
-    from modelship_lab.server.extension import LabApp
+    from modelship_lab.server.extension import ModelShipLab
 
     arguments = [
         f"--ServerApp.ip={host}",
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         f"--ServerApp.base_url={base_url}",
-        f"--LabApp.data_dir={data_dir}",
-        "--LabApp.alone=True",
-        f"--LabApp.open_registration={open_registration}",
-        f"--LabApp.rate_limits={rate_limits}",
-        *(f"--LabApp.webhook_targets={target}" for target in webhook_target),
+        f"--ModelShipLab.data_dir={data_dir}",
+        "--ModelShipLab.alone=True",
+        f"--ModelShipLab.open_registration={open_registration}",
+        f"--ModelShipLab.rate_limits={rate_limits}",
+        *(f"--ModelShipLab.webhook_targets={target}" for target in webhook_target),
         "--ServerApp.open_browser=False",
         # Root is usual in containers, and this server starts no kernels and serves no files.
         "--ServerApp.allow_root=True",
     ]
     if host not in ("127.0.0.1", "localhost", "::1"):
         arguments.append("--ServerApp.allow_remote_access=True")
-    server = LabApp.initialize_server(argv=arguments)  # type: ignore[no-untyped-call]
+    server = ModelShipLab.initialize_server(argv=arguments)  # type: ignore[no-untyped-call]
     app = server.extension_manager.extension_apps["modelship_lab"].copy().pop()
     if app.unavailable is not None:
         click.echo(f"mlship serve: {app.unavailable.message}", err=True)

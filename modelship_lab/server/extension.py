@@ -58,8 +58,11 @@ from modelship_lab.version import __version__
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class LabApp(ExtensionApp):
-    """ModelShip Lab inside a Jupyter server, or alone as `mlship serve`."""
+class ModelShipLab(ExtensionApp):
+    """ModelShip Lab inside a Jupyter server, or alone as `mlship serve`.
+
+    Its name is that of its section in Jupyter's configuration; `LabApp` is JupyterLab's.
+    """
 
     name = "modelship_lab"
     app_name = "ModelShip Lab"

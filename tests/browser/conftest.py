@@ -144,7 +144,9 @@ def running_jupyterlab(root: Path) -> Iterator[JupyterLab]:
             "--allow-root",
             f"--ServerApp.root_dir={notebooks}",
             f"--IdentityProvider.token={TOKEN}",
+            # Options of both: they must not be taken for each other's.
             "--LabApp.expose_app_in_browser=True",
+            "--ModelShipLab.open_registration=True",
         ],
         env={
             **os.environ,

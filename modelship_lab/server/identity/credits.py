@@ -124,10 +124,10 @@ def checked_costs(costs: Mapping[str, Any], classes: Collection[str]) -> dict[st
     for cost, price in costs.items():
         if cost not in classes:
             raise InvalidInput(
-                f"LabApp.credit_costs: nothing costs {cost!r}; there are {', '.join(sorted(classes))}."
+                f"ModelShipLab.credit_costs: nothing costs {cost!r}; there are {', '.join(sorted(classes))}."
             )
         if isinstance(price, bool) or not isinstance(price, int) or price < 0:
-            raise InvalidInput(f"LabApp.credit_costs[{cost!r}] must be a whole number from 0 upwards.")
+            raise InvalidInput(f"ModelShipLab.credit_costs[{cost!r}] must be a whole number from 0 upwards.")
     return dict(costs)
 
 

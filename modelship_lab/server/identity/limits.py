@@ -184,19 +184,23 @@ def configured_limits(
     found = {api: dict(limits) for api, limits in declared.items()}
     for api, by_class in settings.items():
         if api not in found:
-            raise InvalidInput(f"LabApp.limits: there is no API {api!r}; there are {', '.join(found)}.")
+            raise InvalidInput(f"ModelShipLab.limits: there is no API {api!r}; there are {', '.join(found)}.")
         if not isinstance(by_class, Mapping):
-            raise InvalidInput(f"LabApp.limits[{api!r}] must be a mapping from classes to lists of limits.")
+            raise InvalidInput(
+                f"ModelShipLab.limits[{api!r}] must be a mapping from classes to lists of limits."
+            )
         known = {DEFAULT, *declared[api], *classes.get(api, ())}
         for kind, limits in by_class.items():
             if kind not in known:
                 raise InvalidInput(
-                    f"LabApp.limits[{api!r}]: there is no class {kind!r}; there are {', '.join(sorted(known))}."
+                    f"ModelShipLab.limits[{api!r}]: there is no class {kind!r}; there are {', '.join(sorted(known))}."
                 )
             if isinstance(limits, str) or not isinstance(limits, Sequence):
-                raise InvalidInput(f"LabApp.limits[{api!r}][{kind!r}] must be a list, e.g. ['100/minute'].")
+                raise InvalidInput(
+                    f"ModelShipLab.limits[{api!r}][{kind!r}] must be a list, e.g. ['100/minute']."
+                )
             try:
                 found[api][kind] = tuple(Limit.parse(limit) for limit in limits)
             except InvalidInput as error:
-                raise InvalidInput(f"LabApp.limits[{api!r}][{kind!r}]: {error.message}") from None
+                raise InvalidInput(f"ModelShipLab.limits[{api!r}][{kind!r}]: {error.message}") from None
     return found

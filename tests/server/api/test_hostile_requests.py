@@ -255,7 +255,7 @@ def test_another_name_of_the_server_is_refused(lab_server):
 def impatient_server(tmp_path_factory):
     """A server that waits for two seconds only."""
     folder = tmp_path_factory.mktemp("impatient")
-    (folder / "jupyter_server_config.py").write_text("c.LabApp.request_timeout_s = 2.0")
+    (folder / "jupyter_server_config.py").write_text("c.ModelShipLab.request_timeout_s = 2.0")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_CONFIG_DIR", str(folder))
         server = run_server(folder / "data")

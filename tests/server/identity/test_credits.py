@@ -11,9 +11,9 @@ from tests.conftest import run_server
 PROGRAM = str(Path(__file__).parents[1] / "api" / "example_dialect.py")
 
 SETTINGS = """
-c.LabApp.credits = True
-c.LabApp.credit_costs = {"predict": 2, "work": 1}
-c.LabApp.upgrade_url = "https://example.org/plans"
+c.ModelShipLab.credits = True
+c.ModelShipLab.credit_costs = {"predict": 2, "work": 1}
+c.ModelShipLab.upgrade_url = "https://example.org/plans"
 """
 
 
@@ -121,7 +121,7 @@ def test_credits_are_off_until_somebody_wants_them(lab_server, person):
 
 @pytest.mark.parametrize("costs", ["{'nonsense': 1}", "{'predict': -1}", "{'predict': 'much'}"])
 def test_wrong_prices_keep_the_server_from_starting(tmp_path, monkeypatch, costs):
-    (tmp_path / "jupyter_server_config.py").write_text(f"c.LabApp.credit_costs = {costs}")
+    (tmp_path / "jupyter_server_config.py").write_text(f"c.ModelShipLab.credit_costs = {costs}")
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
-    with pytest.raises(AssertionError, match=r"LabApp\.credit_costs"):
+    with pytest.raises(AssertionError, match=r"ModelShipLab\.credit_costs"):
         run_server(tmp_path / "data")

@@ -108,7 +108,7 @@ def test_addresses_of_one_host_are_one_owner():
     ],
 )
 def test_wrong_settings_are_explained(settings, said):
-    with pytest.raises(InvalidInput, match=r"LabApp\.limits") as error:
+    with pytest.raises(InvalidInput, match=r"ModelShipLab\.limits") as error:
         configured_limits({"api": {"auth": (MINUTE,)}}, {"api": ["auth"]}, settings)
     assert said in error.value.message
 
@@ -124,7 +124,7 @@ def test_settings_replace_what_an_api_declares():
 
 def test_a_server_with_wrong_limits_says_so_and_does_not_start(tmp_path):
     config = tmp_path / "jupyter_server_config.py"
-    config.write_text("c.LabApp.limits = {'api': {'auth': ['often']}}")
+    config.write_text("c.ModelShipLab.limits = {'api': {'auth': ['often']}}")
     done = subprocess.run(
         [sys.executable, "-m", "modelship_lab.server", "--port", "0", "--data-dir", str(tmp_path / "data")],
         env={**os.environ, "JUPYTER_CONFIG_DIR": str(tmp_path)},
@@ -133,7 +133,7 @@ def test_a_server_with_wrong_limits_says_so_and_does_not_start(tmp_path):
         timeout=60,
     )
     assert done.returncode == 1
-    assert "LabApp.limits['api']['auth']: 'often' is no limit" in done.stderr
+    assert "ModelShipLab.limits['api']['auth']: 'often' is no limit" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -46,7 +46,7 @@ def test_a_login_gives_tokens_that_work_until_they_end(lab_server, person):
 
 def test_lifetimes_are_settings(tmp_path, start_server, person, monkeypatch):
     (tmp_path / "jupyter_server_config.py").write_text(
-        "c.LabApp.access_token_minutes = 1\nc.LabApp.session_days = 2\n"
+        "c.ModelShipLab.access_token_minutes = 1\nc.ModelShipLab.session_days = 2\n"
     )
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
     server = start_server(tmp_path)
