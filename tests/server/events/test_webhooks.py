@@ -138,6 +138,22 @@ def test_a_receiver_says_when_to_come_back(client):
     assert second.at - first.at >= 2.9
 
 
+@pytest.mark.parametrize("nonsense", ["Mon, 20 Nov 1995 19:12:08 +99999999999999999999", "soon", "1e9", "²"])
+def test_a_receiver_that_talks_nonsense_of_its_return_is_tried_again(client, nonsense):
+    run = new_run(client)
+    answers = [429]
+
+    def busy(handler):
+        reply(handler, answers.pop(), Retry_After=nonsense) if answers else reply(handler, 200)
+
+    with receiving(busy) as receiver:
+        webhook = new_webhook(client, receiver.url)
+        change(client, run)
+        receiver.wait(2)
+        (done,) = until(lambda: deliveries(client, webhook, status="delivered"))
+    assert (done["attempts"], done["response_status"]) == (2, 200)
+
+
 def test_a_dead_receiver_slows_nobody_else(client):
     run = new_run(client)
     release = threading.Event()
