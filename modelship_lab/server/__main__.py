@@ -46,6 +46,8 @@ def main(
         os.environ["MLSHIP_TOKEN"] = token
         words = [sys.executable, "-m", "modelship_lab.server", *_without_token(sys.argv[1:])]
         os.execv(sys.executable, words)  # noqa: S606
+    # The database, too, is for this user alone, also in a folder that others may look into.
+    os.umask(0o077)
     # Not at the top: `--help` need not wait for it.
     from modelship_lab.server.extension import ModelShipLab
 

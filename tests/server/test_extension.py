@@ -17,6 +17,15 @@ def serve(data_dir, *options):
     )
 
 
+def test_what_a_server_writes_is_for_its_user_only(start_server, tmp_path):
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    start_server(folder).client.post("projects", json={"name": "x"}).raise_for_status()
+    written = [one for one in folder.rglob("*") if one.name != "server.log"]
+    assert folder / "lab.duckdb" in written
+    assert [one for one in written if one.stat().st_mode & 0o077] == []
+
+
 def test_a_second_process_is_told_who_has_the_data(lab_server):
     second = serve(lab_server.data_dir)
     assert second.returncode == 1
