@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from itertools import islice
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
@@ -12,6 +13,12 @@ from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.storage.database import Database, Transaction, now
+
+COMPARED = 100
+"""Newest names among which one is looked for that may have been meant."""
+
+COMPARED_LENGTH = 50
+"""Longer names are not compared: the time that takes grows with its square, and everybody waits for it."""
 
 _TABLES = ("suggestions", "sample_states", "labels", "samples", "imports", "snapshots")
 
@@ -51,10 +58,7 @@ class Projects:
         else:
             found = policy.meant(caller, [one for one in projects.values() if one.name == named])
         if found is None:
-            names = [one.name for one in projects.values() if policy.may_see(caller, one)]
-            close = get_close_matches(named, names, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise NotFound(f"There is no project '{named[:200]}'.{hint}")
+            raise NotFound(f"There is no project '{named[:200]}'.{self._hint(named, caller)}")
         require(caller, permission, found)
         return found
 
@@ -70,6 +74,14 @@ class Projects:
             raise NotFound(f"There is no {what}.")
         policy.require(caller, permission, project, what)
         return project
+
+    def _hint(self, named: str, caller: Caller) -> str:
+        if len(named) > COMPARED_LENGTH:
+            return ""
+        names = (one.name for one in reversed(self._projects.values()) if policy.may_see(caller, one))
+        short = islice((name for name in names if len(name) <= COMPARED_LENGTH), COMPARED)
+        close = get_close_matches(named, short, n=1)
+        return f" Did you mean '{close[0]}'?" if close else ""
 
     def page(self, search: str, limit: int, offset: int, caller: Caller) -> Page[Project]:
         """The caller's and public projects whose name contains `search` in any case, the newest first."""

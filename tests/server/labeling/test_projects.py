@@ -1,5 +1,6 @@
 """Projects: made, found, changed, deleted."""
 
+import time
 import uuid
 from urllib.parse import quote
 
@@ -27,6 +28,18 @@ def test_a_misspelled_name_is_answered_with_the_likely_one(lab_server, project):
     answer = lab_server.client.get(f"projects/{project.name[:-1]}")
     assert answer.status_code == 404
     assert f"Did you mean '{project.name}'" in error(answer)["message"]
+
+
+def test_what_may_have_been_meant_is_not_looked_for_at_everybodys_cost(lab_server, person):
+    somebody = person().client
+    long, short = "ab" * 95, "ab" * 24
+    for number in range(150):
+        for stem in (long, short):
+            somebody.post("projects", json={"name": f"{stem}{number:02}"}).raise_for_status()
+    for wrong in ("ba" * 95 + "zz", "ba" * 24 + "zz"):
+        started = time.perf_counter()
+        assert somebody.get(f"projects/{wrong}").status_code == 404
+        assert time.perf_counter() - started < 0.2
 
 
 def test_a_name_is_given_once(lab_server, project, new_project):
