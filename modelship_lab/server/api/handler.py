@@ -150,8 +150,12 @@ class LabHandler(JupyterHandler):
         return allowed[host]
 
     def _count(self, caller: Caller | None) -> None:
-        """Take a token for the request, from the account or, before there is one, from the address."""
-        owner = caller.account_id if caller is not None else address_owner(self.request.remote_ip or "")
+        """Take a token for the request: from the account or, where none is needed, from the address.
+
+        There, too, for who has one: with many accounts somebody could have many passwords checked.
+        """
+        address = address_owner(self.request.remote_ip or "")
+        owner = address if caller is None or self.permission is None else caller.account_id
         try:
             self._show_window(self.services.limits.take(self.dialect.name, self.limit, owner))
         except LimitReached as reached:

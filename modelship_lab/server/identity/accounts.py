@@ -75,14 +75,14 @@ class Accounts:
         named = str(account)
         if named.isdecimal() and len(named) <= 18 and int(named) in self._accounts:
             return self._accounts[int(named)].account
-        kept = self._by_name.get(_compared(named))
-        if kept is None or _compared(kept.account.username) != _compared(named):
+        kept = self._by_name.get(compared(named))
+        if kept is None or compared(kept.account.username) != compared(named):
             raise NotFound(f"There is no account '{named[:100]}'.")
         return kept.account
 
     def named(self, name: str) -> Account | None:
         """The account with this username or email address, if there is one."""
-        kept = self._by_name.get(_compared(name))
+        kept = self._by_name.get(compared(name))
         return kept.account if kept else None
 
     def active(self, account_id: int) -> Account | None:
@@ -152,7 +152,9 @@ class Accounts:
         self._require_free(new.username, new.email)
         password_hash = None
         if new.password is not None:
-            password_hash = await self._hashed(new.password.get_secret_value(), min_password)
+            password = new.password.get_secret_value()
+            where = caller.address if caller is not None else address
+            password_hash = await self._hashed(password, where, min_password)
         permissions = _with_read(REGISTERED if new.permissions is None else new.permissions)
 
         def work(transaction: Transaction) -> Account:
@@ -227,7 +229,7 @@ class Accounts:
         self._require_free(None, change.email, but=account.id)
         password_hash = None
         if change.password is not None:
-            password_hash = await self._hashed(change.password.get_secret_value())
+            password_hash = await self._hashed(change.password.get_secret_value(), caller.address)
         permissions = None if change.permissions is None else _with_read(change.permissions)
 
         def work(transaction: Transaction) -> Account:
@@ -264,7 +266,7 @@ class Accounts:
         Raises:
             InvalidInput: the password is too short.
         """
-        password_hash = await self._hashed(password)
+        password_hash = await self._hashed(password, caller.address)
 
         def work(transaction: Transaction) -> None:
             kept = self._update(
@@ -275,9 +277,9 @@ class Accounts:
 
         await self._database.write(work)
 
-    async def rehash(self, account: Account, password: str, replaced: str) -> None:
+    async def rehash(self, account: Account, password: str, replaced: str, address: str) -> None:
         """Keep a password that was just checked by a hash with today's parameters, unless it was changed."""
-        password_hash = await self._passwords.run(lambda: self._passwords.hash(password))
+        password_hash = await self._passwords.run(lambda: self._passwords.hash(password), address)
 
         def work(transaction: Transaction) -> None:
             sql = "SELECT password_hash FROM accounts WHERE id = ?"
@@ -286,14 +288,14 @@ class Accounts:
 
         await self._database.write(work)
 
-    async def _hashed(self, password: str, least: int = MIN_PASSWORD) -> str:
+    async def _hashed(self, password: str, address: str, least: int = MIN_PASSWORD) -> str:
         """The hash of a password that somebody sets."""
         if len(password) < least:
             raise InvalidInput(
                 f"The password is too short: it needs at least {least} characters.",
                 [{"field": "password", "reason": "is too short"}],
             )
-        return await self._passwords.run(lambda: self._passwords.hash(password))
+        return await self._passwords.run(lambda: self._passwords.hash(password), address)
 
     def _insert(
         self,
@@ -362,11 +364,11 @@ class Accounts:
 def _kept(row: dict[str, Any]) -> _Kept:
     password_hash, identity = row.pop("password_hash"), row.pop("identity")
     account = Account(**row, has_password=password_hash is not None)
-    names = {_compared(account.username), *([_compared(account.email)] if account.email else [])}
+    names = {compared(account.username), *([compared(account.email)] if account.email else [])}
     return _Kept(account, password_hash, identity, frozenset(names))
 
 
-def _compared(name: str) -> str:
+def compared(name: str) -> str:
     """A username or an email address as it is compared: in any case, and however its letters are encoded."""
     return unicodedata.normalize("NFKC", name).casefold()
 
@@ -376,9 +378,9 @@ def _is_taken(transaction: Transaction, name: str, but: int = 0) -> bool:
 
     Nobody's username may be somebody else's email address either: both can be used to log in.
     """
-    wanted = _compared(name)
+    wanted = compared(name)
     return any(
-        wanted in (_compared(row["username"]), _compared(row["email"] or ""))
+        wanted in (compared(row["username"]), compared(row["email"] or ""))
         for row in transaction.rows("SELECT username, email FROM accounts WHERE id <> ?", but)
     )
 

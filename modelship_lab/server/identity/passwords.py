@@ -4,6 +4,7 @@ import asyncio
 import base64
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,11 +13,16 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from modelship_lab.records.errors import TooManyRequests, Unavailable
+from modelship_lab.server.identity.limits import address_owner
 
 Result = TypeVar("Result")
 
 MAX_WAITING = 64
 """Hashes that wait or are worked on; more are refused, so that logins cannot take the memory of the lab."""
+
+
+MAX_WAITING_OF_ONE = MAX_WAITING // 4
+"""Of one address, so that nobody fills the queue alone and locks everybody else out."""
 
 
 class Passwords:
@@ -29,17 +35,23 @@ class Passwords:
         self._hasher = PasswordHasher()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="mlship-password")
         self._free = threading.BoundedSemaphore(MAX_WAITING)
+        # Changed on the event loop only.
+        self._waiting: Counter[str] = Counter()
         # What nobody's password has, made of the same parameters: checking against it takes as long.
         self._nobodys = f"$argon2id$v=19$m={self._hasher.memory_cost},t={self._hasher.time_cost},p={self._hasher.parallelism}${_unpadded(secrets.token_bytes(self._hasher.salt_len))}${_unpadded(secrets.token_bytes(self._hasher.hash_len))}"
 
-    async def run(self, work: Callable[[], Result]) -> Result:
+    async def run(self, work: Callable[[], Result], address: str) -> Result:
         """Run what hashes or checks on the threads for that.
+
+        Args:
+            address: who has to share their turns.
 
         Raises:
             TooManyRequests: too many are waiting.
             Unavailable: the server is stopping.
         """
-        if not self._free.acquire(blocking=False):
+        place = address_owner(address)
+        if self._waiting[place] >= MAX_WAITING_OF_ONE or not self._free.acquire(blocking=False):
             raise TooManyRequests("Too many passwords are being checked. Try again in a moment.")
         try:
             running = self._threads.submit(work)
@@ -47,7 +59,13 @@ class Passwords:
             self._free.release()
             raise Unavailable("The lab server is stopping.") from None
         running.add_done_callback(lambda _: self._free.release())
-        return await asyncio.wrap_future(running)
+        self._waiting[place] += 1
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            self._waiting[place] -= 1
+            if not self._waiting[place]:
+                del self._waiting[place]
 
     def hash(self, password: str) -> str:
         """The hash to keep; for use within `run`."""

@@ -23,7 +23,7 @@ from modelship_lab.records.identity import (
 )
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
-from modelship_lab.server.identity.accounts import Accounts
+from modelship_lab.server.identity.accounts import Accounts, compared
 from modelship_lab.server.identity.attempts import Attempts
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import OWNER_ID, Caller
@@ -145,7 +145,7 @@ class Sessions:
             raise Unauthenticated(WRONG)
         kept = self._accounts.password_hash(account.id)
         if kept is not None and self._passwords.is_outdated(kept):
-            await self._accounts.rehash(account, password, kept)
+            await self._accounts.rehash(account, password, kept, address)
         self._attempts.succeeded(who, address)
         moment = utc_now()
         session = _Session(
@@ -313,7 +313,7 @@ class Sessions:
                 self._attempts.failed(who, address)
             return right
 
-        return await self._passwords.run(check)
+        return await self._passwords.run(check, address)
 
     async def _record_failure(self, caller: Caller, account: Account | None) -> None:
         """Write the event of a wrong password, without what was typed."""
@@ -387,4 +387,5 @@ def _attempts_at(account: Account | None, name: str) -> str:
     """What the failures at an account are counted by; for a name that nobody has, its digest."""
     if account is not None:
         return f"account:{account.id}"
-    return hashlib.sha256(name.casefold().encode()).hexdigest()
+    # Spelled as names of accounts are compared, or counting would tell which names there are.
+    return hashlib.sha256(compared(name).encode()).hexdigest()

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from .conftest import PASSWORD, login, new_name, somewhere
+from .conftest import PASSWORD, at, login, new_name, somewhere
 
 
 def fail(server, username: str, source: str, times: int) -> list[int]:
@@ -65,6 +65,14 @@ def test_a_success_forgets_the_failures_at_this_account_from_here(lab_server, pe
         assert login(lab_server, username, PASSWORD, here).status_code == 200
 
 
+def test_counting_does_not_tell_which_accounts_there_are(lab_server, person):
+    for username in (person().account["username"], new_name()):
+        here = somewhere()
+        wide = "".join(chr(ord(one) + 0xFEE0) if one.isalpha() else one for one in username)
+        assert fail(lab_server, wide, here, 5) == [401] * 5
+        assert fail(lab_server, username.upper(), here, 1) == [429]
+
+
 def test_one_address_cannot_try_many_accounts(lab_server):
     here = somewhere()
     statuses = [login(lab_server, new_name(), PASSWORD, here).status_code for _ in range(22)]
@@ -82,6 +90,24 @@ def test_many_tries_at_once_are_not_more_than_some(lab_server, person):
     # One on each of two threads can be under way when the fifth fails.
     assert 5 <= statuses.count(401) <= 6
     assert statuses.count(429) == 16 - statuses.count(401)
+
+
+def test_one_address_does_not_keep_all_others_from_logging_in(start_server, tmp_path, person):
+    server = start_server(tmp_path, "--open-registration", "--no-rate-limits")
+    one, crowd = person(server), somewhere()
+
+    def register(_):
+        with at(server, source=crowd) as client:
+            new = {"username": new_name(), "password": PASSWORD}
+            return client.post("auth/register", json=new).status_code
+
+    with ThreadPoolExecutor(120) as threads:
+        crowding = [threads.submit(register, None) for _ in range(120)]
+        statuses = []
+        while not all(done.done() for done in crowding):
+            statuses.append(login(server, one.account["username"], PASSWORD).status_code)
+    assert statuses == [200] * len(statuses)
+    assert {done.result() for done in crowding} == {201, 429}
 
 
 def test_right_passwords_at_once_all_log_in(lab_server, person):

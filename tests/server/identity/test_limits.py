@@ -143,5 +143,10 @@ def test_the_native_api_limits_logins_by_address(start_server, tmp_path):
     answers = [httpx.post(f"{server.url}mlship/api/auth/login", json=wrong) for _ in range(31)]
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
+    # An account gives nobody more tries at a password.
+    known = httpx.post(
+        f"{server.url}mlship/api/auth/login", json=wrong, headers={"Authorization": f"Bearer {server.token}"}
+    )
+    assert known.status_code == 429
     # Nothing else has a limit.
     assert all(server.client.get("lab").status_code == 200 for _ in range(50))
