@@ -44,11 +44,26 @@ Title = Annotated[
 ]
 """A name that people give: one line of printable text, without blanks around it."""
 
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w][\w .\-]*$")]
-"""The name of a model or deployment: letters, digits, `_`, `-`, `.` and spaces."""
+
+def _no_id(name: str) -> str:
+    # Else somebody could give a public thing the id of another one as its name.
+    if name.isdecimal():
+        raise ValueError("must not consist of digits only, as an id does: add a letter")
+    return name
+
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=200, pattern=r"^[\w][\w .\-]*$"),
+    AfterValidator(_no_id),
+]
+"""The name of a model or deployment: letters, digits, `_`, `-`, `.` and spaces; not digits alone."""
 
 Id = Annotated[int, Field(ge=0, lt=1 << 63)]
 """A number that a database can hold; for what a client names."""
+
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+"""How long a client is ready to wait; a clock knows no "not a number"."""
 
 Task = Literal["text_classification", "image_classification", "tabular_classification"]
 """What a project's samples are and what is predicted for them."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, Seconds
 from modelship_lab.records.serving import Deployment, DeploymentMetrics, NewDeployment
 from modelship_lab.server.api.endpoint import Content, Request, endpoint
 from modelship_lab.server.api.services import Services
@@ -32,7 +32,7 @@ async def list_deployments(services: Services, caller: Caller) -> Page[Deploymen
 
 @endpoint("GET", "deployments/{deployment}", permission="read")
 async def read_deployment(
-    services: Services, caller: Caller, deployment: str, wait_s: float = 0.0
+    services: Services, caller: Caller, deployment: str, wait_s: Seconds = 0.0
 ) -> Deployment:
     """One deployment, by id or name; waits so long for it to be no longer starting."""
     return await services.deployments.get(deployment, caller, min(max(wait_s, 0.0), MAX_WAIT_S))

@@ -1,5 +1,6 @@
 """Files into projects."""
 
+from modelship_lab.records.base import Seconds
 from modelship_lab.records.labeling import Import, ImportFormat, ImportOptions
 from modelship_lab.server.api.endpoint import Upload, endpoint
 from modelship_lab.server.api.services import Services
@@ -42,6 +43,6 @@ async def begin_import(
 
 
 @endpoint("GET", "imports/{import_id}", permission="read")
-async def read_import(services: Services, caller: Caller, import_id: int, wait_s: float = 0) -> Import:
+async def read_import(services: Services, caller: Caller, import_id: int, wait_s: Seconds = 0) -> Import:
     """One import; with `wait_s`, once it has ended, or after so many seconds."""
     return await services.imports.get(import_id, caller, min(max(wait_s, 0), MAX_WAIT_S))

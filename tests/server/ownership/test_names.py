@@ -96,6 +96,16 @@ def test_what_is_public_can_be_built_on(bob: Somebody, public: Belongings) -> No
     assert {one["owner_id"] for one in unasked} == {bob.account_id}
 
 
+def test_nobody_gives_a_thing_the_id_of_another_as_its_name(bob: Somebody, public: Belongings) -> None:
+    for path, body in (
+        ("models", {"name": str(public.model), "run_id": public.run, "is_public": True}),
+        ("deployments", {"name": str(public.deployment), "model": f"{public.model}/1", "is_public": True}),
+    ):
+        answer = bob.client.post(path, json=body)
+        assert (answer.status_code, code(answer)) == (422, "INVALID_INPUT"), answer.text
+        assert [one["field"] for one in answer.json()["error"]["details"]] == ["name"]
+
+
 def test_a_key_for_repeating_is_one_s_own(alice: Somebody, bob: Somebody, key: str) -> None:
     hers = made(alice.client, "runs", name="hers", key=key)
     assert made(alice.client, "runs", name="hers", key=key)["id"] == hers["id"]

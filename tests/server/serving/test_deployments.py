@@ -121,6 +121,7 @@ def test_mistakes_are_answered_in_the_one_shape(lab_server: LabServer, tmp_path:
         "INVALID_INPUT",
     )
     assert error(client.post("deployments", json={"model": "mistaken/9", "name": "x"})) == (404, "NOT_FOUND")
+    assert error(client.get("deployments/mistakes?wait_s=nan")) == (422, "INVALID_INPUT")
     far = {"model": f"mistaken/{2**70}", "name": "x"}
     assert error(client.post("deployments", json=far)) == (404, "NOT_FOUND")
     assert client.get("deployments/x").status_code == 404
