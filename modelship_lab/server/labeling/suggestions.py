@@ -12,6 +12,7 @@ from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.labels import listed
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.storage.arrow_streams import read_stream
 from modelship_lab.server.storage.database import Database, Transaction, now
 
 SCHEMA = pa.schema(
@@ -106,9 +107,7 @@ class Suggestions:
 
 def _read(body: bytes) -> pa.Table:
     try:
-        with pa.ipc.open_stream(body) as reader:
-            table = reader.read_all()
-        table.validate(full=True)
+        table = read_stream(body, SCHEMA.names, optional={"uncertainty"})
         if "uncertainty" not in table.column_names:
             table = table.append_column("uncertainty", pa.nulls(table.num_rows, pa.float64()))
         return table.select(SCHEMA.names).cast(SCHEMA)

@@ -17,6 +17,7 @@ from modelship_lab.records.tracking import (
     Series,
 )
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.storage.arrow_streams import read_stream
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 from modelship_lab.server.tracking.runs import Runs
 
@@ -271,10 +272,7 @@ def _series(points: pa.Table, reduced: bool) -> Series:
 
 def _read_points(body: bytes) -> pa.Table:
     try:
-        table = pa.ipc.open_stream(body).read_all()
-        # Nothing else finds offsets that point out of a buffer, or names that are not UTF-8.
-        table.validate(full=True)
-        points = table.select(SCHEMA.names).cast(SCHEMA)
+        points = read_stream(body, SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise InvalidData(
             "The metrics are not an Arrow IPC stream with the columns name (string), step (int64), "

@@ -31,6 +31,15 @@ def stream(names, steps, values, **columns):
     return sink.getvalue().to_pybytes()
 
 
+def nothing_but_nulls(rows):
+    columns = {name: pa.nulls(rows) for name in ("name", "step", "time", "value")}
+    sink = pa.BufferOutputStream()
+    batch = pa.record_batch(columns)
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
 def log(client, run, body, producer="p", sequence=1):
     return client.post(
         f"runs/{run['id']}/metrics",
@@ -155,8 +164,9 @@ def test_a_long_series_is_reduced_without_losing_its_spikes(lab_server):
         stream(["loss"], [1], [1.0])[:100],
         stream([None], [1], [1.0]),
         stream(["n" * 300], [1], [1.0]),
+        nothing_but_nulls(10**9),
     ],
-    ids=["empty", "text", "truncated", "no name", "long name"],
+    ids=["empty", "text", "truncated", "no name", "long name", "a thousand million rows"],
 )
 def test_bad_metrics_are_refused_and_store_nothing(lab_server, body):
     client = lab_server.client
