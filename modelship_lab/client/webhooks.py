@@ -43,7 +43,7 @@ class Webhooks:
         self._lab.connection.request("DELETE", f"webhooks/{webhook_id}")
 
     def enable(self, webhook_id: int) -> Webhook:
-        """Go on with a webhook that was given up because its address did not answer."""
+        """Go on with a webhook whose receiver had answered 410 Gone."""
         return self._lab.connection.record(Webhook, "POST", f"webhooks/{webhook_id}/enable")
 
     def test(self, webhook_id: int) -> Delivery:

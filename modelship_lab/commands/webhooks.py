@@ -114,7 +114,7 @@ def replay(session: Session, webhook: int, delivery: int) -> Delivery:
 @click.argument("webhook", type=WEBHOOK)
 @pass_session
 def enable(session: Session, webhook: int) -> Webhook:
-    """Go on with WEBHOOK after it was given up because its address did not answer."""
+    """Go on with WEBHOOK after its receiver had answered 410 Gone."""
     return session.lab.webhooks.enable(webhook)
 
 

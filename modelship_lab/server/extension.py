@@ -21,7 +21,6 @@ from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.hub import Hub
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.events.targets import Targets
-from modelship_lab.server.events.webhooks import Accounts as WebhookOwners
 from modelship_lab.server.events.webhooks import Webhooks
 from modelship_lab.server.identity.accounts import Accounts
 from modelship_lab.server.identity.audit import Audit
@@ -212,9 +211,7 @@ class ModelShipLab(ExtensionApp):
                 database,
                 events,
                 Targets(self.webhook_targets),
-                WebhookOwners(
-                    is_active=lambda one: accounts.active(one) is not None, is_admin=accounts.is_admin
-                ),
+                accounts,
                 [one.webhooks for one in (NATIVE, *dialects.DIALECTS) if one.webhooks is not None],
                 lab_id,
             ),

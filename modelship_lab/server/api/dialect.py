@@ -20,7 +20,7 @@ from typing import Any
 from modelship_lab.records.errors import LabError
 from modelship_lab.records.identity import Permission
 from modelship_lab.server.api.endpoint import Endpoint, endpoint
-from modelship_lab.server.events.webhooks import NATIVE_FORMAT, WebhookFormat
+from modelship_lab.server.events.webhook_format import NATIVE_FORMAT, WebhookFormat
 from modelship_lab.server.identity.limits import DEFAULT, Limit, Window
 from modelship_lab.version import __version__
 

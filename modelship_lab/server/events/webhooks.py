@@ -1,29 +1,27 @@
-"""Webhooks: who wants to hear of which events at which address, and in which form."""
+"""Webhooks: who wants to hear of which events at which address."""
 
 import asyncio
-import base64
-import binascii
 import functools
-import hashlib
-import hmac
 import logging
-import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
-from modelship_lab.records.events import Event, EventType
+from modelship_lab.records.events import Event
+from modelship_lab.records.identity import Permission
 from modelship_lab.records.webhooks import CreatedWebhook, Delivery, DeliveryStatus, NewWebhook, Webhook
 from modelship_lab.server.events.deliveries import Deliveries, Waiting
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.events.sender import Answer, Sender, post
 from modelship_lab.server.events.targets import Targets
+from modelship_lab.server.events.webhook_format import TEST, WebhookFormat, WebhookMessage
 from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.accounts import Accounts
 from modelship_lab.server.identity.policy import LAB, Caller
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 from modelship_lab.version import __version__
@@ -32,61 +30,11 @@ log = logging.getLogger(__name__)
 
 MAX_PER_ACCOUNT = 100
 
-TEST = "webhook.test"
-"""The name of the delivery that tries a webhook out."""
-
 EVERYTHING = "*"
 
 
 @dataclass(frozen=True)
-class Message:
-    """One attempt at a delivery, as it is signed."""
-
-    id: str
-    """The same in every attempt, and no other delivery of any lab has it."""
-    event: str
-    timestamp: int
-    """Seconds since 1970."""
-    body: bytes
-
-
-def any_secret(secret: str) -> None:
-    """Every secret is good for an HMAC."""
-
-
-@dataclass(frozen=True)
-class WebhookFormat:
-    """How one API tells its webhooks of events.
-
-    Args:
-        api: the API's name.
-        events: the names of the events that can be asked for.
-        translate: an event of the lab as this API's name and payload; None: this API does not tell of it.
-        sign: the headers for a secret and a message.
-        test: the payload of a test, for the webhook's topic and who asked.
-        new_secret: makes a secret for a webhook that came without one.
-        check_secret: raises InvalidInput for a secret that this API cannot sign with.
-    """
-
-    api: str
-    events: frozenset[str]
-    translate: Callable[[Event], tuple[str, dict[str, Any]] | None]
-    sign: Callable[[str, Message], Mapping[str, str]]
-    test: Callable[[str, str, datetime], dict[str, Any]]
-    new_secret: Callable[[], str] = secrets.token_hex
-    check_secret: Callable[[str], None] = any_secret
-
-
-@dataclass(frozen=True)
-class Accounts:
-    """What webhooks need to know of accounts."""
-
-    is_active: Callable[[int], bool]
-    is_admin: Callable[[int], bool]
-
-
-@dataclass(frozen=True)
-class Subscription:
+class _Webhook:
     """A webhook as it is kept in memory."""
 
     id: int
@@ -100,6 +48,7 @@ class Subscription:
     created_at: datetime
 
     is_public = False
+    """A webhook is its owner's alone."""
 
     def record(self, pending: int) -> Webhook:
         return Webhook(
@@ -133,13 +82,13 @@ class Webhooks:
         self._formats = {one.api: one for one in formats}
         self._lab_id = lab_id
         self._deliveries = Deliveries(database)
-        self._subscriptions: dict[int, Subscription] = {}
-        self._by_owner: dict[int, list[Subscription]] = {}
-        self._by_admins: list[Subscription] = []
+        self._webhooks: dict[int, _Webhook] = {}
+        self._by_owner: dict[int, list[_Webhook]] = {}
+        self._by_admins: list[_Webhook] = []
         self._senders: dict[int, Sender] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         for row in database.read_now(_all):
-            self._subscriptions[row["id"]] = Subscription(**{**row, "events": tuple(row["events"])})
+            self._webhooks[row["id"]] = _Webhook(**{**row, "events": tuple(row["events"])})
         self._index()
         events.join(self._queue)
 
@@ -147,7 +96,7 @@ class Webhooks:
         """Go on where the last process ended."""
         self._loop = asyncio.get_running_loop()
         self._deliveries.start()
-        for one in self._subscriptions.values():
+        for one in self._webhooks.values():
             self._sender(one.id)
 
     async def stop(self) -> None:
@@ -180,7 +129,7 @@ class Webhooks:
         created_at = now()
         events = tuple(dict.fromkeys(new.events))
 
-        def work(transaction: Transaction) -> Subscription:
+        def work(transaction: Transaction) -> _Webhook:
             count = transaction.value(
                 "SELECT count(*) FROM webhooks WHERE owner_id = ? AND NOT deleted", caller.account_id
             )
@@ -197,7 +146,7 @@ class Webhooks:
                 caller.is_admin,
                 created_at,
             )
-            made = Subscription(
+            made = _Webhook(
                 id=identity,
                 owner_id=caller.account_id,
                 api=api,
@@ -228,7 +177,7 @@ class Webhooks:
         caller.require("read")
         seen = [
             one
-            for _, one in sorted(self._subscriptions.items())
+            for _, one in sorted(self._webhooks.items())
             if policy.may_see(caller, one) and api in (None, one.api)
         ]
         pending = await self._deliveries.pending()
@@ -303,16 +252,16 @@ class Webhooks:
         self._wake(webhook_id)
         return made
 
-    def _require(self, webhook_id: int, caller: Caller, permission: Any) -> Subscription:
+    def _require(self, webhook_id: int, caller: Caller, permission: Permission) -> _Webhook:
         what = f"webhook {webhook_id}"
-        one = self._subscriptions.get(webhook_id)
+        one = self._webhooks.get(webhook_id)
         if one is None:
             caller.require(permission)
             raise NotFound(f"There is no {what}.")
         policy.require(caller, permission, one, what)
         return one
 
-    def _require_enabled(self, webhook_id: int, caller: Caller) -> Subscription:
+    def _require_enabled(self, webhook_id: int, caller: Caller) -> _Webhook:
         one = self._require(webhook_id, caller, "write")
         if one.disabled_reason:
             raise Conflict(f"Webhook {webhook_id} is disabled ({one.disabled_reason}): enable it first.")
@@ -341,7 +290,7 @@ class Webhooks:
             loop.call_soon_threadsafe(self._wake_here, webhook_id)
 
     def _wake_here(self, webhook_id: int) -> None:
-        if webhook_id in self._subscriptions and self._loop is not None:
+        if webhook_id in self._webhooks and self._loop is not None:
             self._sender(webhook_id).wake()
 
     def _sender(self, webhook_id: int) -> Sender:
@@ -357,13 +306,13 @@ class Webhooks:
         return self._senders[webhook_id]
 
     def _may_send(self, webhook_id: int) -> bool:
-        one = self._subscriptions.get(webhook_id)
-        return one is not None and not one.disabled_reason and self._accounts.is_active(one.owner_id)
+        one = self._webhooks.get(webhook_id)
+        return one is not None and not one.disabled_reason and self._accounts.active(one.owner_id) is not None
 
     async def _post(self, webhook_id: int, waiting: Waiting) -> Answer:
-        one = self._subscriptions[webhook_id]
+        one = self._webhooks[webhook_id]
         identity = f"{self._lab_id}-{waiting.id}"
-        message = Message(identity, waiting.event, int(time.time()), waiting.body)
+        message = WebhookMessage(identity, waiting.event, int(time.time()), waiting.body)
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"ModelShip-Lab/{__version__}",
@@ -374,9 +323,9 @@ class Webhooks:
         return await post(self._targets.session(one.url, may_be_private), one.url, waiting.body, headers)
 
     async def _gone(self, webhook_id: int) -> None:
-        await self._set_disabled(self._subscriptions[webhook_id], "the receiver answered 410 Gone", LAB)
+        await self._set_disabled(self._webhooks[webhook_id], "the receiver answered 410 Gone", LAB)
 
-    async def _set_disabled(self, one: Subscription, reason: str, caller: Caller) -> None:
+    async def _set_disabled(self, one: _Webhook, reason: str, caller: Caller) -> None:
         def work(transaction: Transaction) -> None:
             transaction.execute("UPDATE webhooks SET disabled_reason = ? WHERE id = ?", reason, one.id)
             if reason:
@@ -389,18 +338,18 @@ class Webhooks:
 
     # The writer thread replaces what others only read.
 
-    def _keep(self, one: Subscription) -> None:
-        self._subscriptions = {**self._subscriptions, one.id: one}
+    def _keep(self, one: _Webhook) -> None:
+        self._webhooks = {**self._webhooks, one.id: one}
         self._index()
 
     def _forget(self, webhook_id: int) -> None:
-        self._subscriptions = {key: one for key, one in self._subscriptions.items() if key != webhook_id}
+        self._webhooks = {key: one for key, one in self._webhooks.items() if key != webhook_id}
         self._index()
 
     def _index(self) -> None:
-        by_owner: dict[int, list[Subscription]] = defaultdict(list)
-        by_admins: list[Subscription] = []
-        for one in self._subscriptions.values():
+        by_owner: dict[int, list[_Webhook]] = defaultdict(list)
+        by_admins: list[_Webhook] = []
+        for one in self._webhooks.values():
             if not one.disabled_reason:
                 # What was made with less than an administrator's rights hears of its owner's things only.
                 (by_admins if one.made_by_admin else by_owner[one.owner_id]).append(one)
@@ -416,61 +365,3 @@ def _all(cursor: Cursor) -> list[dict[str, Any]]:
 
 def _topic(webhook_id: int) -> str:
     return f"webhook:{webhook_id}"
-
-
-_PREFIX = "whsec_"
-
-
-def _native(event: Event) -> tuple[str, dict[str, Any]]:
-    return event.type, event.model_dump(mode="json", exclude={"owner_id"})
-
-
-def _native_test(topic: str, author: str, at: datetime) -> dict[str, Any]:
-    return {
-        "id": None,
-        "type": TEST,
-        "topic": topic,
-        "payload": {},
-        "author": author,
-        "created_at": f"{at.isoformat()}Z",
-    }
-
-
-def _native_secret() -> str:
-    return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def _key_of(secret: str) -> bytes:
-    return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-
-
-def _check_native_secret(secret: str) -> None:
-    try:
-        is_long_enough = len(_key_of(secret)) >= 24
-    except (binascii.Error, ValueError):
-        is_long_enough = False
-    if not (secret.startswith(_PREFIX) and is_long_enough):
-        reason = f"it must be {_PREFIX} and at least 24 bytes in base64; leave it out to be given one"
-        raise InvalidInput(f"The secret: {reason}.", [{"field": "secret", "reason": reason}])
-
-
-def _sign_native(secret: str, message: Message) -> dict[str, str]:
-    """As Standard Webhooks has it, https://www.standardwebhooks.com."""
-    signed = f"{message.id}.{message.timestamp}.".encode() + message.body
-    digest = hmac.digest(_key_of(secret), signed, hashlib.sha256)
-    return {
-        "webhook-id": message.id,
-        "webhook-timestamp": str(message.timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
-    }
-
-
-NATIVE_FORMAT = WebhookFormat(
-    api="api",
-    events=frozenset(get_args(EventType)),
-    translate=_native,
-    sign=_sign_native,
-    test=_native_test,
-    new_secret=_native_secret,
-    check_secret=_check_native_secret,
-)

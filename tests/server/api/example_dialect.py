@@ -25,7 +25,7 @@ from modelship_lab.records.webhooks import CreatedWebhook, NewWebhook
 from modelship_lab.server.api.dialect import Dialect, Subscription
 from modelship_lab.server.api.endpoint import Content, Dressed, Endpoint, InvalidRequest, Request
 from modelship_lab.server.api.services import Services
-from modelship_lab.server.events.webhooks import WebhookFormat
+from modelship_lab.server.events.webhook_format import WebhookFormat
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
 
