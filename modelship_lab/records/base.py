@@ -16,8 +16,8 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _as_utc(value: datetime) -> datetime:
-    """DuckDB hands back naive timestamps, and programs send such: the lab stores nothing but UTC."""
+def as_utc(value: datetime) -> datetime:
+    """The same moment in UTC; one without a zone is in UTC: so DuckDB hands it back, and programs send it."""
     if value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     try:
@@ -26,7 +26,7 @@ def _as_utc(value: datetime) -> datetime:
         raise ValueError("the time is out of range") from None
 
 
-UtcTime = Annotated[datetime, AfterValidator(_as_utc)]
+UtcTime = Annotated[datetime, AfterValidator(as_utc)]
 """A point in time, always with the UTC zone; one that is given without a zone is in UTC."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from modelship_lab.records.base import Page, utc_now
+from modelship_lab.records.base import Page, as_utc, utc_now
 from modelship_lab.records.errors import Conflict, InvalidInput, LabError, NotFound
 from modelship_lab.records.events import EventType
 from modelship_lab.records.identity import ApiKey, CreatedApiKey, NewApiKey, Permission
@@ -55,7 +55,7 @@ class ApiKeys:
         self._events = events
         self._accounts = accounts
         found = database.read_now(lambda cursor: cursor.rows("SELECT * FROM api_keys ORDER BY id"))
-        self._used = {row["id"]: _utc(row["last_used_at"]) for row in found if row["last_used_at"]}
+        self._used = {row["id"]: as_utc(row["last_used_at"]) for row in found if row["last_used_at"]}
         self._unwritten: set[int] = set()
         self._replace(_key(row) for row in found)
         self._writing: asyncio.Task[None] | None = None
@@ -247,11 +247,7 @@ def _key(row: dict[str, Any]) -> _Key:
         row["prefix"],
         row["digest"],
         frozenset(row["permissions"]),
-        _utc(row["created_at"]),
-        _utc(row["expires_at"]) if row["expires_at"] else None,
-        _utc(row["revoked_at"]) if row["revoked_at"] else None,
+        as_utc(row["created_at"]),
+        as_utc(row["expires_at"]) if row["expires_at"] else None,
+        as_utc(row["revoked_at"]) if row["revoked_at"] else None,
     )
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=utc_now().tzinfo)

@@ -1,4 +1,4 @@
-"""Logins: the tokens they give, their renewal, and their end."""
+"""Logins: begun with a password, renewed, and ended."""
 
 import hashlib
 import secrets
@@ -6,12 +6,9 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Literal
 
-import jwt
-
-from modelship_lab.records.base import utc_now
+from modelship_lab.records.base import as_utc, utc_now
 from modelship_lab.records.errors import InvalidInput, PermissionDenied, Unauthenticated
 from modelship_lab.records.identity import (
     Account,
@@ -27,14 +24,10 @@ from modelship_lab.server.identity.accounts import Accounts, compared
 from modelship_lab.server.identity.attempts import Attempts
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import OWNER_ID, Caller
+from modelship_lab.server.identity.tokens import TokenSigner
 from modelship_lab.server.storage.database import Database, Transaction, now
 
-_ALGORITHM = "HS256"
-_CLAIMS = ["exp", "iat", "sub", "sid", "typ", "iss"]
 _FORGET_EVERY = timedelta(hours=1)
-
-MAX_CHECKED = 4096
-"""Access tokens whose signature is remembered as right."""
 
 CREDENTIAL = "session:"
 """What the audit log calls a token begins with this; the session's id follows."""
@@ -88,8 +81,7 @@ class Sessions:
         self._accounts = accounts
         self._passwords = passwords
         self._attempts = Attempts()
-        self._key = key
-        self._lab_id = lab_id
+        self._signer = TokenSigner(key, lab_id)
         self._access_minutes = access_minutes
         self._days = days
         found = database.read_now(
@@ -101,18 +93,16 @@ class Sessions:
         )
         # Changed by the writer thread only, and read by key only.
         self._sessions = {row["id"]: _session(row) for row in found}
-        # A signature stays right; only the rest is looked at again. What is wrong is not kept.
-        self._checked = lru_cache(MAX_CHECKED)(self._check_access)
         self._looked_for_expired = utc_now()
 
     def caller(self, token: str) -> Caller | None:
         """Whose access token this is; None when it is not valid, or no longer."""
         try:
-            session_id, account_id, ends = self._checked(token)
+            claims = self._signer.access(token)
         except Unauthenticated:
             return None
-        session = self._sessions.get(session_id)
-        if session is None or str(session.account_id) != account_id or ends <= time.time():
+        session = self._sessions.get(claims.session_id)
+        if session is None or session.account_id != claims.account_id or claims.expires_at <= time.time():
             return None
         account = self._accounts.active(session.account_id)
         if account is None:
@@ -183,8 +173,8 @@ class Sessions:
         Raises:
             Unauthenticated: the token is not valid, or no longer.
         """
-        claims = self._claims(refresh.refresh_token.get_secret_value(), "refresh")
-        session = self._sessions.get(claims["sid"])
+        claims = self._signer.refresh(refresh.refresh_token.get_secret_value())
+        session = self._sessions.get(claims.session_id)
         account = self._accounts.active(session.account_id) if session is not None else None
         if session is None or account is None:
             raise Unauthenticated("This login has ended: log in again.")
@@ -196,7 +186,7 @@ class Sessions:
                 "RETURNING id, account_id, refresh_id, expires_at",
                 secrets.token_hex(16),
                 session.id,
-                claims.get("jti", ""),
+                claims.refresh_id,
             )
             if row is None:
                 self.revoke(transaction, caller, account.id, "reuse", session.id)
@@ -324,43 +314,10 @@ class Sessions:
         )
 
     def _tokens(self, session: _Session, access_minutes: int | None) -> Tokens:
-        moment = utc_now()
-        ends = min(moment + timedelta(minutes=access_minutes or self._access_minutes), session.expires_at)
-        common = {"iss": self._lab_id, "sub": str(session.account_id), "sid": session.id, "iat": moment}
-        return Tokens(
-            access_token=jwt.encode({**common, "typ": "access", "exp": ends}, self._key, _ALGORITHM),
-            refresh_token=jwt.encode(
-                {**common, "typ": "refresh", "exp": session.expires_at, "jti": session.refresh_id},
-                self._key,
-                _ALGORITHM,
-            ),
-            expires_in=max(round((ends - moment).total_seconds()), 0),
+        span = timedelta(minutes=access_minutes or self._access_minutes)
+        return self._signer.tokens(
+            session.account_id, session.id, session.refresh_id, span, session.expires_at
         )
-
-    def _check_access(self, token: str) -> tuple[str, str, float]:
-        """The session and the account of an access token, and when it ends."""
-        claims = self._claims(token, "access")
-        return claims["sid"], claims["sub"], claims["exp"]
-
-    def _claims(self, token: str, typ: Literal["access", "refresh"]) -> dict[str, Any]:
-        """What a token of ours says.
-
-        Raises:
-            Unauthenticated: it is not one of ours, of the other type, or no longer valid.
-        """
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._key,
-                algorithms=[_ALGORITHM],
-                issuer=self._lab_id,
-                options={"require": _CLAIMS},
-            )
-        except jwt.PyJWTError:
-            raise Unauthenticated("The token is not valid, or no longer: log in again.") from None
-        if claims["typ"] != typ:
-            raise Unauthenticated(f"This needs the {typ} token.")
-        return claims
 
     def _keep(self, session: _Session) -> None:
         self._sessions[session.id] = session
@@ -375,8 +332,7 @@ class Sessions:
 
 
 def _session(row: dict[str, Any]) -> _Session:
-    expires_at = row["expires_at"].replace(tzinfo=utc_now().tzinfo)
-    return _Session(row["id"], row["account_id"], row["refresh_id"], expires_at)
+    return _Session(row["id"], row["account_id"], row["refresh_id"], as_utc(row["expires_at"]))
 
 
 def _caller(account: Account, session: _Session) -> Caller:
