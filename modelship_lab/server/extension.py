@@ -50,6 +50,7 @@ from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
 from modelship_lab.server.tracking.artifacts import Artifacts
+from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.version import __version__
@@ -174,6 +175,7 @@ class ModelShipLab(ExtensionApp):
         samples = Samples(database, projects)
         snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
         runs = Runs(database, events)
+        heartbeats = Heartbeats(database, events, runs)
         artifacts = Artifacts(database, events, blobs, runs)
         blob_access = BlobAccess(blobs, (samples.holds, snapshots.holds, artifacts.holds))
         events.listen(blob_access.forget)
@@ -230,7 +232,8 @@ class ModelShipLab(ExtensionApp):
             suggestions=Suggestions(database, events, queue),
             snapshots=snapshots,
             runs=runs,
-            metrics=RunMetrics(database, runs, hub.publish_metrics),
+            heartbeats=heartbeats,
+            metrics=RunMetrics(database, runs, heartbeats, hub.publish_metrics),
             artifacts=artifacts,
             bundles=bundles,
             models=models,

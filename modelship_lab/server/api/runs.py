@@ -75,7 +75,7 @@ async def stop_run(services: Services, caller: Caller, run_id: int) -> Run:
 @endpoint("POST", "runs/{run_id}/heartbeat", permission="train")
 async def run_heartbeat(services: Services, caller: Caller, run_id: int) -> Heartbeat:
     """Say that the process of a run lives, and hear whether it should stop."""
-    return await services.runs.heartbeat(run_id, caller)
+    return await services.heartbeats.heartbeat(run_id, caller)
 
 
 @endpoint("POST", "runs/{run_id}/metrics", permission="train", max_body=METRICS_LIMIT)

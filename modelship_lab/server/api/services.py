@@ -33,6 +33,7 @@ from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
 from modelship_lab.server.tracking.artifacts import Artifacts
+from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.runs import Runs
 
@@ -68,6 +69,7 @@ class Services:
     suggestions: Suggestions
     snapshots: Snapshots
     runs: Runs
+    heartbeats: Heartbeats
     metrics: RunMetrics
     artifacts: Artifacts
     bundles: BundleStore
@@ -81,7 +83,7 @@ class Services:
         self.sockets.start()
         await self.webhooks.start()
         self.keys.start()
-        self.runs.start()
+        self.heartbeats.start()
         await self.imports.start()
         await self.deployments.start()
         self.deployment_metrics.start(self.deployments.workers)
@@ -90,7 +92,7 @@ class Services:
         """End what runs by itself, finish what is being written, and let the data directory go."""
         await self.sockets.stop()
         await self.imports.stop()
-        await self.runs.stop_watching()
+        await self.heartbeats.stop()
         await self.deployments.stop()
         await self.deployment_metrics.stop()
         await self.webhooks.stop()

@@ -19,6 +19,7 @@ from modelship_lab.records.tracking import (
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.arrow_streams import read_stream
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.runs import Runs
 
 MAX_NAME = 250
@@ -43,9 +44,10 @@ class RunMetrics:
     has seen up to number n asks for, or is sent, what came after n.
     """
 
-    def __init__(self, database: Database, runs: Runs, publish: Publish) -> None:
+    def __init__(self, database: Database, runs: Runs, heartbeats: Heartbeats, publish: Publish) -> None:
         self._database = database
         self._runs = runs
+        self._heartbeats = heartbeats
         self._publish = publish
 
     async def log_table(
@@ -89,7 +91,7 @@ class RunMetrics:
         self, run_id: int, points: pa.Table, producer: str, sequence: int, caller: Caller
     ) -> LoggedMetrics:
         def work(transaction: Transaction) -> LoggedMetrics:
-            beat = self._runs.beat(transaction, run_id, caller)
+            beat = self._heartbeats.beat(transaction, run_id, caller)
             stream = transaction.row(
                 "SELECT last_sequence FROM metric_streams WHERE run_id = ? AND producer = ?", run_id, producer
             )

@@ -1,10 +1,5 @@
-"""Runs: created, changed, stopped, and told apart from those whose process died."""
+"""Runs: created, found, changed, asked to stop, deleted."""
 
-import asyncio
-import contextlib
-import logging
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -14,20 +9,12 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import Project
-from modelship_lab.records.tracking import Heartbeat, NewRun, Run, RunChange
+from modelship_lab.records.tracking import NewRun, Run, RunChange
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
-from modelship_lab.server.identity.policy import LAB, Caller, Ownership
+from modelship_lab.server.identity.policy import Caller, Ownership
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
 from modelship_lab.server.tracking.recent_runs import RecentRuns
-
-log = logging.getLogger(__name__)
-
-LOST_AFTER_S = 60
-"""A running run that has not been heard of for so long is marked interrupted. Clients beat every 5 s or less."""
-
-HEARTBEAT_GRAIN_S = 5
-"""Heartbeats are written at most this often; they are there to tell the dead from the living, not to be exact."""
 
 _FROM = "FROM runs r LEFT JOIN projects p ON p.id = r.project_id"
 
@@ -42,15 +29,6 @@ _SELECT = f"""
 """
 
 
-@dataclass(frozen=True)
-class Beat:
-    """What a sign of life of a run's process comes to know."""
-
-    owner_id: int
-    stop: bool
-    """Whether the run was asked to stop."""
-
-
 class Runs:
     """The runs of the lab.
 
@@ -62,7 +40,6 @@ class Runs:
         self._events = events
         self._recent = RecentRuns()
         events.listen(self._recent.hear)
-        self._watch: asyncio.Task[None] | None = None
 
     async def create(self, new: NewRun, caller: Caller) -> Run:
         """Start a run. The same `key` gives the same run, so that a client may ask again after a lost answer.
@@ -258,61 +235,6 @@ class Runs:
 
         return await self._database.write(work)
 
-    async def heartbeat(self, run_id: int, caller: Caller) -> Heartbeat:
-        """Hear from a run's process; one that was given up is running again.
-
-        Raises:
-            NotFound: there is no such run for the caller.
-            PermissionDenied: they may only read it.
-        """
-
-        def work(transaction: Transaction) -> Heartbeat:
-            return Heartbeat(stop=self.beat(transaction, run_id, caller).stop)
-
-        return await self._database.write(work)
-
-    def beat(self, transaction: Transaction, run_id: int, caller: Caller) -> Beat:
-        """Note that a run's process lives.
-
-        Raises:
-            NotFound: there is no such run for the caller.
-            PermissionDenied: they may only read it.
-        """
-        row = transaction.row(
-            "SELECT owner_id, status, stop_requested, heartbeat_at FROM runs WHERE id = ?", run_id
-        )
-        if row is None:
-            raise NotFound(f"There is no run {run_id}.")
-        owner_id = row["owner_id"]
-        if not policy.may_change(caller, Ownership(owner_id, is_public=False)):
-            # Only here it matters whether it is public: every batch of metrics passes here.
-            self.require(transaction, run_id, caller, "train")
-        caller.require("train")
-        moment = now()
-        if row["status"] == "interrupted":
-            transaction.execute(
-                "UPDATE runs SET status = 'running', ended_at = NULL, heartbeat_at = ?, updated_at = ? "
-                "WHERE id = ?",
-                moment,
-                moment,
-                run_id,
-            )
-            self._events.record(
-                transaction,
-                "run.changed",
-                f"run:{run_id}",
-                LAB,
-                owner_id,
-                changed=["status"],
-                status="running",
-            )
-        elif (moment - row["heartbeat_at"]).total_seconds() > HEARTBEAT_GRAIN_S:
-            transaction.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", moment, run_id)
-        else:
-            return Beat(owner_id, bool(row["stop_requested"]))
-        transaction.after_commit(lambda: self._recent.forget(run_id))
-        return Beat(owner_id, bool(row["stop_requested"]))
-
     def require(self, cursor: Cursor, run_id: int, caller: Caller, permission: Permission) -> Ownership:
         """Let the caller read or change a run, within a read or write; returns whose it is.
 
@@ -377,47 +299,9 @@ class Runs:
             self._events.record(transaction, "run.deleted", f"run:{run_id}", caller, owner_id)
         transaction.after_commit(lambda: self._recent.forget(*run_ids))
 
-    def start(self) -> None:
-        """Begin to watch for runs whose process died."""
-        self._watch = asyncio.create_task(self._mark_lost_runs())
-
-    async def stop_watching(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
-
-    async def _mark_lost_runs(self) -> None:
-        def work(transaction: Transaction) -> None:
-            moment = now()
-            # Only those that beat: the others may think for hours between two words.
-            lost = transaction.rows(
-                "UPDATE runs SET status = 'interrupted', ended_at = heartbeat_at, updated_at = ? "
-                "WHERE status = 'running' AND heartbeats AND heartbeat_at < ? RETURNING id, owner_id",
-                moment,
-                moment - timedelta(seconds=LOST_AFTER_S),
-            )
-            for row in lost:
-                self._events.record(
-                    transaction,
-                    "run.changed",
-                    f"run:{row['id']}",
-                    LAB,
-                    row["owner_id"],
-                    changed=["status"],
-                    status="interrupted",
-                )
-            if lost:
-                transaction.after_commit(lambda: self._recent.forget(*(row["id"] for row in lost)))
-
-        # While the server was away nobody could be heard: give everybody the time to speak again.
-        await asyncio.sleep(LOST_AFTER_S)
-        while True:
-            try:
-                await self._database.write(work)
-            except Exception:
-                log.exception("Could not look for lost runs")
-            await asyncio.sleep(LOST_AFTER_S / 4)
+    def forget(self, *run_ids: int) -> None:
+        """Have runs read anew that were changed elsewhere. Called after the commit, on the writer thread."""
+        self._recent.forget(*run_ids)
 
 
 def _project(cursor: Cursor, project: int | str, caller: Caller) -> Ownership:

@@ -15,7 +15,8 @@ from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import OWNER, REGISTERED, Caller
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.storage.database import Database
-from modelship_lab.server.tracking import runs as runs_module
+from modelship_lab.server.tracking import heartbeats as heartbeats_module
+from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.recent_runs import RecentRuns
 from modelship_lab.server.tracking.runs import Runs
@@ -29,6 +30,7 @@ class Tracking:
     database: Database
     projects: Projects
     runs: Runs
+    heartbeats: Heartbeats
     metrics: RunMetrics
 
 
@@ -40,9 +42,10 @@ def with_tracking(tmp_path: Path) -> Callable[[Callable[[Tracking], Awaitable[No
         database = Database(tmp_path / "lab.duckdb")
         events = EventLog(database)
         runs = Runs(database, events)
-        metrics = RunMetrics(database, runs, lambda *_: None)
+        heartbeats = Heartbeats(database, events, runs)
+        metrics = RunMetrics(database, runs, heartbeats, lambda *_: None)
         try:
-            asyncio.run(work(Tracking(database, Projects(database, events), runs, metrics)))
+            asyncio.run(work(Tracking(database, Projects(database, events), runs, heartbeats, metrics)))
         finally:
             database.close()
 
@@ -153,7 +156,7 @@ def test_the_runs_of_a_project_are_deleted_all_or_none(with_tracking) -> None:
 
 
 def test_what_is_in_memory_is_what_is_on_disk(with_tracking, monkeypatch) -> None:
-    monkeypatch.setattr(runs_module, "HEARTBEAT_GRAIN_S", 0)
+    monkeypatch.setattr(heartbeats_module, "HEARTBEAT_GRAIN_S", 0)
 
     async def work(lab: Tracking) -> None:
         project = await lab.projects.create(NewProject(name="before"), ALICE)
@@ -169,7 +172,7 @@ def test_what_is_in_memory_is_what_is_on_disk(with_tracking, monkeypatch) -> Non
         await lab.runs.change(run.id, RunChange(notes="changed"), ALICE)
         assert (await same()).notes == "changed"
         before = await same()
-        await lab.runs.heartbeat(run.id, ALICE)
+        await lab.heartbeats.heartbeat(run.id, ALICE)
         assert (await same()).heartbeat_at > before.heartbeat_at
         await lab.runs.set_bundle(run.id, "digest", ALICE)
         assert (await same()).bundle == "digest"
@@ -207,20 +210,20 @@ def test_what_was_read_while_something_was_committed_is_not_kept() -> None:
 
 
 def test_only_a_run_that_beats_is_given_up_when_it_is_silent(with_tracking, monkeypatch) -> None:
-    monkeypatch.setattr(runs_module, "LOST_AFTER_S", 0.1)
+    monkeypatch.setattr(heartbeats_module, "LOST_AFTER_S", 0.1)
 
     async def work(lab: Tracking) -> None:
         beating = await lab.runs.create(NewRun(heartbeats=True), ALICE)
         silent = await lab.runs.create(NewRun(), ALICE)
-        lab.runs.start()
+        lab.heartbeats.start()
         for _ in range(100):
             await asyncio.sleep(0.05)
             if (await lab.runs.get(beating.id, ALICE)).status == "interrupted":
                 break
-        await lab.runs.stop_watching()
+        await lab.heartbeats.stop()
         assert (await lab.runs.get(beating.id, ALICE)).status == "interrupted"
         assert (await lab.runs.get(silent.id, ALICE)).status == "running"
-        await lab.runs.heartbeat(beating.id, ALICE)
+        await lab.heartbeats.heartbeat(beating.id, ALICE)
         assert (await lab.runs.get(beating.id, OWNER)).status == "running"
 
     with_tracking(work)
