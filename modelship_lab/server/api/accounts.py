@@ -3,17 +3,17 @@
 from modelship_lab.records.base import Id, Page
 from modelship_lab.records.events import EventType
 from modelship_lab.records.identity import Account, AccountChange, AuditEntry, NewAccount
-from modelship_lab.server.api.endpoint import endpoint
+from modelship_lab.server.api.endpoint import Offset, PageSize, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
 
 @endpoint("GET", "accounts", permission="admin")
 async def list_accounts(
-    services: Services, search: str = "", limit: int = 100, offset: int = 0
+    services: Services, search: str = "", limit: PageSize = 100, offset: Offset = 0
 ) -> Page[Account]:
     """Accounts whose username, name or email address contains `search`, oldest first."""
-    return services.accounts.page(search, min(max(limit, 1), 1000), max(offset, 0))
+    return services.accounts.page(search, limit, offset)
 
 
 @endpoint("POST", "accounts", permission="admin", status=201)
@@ -48,8 +48,8 @@ async def list_audit_entries(
     type: EventType | None = None,
     topic: str | None = None,
     before: Id | None = None,
-    limit: int = 100,
+    limit: PageSize = 100,
 ) -> Page[AuditEntry]:
     """What was done by whom, the newest first; `account` is an id or a username."""
     account_id = services.accounts.get(account).id if account is not None else None
-    return await services.audit.page(caller, account_id, type, topic, before, min(max(limit, 1), 1000))
+    return await services.audit.page(caller, account_id, type, topic, before, limit)

@@ -12,7 +12,7 @@ from modelship_lab.records.identity import (
     Refresh,
     Tokens,
 )
-from modelship_lab.server.api.endpoint import Request, endpoint
+from modelship_lab.server.api.endpoint import Offset, PageSize, Request, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
@@ -61,10 +61,10 @@ async def create_api_key(services: Services, caller: Caller, body: NewApiKey) ->
 
 @endpoint("GET", "auth/keys", permission="read")
 async def list_api_keys(
-    services: Services, caller: Caller, all: bool = False, limit: int = 100, offset: int = 0
+    services: Services, caller: Caller, all: bool = False, limit: PageSize = 100, offset: Offset = 0
 ) -> Page[ApiKey]:
     """The caller's API keys, the newest first; everybody's with `all`, for administrators."""
-    return services.keys.page(caller, all, min(max(limit, 1), 1000), max(offset, 0))
+    return services.keys.page(caller, all, limit, offset)
 
 
 @endpoint("DELETE", "auth/keys/{key_id}", permission="read")

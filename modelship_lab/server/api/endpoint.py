@@ -20,10 +20,18 @@ import typing
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from modelship_lab.records.errors import InvalidInput, NotFound
@@ -37,6 +45,14 @@ UPLOAD_LIMIT = 64 << 30
 
 MAX_INTEGER = (1 << 63) - 1
 """What the database can compare an id with."""
+
+MAX_PAGE = 1000
+
+PageSize = Annotated[int, AfterValidator(lambda limit: min(max(limit, 1), MAX_PAGE))]
+"""How many items of a list are wanted; taken as the nearest number from 1 to `MAX_PAGE`."""
+
+Offset = Annotated[int, AfterValidator(lambda offset: max(offset, 0))]
+"""How many items of a list are left out before the first one."""
 
 Body = TypeVar("Body", bound=BaseModel)
 

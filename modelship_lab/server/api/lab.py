@@ -2,7 +2,7 @@
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.events import Event, LabInfo
-from modelship_lab.server.api.endpoint import endpoint
+from modelship_lab.server.api.endpoint import PageSize, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.api.topics import require_topic
 from modelship_lab.server.identity.policy import Caller
@@ -23,9 +23,9 @@ async def lab(services: Services, caller: Caller) -> LabInfo:
 
 @endpoint("GET", "events", permission="read")
 async def list_events(
-    services: Services, caller: Caller, after: int = 0, topic: str | None = None, limit: int = 100
+    services: Services, caller: Caller, after: int = 0, topic: str | None = None, limit: PageSize = 100
 ) -> Page[Event]:
     """The caller's events, or those of one topic, newer than the id `after`, oldest first."""
     if topic:
         await require_topic(services, caller, topic)
-    return await services.events.page(after, topic, min(max(limit, 1), 1000), caller)
+    return await services.events.page(after, topic, limit, caller)

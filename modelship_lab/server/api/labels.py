@@ -2,7 +2,7 @@
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.labeling import Label, NewLabels, SavedLabels, Undo, Undone
-from modelship_lab.server.api.endpoint import Request, Table, endpoint
+from modelship_lab.server.api.endpoint import Offset, PageSize, Request, Table, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
@@ -15,13 +15,18 @@ async def save_labels(services: Services, caller: Caller, project: str, body: Ne
 
 @endpoint("GET", "projects/{project}/labels", permission="read")
 async def list_labels(
-    services: Services, caller: Caller, request: Request, project: str, limit: int = 100, offset: int = 0
+    services: Services,
+    caller: Caller,
+    request: Request,
+    project: str,
+    limit: PageSize = 100,
+    offset: Offset = 0,
 ) -> Page[Label] | Table:
     """Decisions, the newest first; all of them, the oldest first, as an Arrow table when that is accepted."""
     found = services.projects.get(project, caller)
     if request.wants_arrow:
         return Table(await services.labels.table(found, caller))
-    return await services.labels.page(found, min(max(limit, 1), 1000), max(offset, 0), caller)
+    return await services.labels.page(found, limit, offset, caller)
 
 
 @endpoint("POST", "projects/{project}/labels/undo", permission="label")

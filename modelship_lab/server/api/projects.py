@@ -2,7 +2,7 @@
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.labeling import NewProject, Progress, Project, ProjectChange
-from modelship_lab.server.api.endpoint import endpoint
+from modelship_lab.server.api.endpoint import Offset, PageSize, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
@@ -15,10 +15,10 @@ async def create_project(services: Services, caller: Caller, body: NewProject) -
 
 @endpoint("GET", "projects", permission="read")
 async def list_projects(
-    services: Services, caller: Caller, search: str = "", limit: int = 100, offset: int = 0
+    services: Services, caller: Caller, search: str = "", limit: PageSize = 100, offset: Offset = 0
 ) -> Page[Project]:
     """The caller's and public projects whose name contains `search`, the newest first."""
-    return services.projects.page(search, min(max(limit, 1), 1000), max(offset, 0), caller)
+    return services.projects.page(search, limit, offset, caller)
 
 
 @endpoint("GET", "projects/{project}", permission="read")

@@ -19,7 +19,16 @@ from modelship_lab.records.tracking import (
     RunChange,
     RunStatus,
 )
-from modelship_lab.server.api.endpoint import ARROW, FileContent, Request, Table, Upload, endpoint
+from modelship_lab.server.api.endpoint import (
+    ARROW,
+    FileContent,
+    Offset,
+    PageSize,
+    Request,
+    Table,
+    Upload,
+    endpoint,
+)
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
@@ -39,13 +48,13 @@ async def list_runs(
     request: Request,
     project: str | None = None,
     status: RunStatus | None = None,
-    limit: int = 100,
-    offset: int = 0,
+    limit: PageSize = 100,
+    offset: Offset = 0,
 ) -> Page[Run] | Table:
     """The caller's and public runs, the newest first; all of them as an Arrow table when that is accepted."""
     if request.wants_arrow:
         return Table(await services.runs.table(project, status, caller))
-    return await services.runs.page(project, status, min(max(limit, 1), 1000), max(offset, 0), caller)
+    return await services.runs.page(project, status, limit, offset, caller)
 
 
 @endpoint("GET", "runs/{run_id}", permission="read")

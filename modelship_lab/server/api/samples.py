@@ -10,7 +10,7 @@ from modelship_lab.records.labeling import (
     SampleStatus,
     SavedSuggestions,
 )
-from modelship_lab.server.api.endpoint import ARROW, FileContent, Request, Table, endpoint
+from modelship_lab.server.api.endpoint import ARROW, MAX_PAGE, FileContent, Offset, Request, Table, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.images import content_type
@@ -30,15 +30,14 @@ async def list_samples(
     label: str | None = None,
     search: str = "",
     limit: int | None = None,
-    offset: int = 0,
+    offset: Offset = 0,
 ) -> Page[Sample] | Table:
     """Samples in the order of their import; all of them as an Arrow table when that is accepted."""
     found = services.projects.get(project, caller)
-    offset = max(offset, 0)
     if request.wants_arrow:
         rows = None if limit is None else max(limit, 0)
         return Table(await services.samples.table(found, status, label, search, rows, offset, caller))
-    shown = min(max(100 if limit is None else limit, 1), 1000)
+    shown = min(max(100 if limit is None else limit, 1), MAX_PAGE)
     return await services.samples.page(found, status, label, search, shown, offset, caller)
 
 

@@ -1,17 +1,10 @@
 """Webhooks over HTTP."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from modelship_lab.records.base import Page
 from modelship_lab.records.webhooks import CreatedWebhook, Delivery, DeliveryStatus, NewWebhook, Webhook
-from modelship_lab.server.api.endpoint import endpoint
+from modelship_lab.server.api.endpoint import Offset, PageSize, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
-
-Limit = Annotated[int, Field(ge=1, le=1000)]
-Offset = Annotated[int, Field(ge=0)]
 
 
 @endpoint("POST", "webhooks", permission="write", status=201)
@@ -22,7 +15,7 @@ async def create_webhook(services: Services, caller: Caller, body: NewWebhook) -
 
 @endpoint("GET", "webhooks", permission="read")
 async def list_webhooks(
-    services: Services, caller: Caller, limit: Limit = 100, offset: Offset = 0
+    services: Services, caller: Caller, limit: PageSize = 100, offset: Offset = 0
 ) -> Page[Webhook]:
     """The webhooks of the account, oldest first; an administrator's answer has everybody's."""
     return await services.webhooks.page(caller, limit, offset)
@@ -58,7 +51,7 @@ async def list_deliveries(
     caller: Caller,
     webhook_id: int,
     status: DeliveryStatus | None = None,
-    limit: Limit = 100,
+    limit: PageSize = 100,
     offset: Offset = 0,
 ) -> Page[Delivery]:
     """What was delivered to a webhook and what waits, newest first; finished ones for 30 days."""
