@@ -38,6 +38,7 @@ from modelship_lab.server.api.endpoint import (
     Upload,
 )
 from modelship_lab.server.api.handler import LabHandler
+from modelship_lab.server.api.services import Services
 
 _CHUNK = 1 << 20
 
@@ -296,7 +297,7 @@ class UnknownAddress(EndpointHandler):
 class LabIsElsewhere(UnknownAddress):
     """Says why this server has no lab, e.g. which process has the data directory."""
 
-    def initialize(self, services: Any, dialect: Dialect = NATIVE, **settings: Any) -> None:
+    def initialize(self, services: Services, dialect: Dialect = NATIVE, **settings: Any) -> None:
         super().initialize(services, dialect)
         self.error: LabError = settings["error"]
 
@@ -336,7 +337,7 @@ def _ipc_stream(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def handlers(dialect: Dialect, prefix: str, services: Any) -> list[Route]:
+def handlers(dialect: Dialect, prefix: str, services: Services) -> list[Route]:
     """Tornado routes for a dialect's endpoints below `prefix`, one handler class for each path.
 
     Each path answers with and without a slash at its end. What stands in a path as it is wins over

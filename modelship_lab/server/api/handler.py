@@ -35,6 +35,7 @@ from modelship_lab.records.errors import (
 )
 from modelship_lab.records.identity import Permission
 from modelship_lab.server.api.dialect import NATIVE, Dialect
+from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.limits import DEFAULT, LimitReached, Window, address_owner
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.data_dir import as_storage_failed
@@ -57,7 +58,7 @@ class LabHandler(JupyterHandler):
     caller: Caller | None = None
     _window: Window | None = None
 
-    def initialize(self, services: Any, dialect: Dialect = NATIVE, **_: Any) -> None:
+    def initialize(self, services: Services, dialect: Dialect = NATIVE, **_: Any) -> None:
         self.services = services
         self.dialect = dialect
 
@@ -98,7 +99,7 @@ class LabHandler(JupyterHandler):
                 "`ServerApp.allow_remote_access` opens it to other names than this machine's."
             )
         offered = _offered_token(self.request)
-        caller: Caller | None = self.services.credentials.caller(offered) if offered else None
+        caller = self.services.credentials.caller(offered) if offered else None
         if caller is None:
             return await self._ask_jupyter(bool(offered))
         # Jupyter's own identity is not asked at all: a JupyterHub would be, over the network, for a token
@@ -117,8 +118,7 @@ class LabHandler(JupyterHandler):
             # A token that nobody knows is not made good by a cookie beside it.
             if user is not None and (self.token_authenticated or not has_token):
                 anonymous = _has_one_secret(self.identity_provider)
-                caller: Caller = await self.services.credentials.jupyter(user, anonymous)
-                return caller
+                return await self.services.credentials.jupyter(user, anonymous)
         except (web.HTTPError, PermissionDenied) as refusal:
             # Without the XSRF header another site may have sent it: it counts as nobody's, and that is
             # enough where no credential is needed. Who has no credential is told that, not of XSRF.
@@ -132,7 +132,7 @@ class LabHandler(JupyterHandler):
     def caller_now(self) -> Caller | None:
         """Who the request's credential belongs to by now, for what stays open; None: it is not valid any more."""
         offered = _offered_token(self.request)
-        caller: Caller | None = self.services.credentials.caller(offered) if offered else None
+        caller = self.services.credentials.caller(offered) if offered else None
         if caller is None and self.caller is not None and self.caller.credential == "jupyter":
             account = self.services.accounts.active(self.caller.account_id)
             if account is not None:

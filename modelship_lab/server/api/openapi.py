@@ -32,6 +32,7 @@ from modelship_lab.server.api.dialect import NATIVE, Dialect
 from modelship_lab.server.api.endpoint import ARROW, Content, Endpoint, FileContent, Table
 from modelship_lab.server.api.forms import FORMS
 from modelship_lab.server.api.handler import LabHandler
+from modelship_lab.server.api.services import Services
 
 _REF = "#/components/schemas/{model}"
 
@@ -188,7 +189,7 @@ def _schema(
 class OpenApiDocument(LabHandler):
     """`openapi.json`; for those who may read the lab."""
 
-    def initialize(self, services: Any, dialect: Dialect = NATIVE, **settings: Any) -> None:
+    def initialize(self, services: Services, dialect: Dialect = NATIVE, **settings: Any) -> None:
         super().initialize(services, dialect)
         self.apis: Sequence[Dialect] = settings["apis"]
         self.root = f"{self.base_url.rstrip('/')}{settings['prefix']}"

@@ -108,8 +108,8 @@ class HubSocket(WebSocketMixin, WebSocketHandler, LabHandler):
                 self.outbox.add_event(event_message(event))
 
     async def _missed(self, after: int, topics: Collection[str]) -> list[Event]:
-        found: list[Event] = await self.services.events.since(after, topics, MAX_EVENTS + 1, self.caller)
-        return found
+        assert self.caller is not None
+        return await self.services.events.since(after, topics, MAX_EVENTS + 1, self.caller)
 
     def _empty(self) -> None:
         """Send what waits, in one piece; while the client is slow nothing is sent, and its outbox merges."""
