@@ -1,6 +1,5 @@
 """The lab as a Python program sees it."""
 
-import base64
 import logging
 import threading
 import uuid
@@ -8,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import TypeAdapter
 
 from modelship_lab.client import discovery, spool
 from modelship_lab.client.accounts import Users
@@ -19,6 +16,7 @@ from modelship_lab.client.credits import AccountCredits
 from modelship_lab.client.deployments import wait_until_started
 from modelship_lab.client.keys import Keys
 from modelship_lab.client.logins import LoginCredential, Logins, log_in
+from modelship_lab.client.predictions import as_input, as_predictions
 from modelship_lab.client.projects import ProjectHandle, quoted
 from modelship_lab.client.runs import RunHandle, as_json
 from modelship_lab.client.snapshots import SnapshotData
@@ -34,7 +32,6 @@ from modelship_lab.records.serving import (
     Deployment,
     DeploymentMetrics,
     NewDeployment,
-    Prediction,
     PredictRequest,
 )
 from modelship_lab.records.tracking import NewRun, Run
@@ -397,10 +394,7 @@ class Lab:
             repeatable=True,
             timeout_s=_PREDICT_TIMEOUT_S,
         )
-        answer = response.json()
-        if "predictions" not in answer:
-            return Prediction.model_validate(_known(answer))
-        return _predictions(answer)
+        return as_predictions(response.json())
 
     def deployment_metrics(self, name: str | int, window_s: int = 60) -> DeploymentMetrics:
         """What a deployment did during the last `window_s` seconds."""
@@ -503,48 +497,3 @@ class Lab:
         else:
             if sent:
                 log.info("Sent %d requests that earlier processes had left.", sent)
-
-
-def as_input(data: Any) -> Any:
-    """An input, or a list of them, as JSON."""
-    if isinstance(data, Path):
-        try:
-            data = data.expanduser().read_bytes()
-        except OSError as error:
-            raise InvalidInput(f"The image {data} cannot be read: {error.strerror}.") from error
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return {"image": base64.b64encode(data).decode()}
-    if isinstance(data, Mapping):
-        return {str(name): as_json(value) for name, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [as_input(one) for one in data]
-    return as_json(data)
-
-
-def _known(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A worker's answer may say more than a Prediction holds."""
-    return {name: value for name, value in answer.items() if name in Prediction.model_fields}
-
-
-def _predictions(answer: Mapping[str, Any]) -> list[Prediction]:
-    count = len(answer["predictions"])
-    rows = zip(
-        answer["predictions"],
-        answer["probabilities"],
-        answer["confidences"],
-        answer.get("explanations") or [None] * count,
-        strict=True,
-    )
-    return TypeAdapter(list[Prediction]).validate_python(
-        [
-            {
-                "prediction": prediction,
-                "probabilities": probabilities,
-                "confidence": confidence,
-                "explanation": explanation,
-                "model_version": answer.get("model_version", ""),
-                "response_time_ms": answer.get("response_time_ms", 0.0),
-            }
-            for prediction, probabilities, confidence, explanation in rows
-        ]
-    )

@@ -83,3 +83,10 @@ class Page(Record, Generic[Item]):
 def utc_now() -> datetime:
     """The present moment in UTC."""
     return datetime.now(UTC)
+
+
+def as_id(named: str | int) -> int | None:
+    """The id that something is named by in an address, e.g. 12 for `12`; None when it is another name."""
+    text = str(named)
+    # No id that a database gives has more digits.
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

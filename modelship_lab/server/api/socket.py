@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler
 
+from modelship_lab.records.base import as_id
 from modelship_lab.records.errors import InvalidInput, LabError
 from modelship_lab.records.events import Event
 from modelship_lab.server.api.dialect import Socket, Subscription
@@ -216,8 +217,8 @@ def _event_id(values: list[bytes]) -> int | None:
     """
     if not values:
         return None
-    text = values[-1].decode("ascii", "replace")
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+    event_id = as_id(values[-1].decode("ascii", "replace"))
+    if event_id is None:
         reason = "must be the id of an event"
         raise InvalidInput(f"after: {reason}.", [{"field": "after", "reason": reason}])
-    return int(text)
+    return event_id

@@ -1,5 +1,6 @@
 """Who may hear of what: a topic of events is as visible as the thing that it is about."""
 
+from modelship_lab.records.base import as_id
 from modelship_lab.records.errors import NotFound
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
@@ -15,9 +16,9 @@ async def require_topic(services: Services, caller: Caller, topic: str) -> None:
         # Who administers may ask for what was deleted, too.
         return
     kind, _, number = topic.partition(":")
-    if not (number.isdecimal() and number.isascii() and len(number) <= 18):
+    identity = as_id(number)
+    if identity is None:
         raise NotFound(f"There is no topic '{topic[:200]}'.")
-    identity = int(number)
     match kind:
         case "project":
             services.projects.get(identity, caller)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, as_id
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from modelship_lab.records.events import EventType
 from modelship_lab.records.identity import Account, AccountChange, NewAccount, Permission
@@ -72,9 +72,9 @@ class Accounts:
         Raises:
             NotFound: there is none.
         """
-        named = str(account)
-        if named.isdecimal() and len(named) <= 18 and int(named) in self._accounts:
-            return self._accounts[int(named)].account
+        named, account_id = str(account), as_id(account)
+        if account_id is not None and account_id in self._accounts:
+            return self._accounts[account_id].account
         kept = self._by_name.get(compared(named))
         if kept is None or compared(kept.account.username) != compared(named):
             raise NotFound(f"There is no account '{named[:100]}'.")

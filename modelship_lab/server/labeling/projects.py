@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, as_id
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import NewProject, Project, ProjectChange
@@ -51,12 +51,13 @@ class Projects:
             NotFound: there is none for them; the message names the likeliest one that was meant.
             PermissionDenied: they may only read it.
         """
-        named = str(project)
+        named, project_id = str(project), as_id(project)
         projects = self._projects
-        if named.isdecimal() and len(named) <= 18:
-            found = policy.meant(caller, [one for one in [projects.get(int(named))] if one is not None])
-        else:
+        if project_id is None:
             found = policy.meant(caller, [one for one in projects.values() if one.name == named])
+        else:
+            by_id = projects.get(project_id)
+            found = policy.meant(caller, [by_id] if by_id is not None else [])
         if found is None:
             raise NotFound(f"There is no project '{named[:200]}'.{self._hint(named, caller)}")
         require(caller, permission, found)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, as_id
 from modelship_lab.records.errors import Conflict, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.registry import (
@@ -247,9 +247,9 @@ def _find(cursor: Cursor, model: str | int, caller: Caller, permission: Permissi
         return [Ownership(**row) for row in rows]
 
     found = policy.meant(caller, those("name", model)) if isinstance(model, str) else None
-    named = str(model)
-    if found is None and named.isdecimal() and len(named) <= 18:
-        found = policy.meant(caller, those("id", int(named)))
+    named, model_id = str(model), as_id(model)
+    if found is None and model_id is not None:
+        found = policy.meant(caller, those("id", model_id))
     if found is None:
         raise NotFound(f"There is no model '{named[:200]}'.")
     policy.require(caller, permission, found, f"model '{named}'")

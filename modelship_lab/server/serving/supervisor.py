@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modelship_lab.records.base import as_id
 from modelship_lab.records.errors import LabError, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.server.identity import policy
@@ -173,8 +174,8 @@ class Supervisor:
         found = None
         if isinstance(deployment, str):
             found = policy.meant(caller, [live for live in self._live.values() if live.name == deployment])
-        if found is None and named.isdecimal():
-            by_id = self._live.get(int(named[:18]))
+        if found is None and (deployment_id := as_id(deployment)) is not None:
+            by_id = self._live.get(deployment_id)
             found = policy.meant(caller, [by_id] if by_id is not None else [])
         if found is None:
             raise NotFound(f"There is no deployment '{named[:200]}'.")

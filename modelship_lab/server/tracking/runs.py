@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, as_id
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import Project
@@ -310,11 +310,10 @@ def _project(cursor: Cursor, project: int | str, caller: Caller) -> Ownership:
     Raises:
         NotFound: there is none for the caller.
     """
-    named = str(project)
-    by_id = named.isdecimal() and len(named) <= 18
+    named, project_id = str(project), as_id(project)
     rows = cursor.rows(
-        f"SELECT id, owner_id, is_public FROM projects WHERE {'id' if by_id else 'name'} = ?",
-        int(named) if by_id else named,
+        f"SELECT id, owner_id, is_public FROM projects WHERE {'name' if project_id is None else 'id'} = ?",
+        named if project_id is None else project_id,
     )
     found = policy.meant(caller, [Ownership(**row) for row in rows])
     if found is None:
