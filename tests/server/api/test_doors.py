@@ -1,8 +1,10 @@
 """Every door of every API: it needs a credential, it is described, and no request makes the server fail."""
 
+import importlib
 import json
+import pkgutil
 import re
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -14,9 +16,13 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import status_code_conformance
 from websockets.sync.client import connect
 
+from modelship_lab.records.identity import Permission
+from modelship_lab.server import api as api_package
 from modelship_lab.server.api import routes
 from modelship_lab.server.api.dialect import NATIVE
+from modelship_lab.server.api.endpoint import endpoints_of
 from modelship_lab.server.dialects import DIALECTS
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import WITHOUT_CREDENTIAL
 from tests.conftest import run_server
 
@@ -90,6 +96,21 @@ def test_what_answers_without_a_credential_is_written_in_the_policy():
     for api in APIS:
         open_to_all = {one.name for one in api.endpoints if one.permission is None}
         assert open_to_all == WITHOUT_CREDENTIAL.get(api.name, frozenset()), api.name
+
+
+def test_every_declared_endpoint_is_served():
+    """Those of a module that `routes` does not name would be nowhere."""
+    modules = [
+        importlib.import_module(f"{api_package.__name__}.{one.name}")
+        for one in pkgutil.iter_modules(api_package.__path__)
+    ]
+    assert {one.name for one in endpoints_of(*modules)} == {one.name for one in NATIVE.endpoints}
+
+
+def test_every_permission_is_explained_in_the_policy_and_is_the_owners(lab_server):
+    permissions = get_args(Permission)
+    assert tuple(re.findall(r"^\| `(\w+)` ", policy.__doc__, re.MULTILINE)) == permissions
+    assert set(lab_server.client.get("auth/me").json()["permissions"]) == set(permissions)
 
 
 def test_tornado_serves_no_other_addresses():
