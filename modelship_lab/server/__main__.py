@@ -49,7 +49,7 @@ def main(
     # The database, too, is for this user alone, also in a folder that others may look into.
     os.umask(0o077)
     # Not at the top: `--help` need not wait for it.
-    from modelship_lab.server.extension import ModelShipLab
+    from modelship_lab.server.extension import ModelShipLab, ServerAlone
 
     arguments = [
         f"--ServerApp.ip={host}",
@@ -62,11 +62,13 @@ def main(
         f"--ModelShipLab.rate_limits={rate_limits}",
         *(f"--ModelShipLab.webhook_targets={target}" for target in webhook_target),
         "--ServerApp.open_browser=False",
-        # Root is usual in containers, and this server starts no kernels and serves no files.
+        "--ContentsManager.files_handler_class=None",
+        # Root is usual in containers, and this server has neither kernels nor files.
         "--ServerApp.allow_root=True",
     ]
     if host not in ("127.0.0.1", "localhost", "::1"):
         arguments.append("--ServerApp.allow_remote_access=True")
+    ModelShipLab.serverapp_class = ServerAlone
     server = ModelShipLab.initialize_server(argv=arguments)  # type: ignore[no-untyped-call]
     app = server.extension_manager.extension_apps["modelship_lab"].copy().pop()
     if app.unavailable is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Dict, Float, Integer, List, Unicode
 
 from modelship_lab.records.base import utc_now
@@ -56,6 +57,12 @@ from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.version import __version__
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class ServerAlone(ServerApp):
+    """The Jupyter server of `mlship serve`, without kernels and files: the lab's token is no key to a shell."""
+
+    default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
 
 
 class ModelShipLab(ExtensionApp):

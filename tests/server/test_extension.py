@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 
 def serve(data_dir, *options):
@@ -15,6 +16,24 @@ def serve(data_dir, *options):
         text=True,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "api/kernels"),
+        ("POST", "api/sessions"),
+        ("POST", "api/terminals"),
+        ("GET", "api/contents"),
+        ("GET", "files/server.json"),
+        ("GET", "view/server.json"),
+        ("GET", "api/config/x"),
+    ],
+)
+def test_a_server_alone_has_neither_kernels_nor_files(lab_server, method, path):
+    headers = {"Authorization": f"token {lab_server.token}"}
+    answer = httpx.request(method, f"{lab_server.url}{path}", json={}, headers=headers)
+    assert answer.status_code in (404, 405), answer.text[:300]
 
 
 def test_what_a_server_writes_is_for_its_user_only(start_server, tmp_path):
