@@ -54,16 +54,22 @@ class Account(Record):
 
 
 class Login(Record):
+    """What a login is asked for by."""
+
     username: str = Field(min_length=1, max_length=254)
     """The username or the email address."""
     password: SecretStr = Field(max_length=1000)
 
 
 class Refresh(Record):
+    """What new tokens are asked for by."""
+
     refresh_token: SecretStr = Field(max_length=4000)
 
 
 class PasswordChange(Record):
+    """Somebody's new password, and the one they have."""
+
     old: SecretStr = Field(max_length=1000)
     new: Password
 
@@ -79,6 +85,8 @@ class Tokens(Record):
 
 
 class NewApiKey(Record):
+    """What is needed to make an API key."""
+
     name: str = Field(min_length=1, max_length=200)
     permissions: tuple[Permission, ...] | None = None
     """At most those of the account; None: all of them. Every key may read."""
@@ -102,11 +110,15 @@ class ApiKey(Record):
 
 
 class CreatedApiKey(ApiKey):
+    """An API key as it is told to who made it."""
+
     key: str = Field(repr=False)
     """The credential. It is not stored and cannot be shown again."""
 
 
 class CreditGrant(Record):
+    """Credits that an administrator gives an account or takes away."""
+
     amount: int = Field(ge=-(10**12), le=10**12)
     """How many credits are added; negative: taken away."""
     reason: str = Field(default="", max_length=1000)

@@ -36,6 +36,8 @@ class Webhook(Record):
 
 
 class CreatedWebhook(Webhook):
+    """A webhook as it is told to who made it."""
+
     secret: str = Field(repr=False)
     """The secret of the signatures. Shown this once."""
 

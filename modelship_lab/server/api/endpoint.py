@@ -143,10 +143,12 @@ class Request:
 
     @property
     def wants_arrow(self) -> bool:
+        """Whether the client takes an Arrow IPC stream for an answer."""
         return ARROW in str(self.headers.get("Accept", ""))
 
     @property
     def content_type(self) -> str:
+        """The type of the body, without its parameters."""
         return str(self.headers.get("Content-Type", "")).split(";")[0].strip().lower()
 
     def json(self, record: type[Body]) -> Body:
@@ -228,6 +230,7 @@ class Endpoint:
 
     @property
     def tag(self) -> str:
+        """What it belongs to in the description: the module that declares it."""
         return self.function.__module__.rsplit(".", 1)[-1]
 
     @property

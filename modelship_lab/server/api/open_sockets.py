@@ -33,6 +33,8 @@ Verdicts = dict[tuple[int, str], str]
 
 
 class OpenSocket(Protocol):
+    """A socket as it is looked after."""
+
     caller: Caller | None
 
     async def look(self, verdicts: Verdicts) -> None:
@@ -79,6 +81,7 @@ class Sockets:
         return ""
 
     def leave(self, socket: OpenSocket) -> None:
+        """Count a socket no more; one that was never counted changes nothing."""
         account_id = self._open.pop(socket, None)
         if account_id is not None:
             self._by_account[account_id] -= 1

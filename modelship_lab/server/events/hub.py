@@ -60,6 +60,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
 
     def publish_event(self, event: Event) -> None:
+        """Tell of an event."""
         self._soon(self._event, event)
 
     def publish_metrics(
@@ -69,6 +70,7 @@ class Hub:
         self._soon(self._metrics, run_id, owner_id, before, sequence, points)
 
     def publish_deployment(self, deployment_id: int, owner_id: int, window: WindowMetrics) -> None:
+        """Tell of the figures of a deployment's last second."""
         self._soon(self._deployment, deployment_id, owner_id, window)
 
     def subscribe(self, outbox: "Outbox", topics: Collection[str]) -> None:
@@ -83,6 +85,7 @@ class Hub:
         outbox.topics |= set(topics)
 
     def unsubscribe(self, outbox: "Outbox", topics: Collection[str]) -> None:
+        """Have an outbox hear no more of these topics; of others it never heard."""
         for topic in outbox.topics & set(topics):
             index, key = self._place(outbox, topic)
             listeners = index[key]
@@ -201,6 +204,7 @@ class Outbox:
         self._put(Message(content), self._direct)
 
     def add_event(self, message: Message) -> None:
+        """Queue an event behind what waits already."""
         self._events += 1
         self._put(message, self._events)
 
@@ -213,12 +217,14 @@ class Outbox:
         self._hub.touched(self)
 
     def add_metrics(self, topic: str, message: MetricDelta) -> None:
+        """Queue metrics of a run, merged into those that wait."""
         key = ("metrics", topic)
         waiting = self._waiting.get(key)
         self._waiting[key] = waiting.and_then(message) if isinstance(waiting, MetricDelta) else message
         self._hub.touched(self)
 
     def add_deployment(self, topic: str, message: Message) -> None:
+        """Queue figures of a deployment in place of older ones that wait."""
         self._waiting["deployment", topic] = message
         self._hub.touched(self)
 

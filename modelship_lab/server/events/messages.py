@@ -77,15 +77,18 @@ class MetricDelta(Message):
 
 
 def event_message(event: Event) -> Message:
+    """An event, to be told."""
     return Message({"type": "event", "event": event})
 
 
 def metric_message(run_id: int, before: int, sequence: int, points: pa.Table) -> MetricDelta:
+    """The points of batch `sequence` of a run, which follows batch `before`."""
     series = _series_of(points) if points.num_rows <= MAX_POINTS else None
     return MetricDelta(f"run:{run_id}", before, sequence, series)
 
 
 def deployment_message(deployment_id: int, window: WindowMetrics) -> Message:
+    """The figures of one second of a deployment."""
     return Message({"type": "deployment", "topic": f"deployment:{deployment_id}", "window": window})
 
 

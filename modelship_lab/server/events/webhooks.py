@@ -100,6 +100,7 @@ class Webhooks:
             self._sender(one.id)
 
     async def stop(self) -> None:
+        """Send nothing more; what was sent is on disk when this returns."""
         self._loop = None
         await asyncio.gather(*(sender.stop() for sender in self._senders.values()))
         await self._deliveries.stop()

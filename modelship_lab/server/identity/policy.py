@@ -105,6 +105,7 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
+        """Whether everything is theirs to see and change."""
         return "admin" in self.permissions
 
     def at(self, address: str, request_id: str) -> "Caller":

@@ -306,14 +306,14 @@ def test_the_server_answers_while_two_hundred_others_are_slow(impatient_server):
         begin = time.monotonic()
         assert impatient_server.client.get("lab").status_code == 200
         assert time.monotonic() - begin < 1.5
-        time.sleep(3.5)
         answers = [one.recv(65536) for one in slow]
     finally:
         for one in slow:
             one.close()
     assert sum(b" 408 " in answer for answer in answers) == 100
     assert sum(answer == b"" for answer in answers) == 100
-    assert impatient_server.client.get("lab").status_code == 200
+    # On a connection of its own: the client's was idle for so long that it may just be closed.
+    assert httpx.get(f"{impatient_server.url}mlship/api/health").status_code == 200
 
 
 def test_tokens_in_addresses_are_not_logged(lab_server):
