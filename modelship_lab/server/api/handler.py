@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Collection
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -133,10 +132,8 @@ class LabHandler(JupyterHandler):
         """Who the request's credential belongs to by now, for what stays open; None: it is not valid any more."""
         offered = _offered_token(self.request)
         caller = self.services.credentials.caller(offered) if offered else None
-        if caller is None and self.caller is not None and self.caller.credential == "jupyter":
-            account = self.services.accounts.active(self.caller.account_id)
-            if account is not None:
-                caller = replace(self.caller, permissions=frozenset(account.permissions))
+        if caller is None and self.caller is not None:
+            return self.services.credentials.jupyter_now(self.caller)
         return caller
 
     def _is_host_allowed(self) -> bool:

@@ -18,6 +18,9 @@ from modelship_lab.server.identity.sessions import Sessions
 MAX_TOKEN = 8192
 """Characters; nothing longer is looked at."""
 
+JUPYTER = "jupyter"
+"""What the audit log calls Jupyter's own identity."""
+
 _CHANGES = frozenset({"account.changed", "session.revoked", "key.revoked"})
 
 
@@ -83,10 +86,18 @@ class Credentials:
         # A service of the hub may have the name of a user.
         identity = user.username if kind == "user" else f"{kind}:{user.username}"
         if anonymous or (self._hub_owner and identity == self._hub_owner):
-            return replace(OWNER, credential="jupyter")
+            return replace(OWNER, credential=JUPYTER)
         account = self._accounts.of_identity(identity)
         if account is None:
             account = await self._accounts.create_for_identity(identity, user.username)
         if not account.is_active:
             raise PermissionDenied(f"The account '{account.username}' is deactivated.")
-        return Caller(account.id, account.username, frozenset(account.permissions), "jupyter")
+        return Caller.of(account, JUPYTER)
+
+    def jupyter_now(self, caller: Caller) -> Caller | None:
+        """Who had Jupyter's own identity when a socket was opened, with what they may do by now.
+
+        None when the account was deactivated, or when it was another credential.
+        """
+        account = self._accounts.active(caller.account_id) if caller.credential == JUPYTER else None
+        return None if account is None else Caller.of(account, JUPYTER)

@@ -41,7 +41,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, get_args
 
 from modelship_lab.records.errors import NotFound, PermissionDenied
-from modelship_lab.records.identity import Permission
+from modelship_lab.records.identity import Account, Permission
 
 ALL: frozenset[Permission] = frozenset(get_args(Permission))
 
@@ -102,6 +102,11 @@ class Caller:
     """What they showed, as the audit log tells it: `jupyter`, `lab token`, `session:<id>`, `key:<id>`."""
     address: str = ""
     request_id: str = ""
+
+    @classmethod
+    def of(cls, account: Account, credential: str) -> "Caller":
+        """Somebody with all that their account may do."""
+        return cls(account.id, account.username, frozenset(account.permissions), credential)
 
     @property
     def is_admin(self) -> bool:

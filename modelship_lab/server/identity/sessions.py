@@ -336,7 +336,7 @@ def _session(row: dict[str, Any]) -> _Session:
 
 
 def _caller(account: Account, session: _Session) -> Caller:
-    return Caller(account.id, account.username, frozenset(account.permissions), f"{CREDENTIAL}{session.id}")
+    return Caller.of(account, f"{CREDENTIAL}{session.id}")
 
 
 def _attempts_at(account: Account | None, name: str) -> str:
