@@ -36,7 +36,7 @@ def list_webhooks(session: Session) -> "pl.DataFrame":
         id=("integer", lambda one: one.id),
         url=("text", lambda one: one.url),
         events=("text", lambda one: ", ".join(one.events)),
-        state=("text", lambda one: "given up" if one.disabled_reason else "active"),
+        state=("text", lambda one: "disabled" if one.disabled_reason else "active"),
         reason=("text", lambda one: one.disabled_reason),
         owner=("integer", lambda one: one.owner_id),
         waiting=("integer", lambda one: one.pending),

@@ -50,11 +50,11 @@ def _(value: ApiKey) -> Description:
 @describe.register(CreatedWebhook)
 def _(value: Webhook) -> Description:
     return Description(
-        f"Webhook {value.id}" + (" · given up" if value.disabled_reason else ""),
+        f"Webhook {value.id}" + (" · disabled" if value.disabled_reason else ""),
         (
             ("address", value.url),
             ("events", ", ".join(value.events)),
-            *((("given up", value.disabled_reason),) if value.disabled_reason else ()),
+            *((("disabled", value.disabled_reason),) if value.disabled_reason else ()),
             ("waiting", number(value.pending)),
             ("created", moment(value.created_at)),
         ),
