@@ -14,6 +14,7 @@ from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
 from modelship_lab.client.credits import AccountCredits
 from modelship_lab.client.deployments import wait_until_started
+from modelship_lab.client.exchange.transfer import OnMoved, Transfer, silent
 from modelship_lab.client.keys import Keys
 from modelship_lab.client.logins import LoginCredential, Logins, log_in
 from modelship_lab.client.predictions import as_input, as_predictions
@@ -272,6 +273,62 @@ class Lab:
         from modelship_lab.client.run_table import run_table
 
         return run_table(self.run_records(project, status, limit))
+
+    def import_runs(
+        self,
+        source: str | Path,
+        project: str | int | None = None,
+        *,
+        artifacts: str | Path | None = None,
+        on_moved: OnMoved = silent,
+    ) -> Transfer:
+        """Import the runs of another system; what was imported before is not doubled, what is new is added.
+
+        Args:
+            source: an MLflow database (`mlflow.db`) or file store (`mlruns`), a folder of TensorBoard event
+                files, a CSV file of metrics, or a folder that `export_runs` has made.
+            project: where the runs go; default: where the source files them, in a project of that name.
+            artifacts: the folder of an MLflow server's artifacts, when it is not beside the source.
+            on_moved: hears how far it is.
+
+        Returns:
+            What was imported, what was left out because the lab has no place for it, and what could not be read.
+
+        Raises:
+            InvalidInput: the source is not there, or nothing of this kind.
+            InvalidData: nothing of it can be read.
+        """
+        from modelship_lab.client.exchange.runs_in import import_runs
+
+        folder = None if artifacts is None else Path(artifacts).expanduser()
+        return import_runs(self, Path(source).expanduser(), project, folder, on_moved)
+
+    def export_runs(
+        self,
+        target: str | Path,
+        project: str | int | None = None,
+        *,
+        runs: Iterable[int | RunHandle] | None = None,
+        on_moved: OnMoved = silent,
+    ) -> Transfer:
+        """Export runs with all their points and artifacts.
+
+        Args:
+            target: a new folder, which gets Parquet files (`import_runs` takes them back).
+            project: whose runs; default: all that this account may see.
+            runs: these alone.
+            on_moved: hears how far it is.
+
+        Returns:
+            What was exported, what was left out because the other side has no place for it, and what failed.
+
+        Raises:
+            Conflict: the folder exists.
+            StorageFailed: the disk refuses.
+        """
+        from modelship_lab.client.exchange.runs_out import export_runs
+
+        return export_runs(self, str(target), project, runs, on_moved)
 
     def image(self, digest: str) -> bytes:
         """An encoded image of a sample by its content address, `Sample.image`.

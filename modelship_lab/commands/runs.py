@@ -1,9 +1,10 @@
-"""Verbs of runs: runs, run."""
+"""Verbs of runs: runs list, import, export; run."""
 
 from typing import TYPE_CHECKING, get_args
 
 import click
 
+from modelship_lab.commands.groups import VerbGroup
 from modelship_lab.commands.parameters import PROJECT, RUN
 from modelship_lab.commands.results import RunReport
 from modelship_lab.commands.session import Session, pass_session
@@ -13,9 +14,15 @@ if TYPE_CHECKING:
     import polars as pl
 
     from modelship_lab.client import RunHandle
+    from modelship_lab.client.exchange.transfer import Transfer
 
 
-@click.command()
+@click.group(cls=VerbGroup, names=PROJECT)
+def runs() -> None:
+    """Runs: `runs` alone or with a project's name lists them; in from other systems, and out to them."""
+
+
+@runs.command(name="list")
 @click.argument("project", type=PROJECT, required=False)
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only those in this state.")
 @click.option("--all", "everything", is_flag=True, help="All columns, not only those that tell runs apart.")
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many."
 )
 @pass_session
-def runs(
+def list_runs(
     session: Session, project: str | None, status: str | None, everything: bool, limit: int
 ) -> "pl.DataFrame":
     """List the runs of PROJECT, or all, with their figures; the newest first."""
@@ -32,6 +39,46 @@ def runs(
     name = session.project(project).name if project else None
     table = session.lab.runs(name, status, limit)
     return table if everything or table.is_empty() else compared(table)
+
+
+@runs.command(name="import")
+@click.argument("source", type=click.Path())
+@click.option(
+    "--project",
+    type=PROJECT,
+    help="Where the runs go. Default: projects as the source files them, if it does.",
+)
+@click.option(
+    "--artifacts",
+    type=click.Path(),
+    help="Folder of an MLflow server's artifacts, if it is not beside the database.",
+)
+@pass_session
+def import_runs(session: Session, source: str, project: str | None, artifacts: str | None) -> "Transfer":
+    """Import the runs of SOURCE.
+
+    SOURCE is an MLflow database (mlflow.db) or file store (mlruns), a folder of TensorBoard event
+    files, a CSV file of metrics, or a folder that `runs export` has made. Importing again adds what
+    is new and doubles nothing. What the lab cannot hold is counted, what cannot be read is told.
+    """
+    name = session.project(project).name if project else None
+    with session.moving(f"{source} → {name or 'the lab'}") as on_moved:
+        return session.lab.import_runs(source, name, artifacts=artifacts, on_moved=on_moved)
+
+
+@runs.command(name="export")
+@click.argument("target")
+@click.option("--project", type=PROJECT, help="Whose runs. Default: all runs.")
+@click.option("--run", "numbers", type=RUN, multiple=True, help="Only this run; can be given again.")
+@pass_session
+def export_runs(session: Session, target: str, project: str | None, numbers: tuple[int, ...]) -> "Transfer":
+    """Export runs to TARGET, with all their points and artifacts.
+
+    TARGET is a new folder, which gets Parquet files that `runs import` takes back.
+    """
+    name = session.project(project).name if project else None
+    with session.moving(f"{name or 'the lab'} → {target}") as on_moved:
+        return session.lab.export_runs(target, name, runs=numbers or None, on_moved=on_moved)
 
 
 @click.command()

@@ -11,6 +11,7 @@ from modelship_lab.records.errors import LabError, NotFound, Unauthenticated, Un
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client.exchange.transfer import OnMoved
     from modelship_lab.client.imports import OnProgress
     from modelship_lab.records.identity import Account
     from modelship_lab.records.labeling import QueueOrder
@@ -94,6 +95,10 @@ class Session(ABC):
     @abstractmethod
     def importing(self, title: str) -> "AbstractContextManager[OnProgress]":
         """A context manager that shows how an import goes on; gives an `OnProgress`."""
+
+    @abstractmethod
+    def moving(self, title: str) -> "AbstractContextManager[OnMoved]":
+        """A context manager that shows how runs are carried in or out; gives an `OnMoved`."""
 
     @abstractmethod
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:

@@ -20,6 +20,7 @@ from modelship_lab.records.errors import InvalidInput, MissingDependency
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
     from modelship_lab.commands.description import Description, Grid
     from modelship_lab.records.labeling import QueueOrder
@@ -103,6 +104,22 @@ class ShellSession(Session):
             def show(progress: "ImportProgress") -> None:
                 rows = f"{progress.rows_read:,} rows" if progress.rows_read else ""
                 bars.update(task, total=progress.bytes_total, completed=progress.bytes_sent, rows=rows)
+
+            yield show
+
+    @contextmanager
+    def moving(self, title: str) -> "Iterator[OnMoved]":
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[runs]:,} runs, {task.completed:,.0f} points"),
+            console=self.console,
+            transient=True,
+        ) as bars:
+            task = bars.add_task(title, runs=0, total=None)
+
+            def show(moved: "Moved") -> None:
+                bars.update(task, total=moved.points_total or None, completed=moved.points, runs=moved.runs)
 
             yield show
 

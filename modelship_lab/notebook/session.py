@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
     from modelship_lab.notebook.widgets import LabelerWidget
     from modelship_lab.records.labeling import QueueOrder
@@ -53,26 +54,24 @@ class NotebookSession(Session):
 
     @contextmanager
     def importing(self, title: str) -> "Iterator[OnProgress]":
-        from modelship_lab.notebook.displays import progress_html
+        with _progress_bar(title) as bar:
 
-        bar = display(HTML(progress_html(title, 0.0, "")), display_id=True)
-        shown_at = 0.0
-
-        def show(progress: "ImportProgress") -> None:
-            nonlocal shown_at
-            now = time.monotonic()
-            if bar is not None and now - shown_at > _SHOW_EVERY_S:
-                shown_at = now
+            def show(progress: "ImportProgress") -> None:
                 text = f"{progress.rows_read:,} rows" if progress.rows_read else "sending"
-                share = progress.bytes_sent / max(progress.bytes_total, 1)
-                bar.update(HTML(progress_html(title, share, text)))
+                bar(progress.bytes_sent / max(progress.bytes_total, 1), text)
 
-        try:
             yield show
-        finally:
-            if bar is not None:
-                # The result says it all.
-                bar.update(HTML(""))
+
+    @contextmanager
+    def moving(self, title: str) -> "Iterator[OnMoved]":
+        with _progress_bar(title) as bar:
+
+            def show(moved: "Moved") -> None:
+                bar(
+                    moved.points / max(moved.points_total, 1), f"{moved.runs:,} runs, {moved.points:,} points"
+                )
+
+            yield show
 
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
         return labeler(project, order)
@@ -101,6 +100,28 @@ def _answer(ask: Callable[[str], str], what: str) -> str:
         return ask(f"{what}: ")
     except StdinNotImplementedError:
         raise InvalidInput(f"'{what}' cannot be asked here: nobody is at this notebook.") from None
+
+
+@contextmanager
+def _progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar that is set to a share with a text beside it, and is gone at the end: the result says it all."""
+    from modelship_lab.notebook.displays import progress_html
+
+    shown = display(HTML(progress_html(title, 0.0, "")), display_id=True)
+    shown_at = 0.0
+
+    def show(share: float, text: str) -> None:
+        nonlocal shown_at
+        now = time.monotonic()
+        if shown is not None and now - shown_at > _SHOW_EVERY_S:
+            shown_at = now
+            shown.update(HTML(progress_html(title, share, text)))
+
+    try:
+        yield show
+    finally:
+        if shown is not None:
+            shown.update(HTML(""))
 
 
 def labeler(project: "ProjectHandle", order: "QueueOrder") -> "LabelerWidget":

@@ -23,6 +23,8 @@ class NewRun(Record):
     """Makes creating repeatable: the same key gives the same run."""
     heartbeats: bool = False
     """Whether its process says every few seconds that it lives: only then its silence means that it died."""
+    started_at: UtcTime | None = None
+    """When it started, if that was elsewhere and earlier; default: now."""
 
 
 class RunChange(Record):

@@ -84,7 +84,7 @@ class Runs:
                 _json("environment", new.environment),
                 new.heartbeats,
                 caller.name,
-                moment,
+                moment if new.started_at is None else new.started_at.replace(tzinfo=None),
                 moment,
                 moment,
             )

@@ -1,0 +1,1 @@
+"""Runs in and out of the lab: MLflow, TensorBoard, CSV and Parquet."""

@@ -1,0 +1,214 @@
+"""What runs are while they are carried from one system to another, and what is said of the journey."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from modelship_lab.records.tracking import RunStatus
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ORIGIN = "imported_from"
+"""The key of a run's environment below which its source is described."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_PROBLEMS = 100
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that could not be read or written."""
+
+    place: str
+    """The file, and where in it."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What was carried, and what was not."""
+
+    source: str
+    target: str
+    runs: int
+    """Carried now."""
+    unchanged: int
+    """Runs that were there already and had nothing new."""
+    points: int
+    artifacts: int
+    left_out: dict[str, int]
+    """What the other side cannot hold, and how often that was so."""
+    problems: tuple[Problem, ...]
+    """The first of them."""
+    problem_count: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far a transfer is."""
+
+    points: int
+    points_total: int
+    """0: not known."""
+    runs: int
+
+
+OnMoved = Callable[[Moved], None]
+
+
+def silent(_: Moved) -> None:
+    """Tell nobody."""
+
+
+@dataclass
+class Tally:
+    """Counts while runs are carried."""
+
+    runs: int = 0
+    unchanged: int = 0
+    points: int = 0
+    points_total: int = 0
+    artifacts: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    problem_count: int = 0
+
+    def leave_out(self, what: str, count: int = 1) -> None:
+        """Note something that the other side cannot hold."""
+        if count:
+            self.left_out[what] += count
+
+    def problem(self, place: str, reason: str) -> None:
+        """Note something that could not be read or written."""
+        self.problem_count += 1
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(Problem(place, reason))
+
+    def moved(self) -> Moved:
+        return Moved(self.points, max(self.points_total, self.points), self.runs + self.unchanged)
+
+    def transfer(self, source: str, target: str) -> Transfer:
+        """The counts as they are now."""
+        return Transfer(
+            source,
+            target,
+            self.runs,
+            self.unchanged,
+            self.points,
+            self.artifacts,
+            dict(self.left_out),
+            tuple(self.problems),
+            self.problem_count,
+        )
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that belongs to a run."""
+
+    name: str
+    path: Path
+    content_type: str | None = None
+
+
+def _nothing() -> Iterator[Any]:
+    return iter(())
+
+
+@dataclass(frozen=True)
+class SourceRun:
+    """A run as its source describes it.
+
+    Args:
+        id: names the run in its source, wherever that lies; the lab's key of it is made from this.
+        origin: where it comes from, as JSON, with all that the lab has no field for.
+        points: reads its points, as tables of `SCHEMA`; each metric's points always in the same order,
+            later ones behind those that were there before.
+        files: its artifacts.
+        bundle: its exported model, as an uncompressed tar.
+    """
+
+    id: str
+    name: str
+    origin: dict[str, Any]
+    project: str | None = None
+    recipe: str = ""
+    status: RunStatus = "finished"
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    summary: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    points: Callable[[], Iterable["pa.Table"]] = _nothing
+    files: Callable[[], Iterable[SourceFile]] = _nothing
+    bundle: Path | None = None
+
+
+class Source(Protocol):
+    """Somewhere that runs come from."""
+
+    kind: str
+    """How it is called in a run's key and origin."""
+
+    def runs(self) -> Iterator[SourceRun]:
+        """Its runs, the oldest first.
+
+        Raises:
+            InvalidData: nothing of it can be read.
+        """
+
+
+def schema() -> "pa.Schema":
+    """The columns of metric points."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("name", pa.string()),
+            ("step", pa.int64()),
+            ("time", pa.timestamp("us", tz="UTC")),
+            ("value", pa.float64()),
+        ]
+    )
+
+
+def points_table(names: Any, steps: Any, times_us: Any, values: Any) -> "pa.Table":
+    """Metric points.
+
+    Args:
+        names: of the metrics, or the one name of all.
+        steps: whole numbers.
+        times_us: microseconds since the epoch.
+        values: numbers, NaN and infinities too.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    value = pa.array(np.asarray(values, dtype=np.float64), from_pandas=False)
+    name = pa.repeat(names, len(value)) if isinstance(names, str) else pa.array(names, pa.string())
+    time = pa.array(np.asarray(times_us, dtype=np.int64)).cast(pa.timestamp("us", tz="UTC"))
+    return pa.Table.from_arrays(
+        [name, pa.array(np.asarray(steps, dtype=np.int64)), time, value], schema=schema()
+    )
+
+
+def moment_of(milliseconds: float | None) -> datetime | None:
+    """The time that is so many milliseconds after the epoch; None for none, or one that is out of range."""
+    if milliseconds is None:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except (OverflowError, ValueError):
+        return None
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Milliseconds since the epoch, rounded down."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

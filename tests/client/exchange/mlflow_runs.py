@@ -1,0 +1,104 @@
+"""Logs runs with MLflow itself, in the environment that has it: `python mlflow_runs.py TRACKING_URI`.
+
+Prints what was logged, as MLflow's own client reads it back.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+POINTS = 2_500
+
+
+def main(uri: str) -> None:
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient()
+    experiment = client.create_experiment("Night shift")
+    start = 1_700_000_000_123
+    first = client.create_run(
+        experiment,
+        start_time=start,
+        run_name="første",
+        tags={
+            "team": "vision",
+            "mlflow.note.content": "Best so far.\nKeep it.",
+            "flag": "",
+            "mlflow.user": "ann",
+        },
+    )
+    run_id = first.info.run_id
+    params = {"lr": "0.1", "depth": "7", "padded": "007", "amsgrad": "True", "path/to": "a=b", "big": "1e400"}
+    metrics = [Metric("train/loss", 1 / (step + 1), start + step, step) for step in range(POINTS)]
+    metrics += [
+        Metric("odd", float("nan"), start + 5, 0),
+        Metric("odd", float("inf"), start + 6, 1),
+        Metric("odd", float("-inf"), start + 7, 2),
+        Metric("odd", -0.1234567890123456789, start + 8, -3),
+        Metric("odd", 2.0, start + 3, 2),
+    ]
+    client.log_batch(run_id, params=[Param(*pair) for pair in params.items()])
+    for begin in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[begin : begin + 1000])
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "weights.bin").write_bytes(bytes(range(256)) * 100)
+        (Path(folder) / "note.txt").write_text("hello")
+        client.log_artifact(run_id, f"{folder}/note.txt")
+        client.log_artifact(run_id, f"{folder}/weights.bin", "model/deep")
+    client.set_terminated(run_id, "FINISHED", start + 90_000)
+    child = client.create_run(
+        experiment, start_time=start + 10, run_name="child", tags={"mlflow.parentRunId": run_id}
+    )
+    client.log_batch(child.info.run_id, tags=[RunTag("a", "b=c")])
+    client.set_terminated(child.info.run_id, "KILLED", start + 20)
+    failed = client.create_run("0", start_time=start + 30, run_name="failed")
+    client.set_terminated(failed.info.run_id, "FAILED", start + 40)
+    client.create_run("0", start_time=start + 50, run_name="going on")
+    gone = client.create_run("0", start_time=start + 60, run_name="gone")
+    client.delete_run(gone.info.run_id)
+
+
+def tell(uri: str) -> None:
+    """All runs as JSON."""
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient()
+    told = []
+    for experiment in client.search_experiments():
+        for run in client.search_runs([experiment.experiment_id]):
+            files = {}
+            folders = [""]
+            while folders:
+                for one in client.list_artifacts(run.info.run_id, folders.pop() or None):
+                    if one.is_dir:
+                        folders.append(one.path)
+                    else:
+                        files[one.path] = one.file_size
+            told.append(
+                {
+                    "id": run.info.run_id,
+                    "experiment": experiment.name,
+                    "name": run.info.run_name,
+                    "status": run.info.status,
+                    "start": run.info.start_time,
+                    "end": run.info.end_time,
+                    "params": run.data.params,
+                    "tags": run.data.tags,
+                    "metrics": {
+                        name: [
+                            [repr(one.value), one.timestamp, one.step]
+                            for one in client.get_metric_history(run.info.run_id, name)
+                        ]
+                        for name in run.data.metrics
+                    },
+                    "files": files,
+                }
+            )
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    {"log": main, "tell": tell}[sys.argv[1]](sys.argv[2])
