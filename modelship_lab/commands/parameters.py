@@ -94,17 +94,27 @@ class Named(click.ParamType[str]):
         what: the word for it.
         path: the list of the API where it is found.
         describe: an item of that list as its name and a short help.
+        is_meant: whether an item can be named here.
     """
 
-    def __init__(self, what: str, path: str, describe: Callable[[dict[str, Any]], tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        what: str,
+        path: str,
+        describe: Callable[[dict[str, Any]], tuple[str, str]],
+        is_meant: Callable[[dict[str, Any]], bool] = lambda item: True,
+    ) -> None:
         self.name = what
         self._path = path
         self._describe = describe
+        self._is_meant = is_meant
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        return _starting_with(incomplete, [self._describe(item) for item in known(self._path, ctx)])
+        return _starting_with(
+            incomplete, [self._describe(item) for item in known(self._path, ctx) if self._is_meant(item)]
+        )
 
 
 PROJECT = Named("project", "projects?limit=500", lambda item: (item["name"], item["task"]))
@@ -285,7 +295,12 @@ class EventName(click.ParamType[str]):
 
 
 USER = Named("user", "accounts?limit=500", lambda item: (item["username"], item["full_name"]))
-KEY = Named("key", "auth/keys", lambda item: (item["name"], item["prefix"]))
+KEY = Named(
+    "key",
+    "auth/keys",
+    lambda item: (item["name"], item["prefix"]),
+    lambda item: item["revoked_at"] is None,
+)
 WEBHOOK = WebhookNumber()
 PERMISSIONS = Several("permission", get_args(Permission))
 EVENTS = Several("event", ("*", *get_args(EventType)))

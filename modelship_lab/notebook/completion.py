@@ -1,6 +1,7 @@
 """The Tab key after `%mlship`: verbs, options, their values, and names from the lab."""
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -26,7 +27,7 @@ def load(shell: "InteractiveShell", magics: "LabMagics") -> None:
         *words, incomplete = split(match[1])
         found = completions(words, incomplete, magics)
         return {
-            "completions": [SimpleCompletion(text, type="keyword") for text in found],
+            "completions": [SimpleCompletion(_one_word(text), type="keyword") for text in found],
             # Names of files and variables would only be in the way; where a verb takes them, there is nothing
             # of ours.
             "suppress": bool(found),
@@ -40,6 +41,10 @@ def load(shell: "InteractiveShell", magics: "LabMagics") -> None:
         if getattr(matcher, "__qualname__", "") != mlship_matcher.__qualname__
     ]
     completer.custom_matchers.append(mlship_matcher)
+
+
+def _one_word(text: str) -> str:
+    return shlex.quote(text) if any(character.isspace() for character in text) else text
 
 
 def split(text: str) -> list[str]:

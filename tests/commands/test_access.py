@@ -231,6 +231,7 @@ def test_a_project_is_shared_and_kept(mlship: Shell, lab_server: LabServer) -> N
         (["keys", "revoke", "no-such-key"], "`mlship keys` lists them"),
         (["users", "new", "somebody"], "can only be asked in a terminal"),
         (["users", "new", "somebody", "--generate", "--no-password"], "Choose one"),
+        (["users", "password"], "mlship users password owner"),
         (["users", "new", "two words", "--no-password"], "username"),
         (["webhooks", "new", "http://x.example/", "--events", "run.chnaged"], "Did you mean 'run.changed'?"),
         (["webhooks", "show", "abc"], "`mlship webhooks` lists them"),
@@ -260,6 +261,8 @@ def test_the_tab_key_completes_what_belongs_to_people(mlship: Shell) -> None:
     assert completed("mlship key") == ["keys"]
     assert completed("mlship keys re") == ["revoke"]
     assert completed("mlship keys revoke tabbed") == ["tabbed-key"]
+    done(mlship, "keys", "revoke", "tabbed-key")
+    assert "tabbed-key" not in completed("mlship keys revoke tabbed")
     assert completed("mlship keys new x --permissions read,depl") == ["read,deploy", "read,deploy_code"]
     assert completed("mlship users permissions tabi") == ["tabitha"]
     assert completed("mlship webhooks new x --events deployment.re") == [

@@ -110,6 +110,14 @@ def test_the_tab_key_completes_verbs_options_values_and_names(
     assert "Staging" in completions(shell, "%mlship register 1 --stage S")
 
 
+def test_the_tab_key_quotes_a_name_of_two_words(shell: InteractiveShell, lab: client.Lab) -> None:
+    from modelship_lab.commands import parameters
+
+    parameters._cache.clear()
+    lab.new_project("in two words", "text_classification", ["a", "b"])
+    assert completions(shell, "%mlship progress in") == ["'in two words'"]
+
+
 def test_the_tab_key_is_quick_and_silent_when_the_lab_is_away(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
