@@ -84,9 +84,11 @@ def export_runs(session: Session, target: str, project: str | None, numbers: tup
 @click.command()
 @click.argument("run", type=RUN)
 @pass_session
-def run(session: Session, run: int) -> RunReport:
-    """Show RUN: its parameters, figures and evaluation."""
-    return report(session.lab.run(run))
+def run(session: Session, run: int) -> "RunReport | RunHandle":
+    """Show RUN: its parameters, figures and evaluation; while it goes on, in a notebook, its live chart."""
+    handle = session.lab.run(run)
+    # A notebook shows the handle of a run that goes on as its chart.
+    return handle if handle.is_running and not session.is_shell else report(handle)
 
 
 def report(handle: "RunHandle") -> RunReport:

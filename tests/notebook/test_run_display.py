@@ -50,3 +50,10 @@ def test_a_run_is_its_chart_and_leaves_its_summary(shell: InteractiveShell, lab:
     assert "finished" in summary["text/html"]
     assert ">default<" in summary["text/html"]
     assert widgets.VIEW_TYPE not in summary
+
+
+def test_the_verb_shows_a_run_of_another_program_live(shell: InteractiveShell, lab: client.Lab) -> None:
+    run = lab.start_run("elsewhere")
+    live, *_ = outputs(shell, f"%mlship run {run.id}", run)
+    assert live[widgets.VIEW_TYPE]["run_ids"] == [run.id]
+    assert shell.run_cell(f"%mlship run {run.id}").result.run.status == "finished"
