@@ -133,6 +133,11 @@ def password(
 def _change_own(session: Session, *, generate: bool, from_stdin: bool) -> Done:
     if generate:
         raise InvalidInput("Say whose password is to be made: `mlship users password NAME --generate`.")
+    me = session.lab.users.me()
+    if not me.has_password:
+        raise InvalidInput(
+            f"You have no password yet: an administrator sets the first one by `mlship users password {me.username}`."
+        )
     old = password_of(session, "Your password until now", from_stdin=from_stdin)
     given = password_of(session, "Your new password", from_stdin=from_stdin, confirm=True)
     session.lab.users.change_own_password(old, given)

@@ -92,7 +92,7 @@ class Body(Record):
 class Registration(Body):
     email: Email
     username: Username
-    password: Annotated[Password, Field(min_length=MIN_PASSWORD)]
+    password: Password
 
 
 class LoginForm(Login):

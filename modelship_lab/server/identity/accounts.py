@@ -388,7 +388,7 @@ def _is_taken(transaction: Transaction, name: str, but: int = 0) -> bool:
 def _taken(field: str, name: str | None) -> Conflict:
     words = {"username": "username", "email": "email address"}[field]
     return Conflict(
-        f"There is an account with the {words} '{name}' already. Choose another one, or log in.",
+        f"The {words} '{name}' is taken. Choose another one, or log in.",
         [{"field": field, "reason": "is taken"}],
     )
 
