@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.runs import Runs
 
 MAX_NAME = 250
+
+FEW = 1000
+"""So many points become a table in a few milliseconds; more of them do on another thread."""
 
 SCHEMA = pa.schema(
     [
@@ -71,20 +75,11 @@ class RunMetrics:
     ) -> LoggedMetrics:
         """`log_table` with points given as records; those without a time get the present one."""
         moment = now()
-        table = pa.table(
-            {
-                "name": [point.name for point in points.points],
-                "step": pa.array([point.step for point in points.points], pa.int64()),
-                "time": pa.array(
-                    [
-                        point.time.replace(tzinfo=None) if point.time is not None else moment
-                        for point in points.points
-                    ],
-                    pa.timestamp("us"),
-                ),
-                "value": pa.array([point.value for point in points.points], pa.float64()),
-            }
-        )
+        if len(points.points) <= FEW:
+            table = _table(points, moment)
+        else:
+            # A hundred thousand points take half a second, in which every other request would wait.
+            table = await asyncio.to_thread(_table, points, moment)
         return await self._store(run_id, table, producer, sequence, caller)
 
     async def _store(
@@ -241,6 +236,24 @@ _REDUCED = """
     SELECT step, epoch_us(time) / 1e6 AS time, value FROM points
     WHERE position IN (SELECT position FROM kept) ORDER BY position
 """
+
+
+def _table(points: MetricPoints, moment: datetime) -> pa.Table:
+    """Points as a table; those without a time get `moment`, UTC without a zone."""
+    return pa.table(
+        {
+            "name": [point.name for point in points.points],
+            "step": pa.array([point.step for point in points.points], pa.int64()),
+            "time": pa.array(
+                [
+                    point.time.replace(tzinfo=None) if point.time is not None else moment
+                    for point in points.points
+                ],
+                pa.timestamp("us"),
+            ),
+            "value": pa.array([point.value for point in points.points], pa.float64()),
+        }
+    )
 
 
 def _selection(run_id: int, names: tuple[str, ...]) -> tuple[str, list[Any]]:
