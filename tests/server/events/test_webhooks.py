@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import itertools
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -393,6 +394,21 @@ def test_another_apis_webhooks_get_its_names_its_payloads_and_its_signature(star
     for one in (told, test):
         expected = hmac.new(b"any secret", one.body, hashlib.sha256).hexdigest()
         assert one.headers["x-modelship-signature"] == expected
+
+
+def test_the_check_that_the_readme_shows_takes_what_is_sent_and_nothing_else(client):
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (check,) = re.findall(r"```python\n(import base64.*?)```", readme, re.DOTALL)
+    given: dict = {}
+    exec(check, given)
+    is_signed = given["is_signed"]
+    with receiving() as receiver:
+        webhook = new_webhook(client, receiver.url)
+        change(client, new_run(client))
+        (told,) = receiver.wait(1)
+    assert is_signed(told.headers, told.body, webhook["secret"])
+    assert not is_signed(told.headers, told.body + b" ", webhook["secret"])
+    assert not is_signed(told.headers, told.body, "whsec_" + base64.b64encode(b"x" * 32).decode())
 
 
 def test_an_account_has_a_limit(client):
