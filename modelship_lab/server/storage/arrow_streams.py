@@ -5,7 +5,7 @@ nothing but null, and values that are named by many rows.
 """
 
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,14 +29,8 @@ def read_stream(body: bytes, names: Sequence[str], optional: Collection[str] = (
             texts, or would become much larger than it is.
         KeyError: a column is missing or there twice.
     """
-    rows = size = 0
-    for message in pa.ipc.MessageReader.open_stream(body):
-        if message.type != "schema":
-            try:
-                of_batch, unpacked = _weight(message)
-            except (struct.error, IndexError):
-                raise pa.ArrowInvalid("a message is damaged") from None
-            rows, size = rows + of_batch, size + unpacked
+    found = list(weights(body))
+    rows, size = sum(one for one, _ in found), sum(one for _, one in found)
     if size > MAX_UNPACKED or rows * MIN_ROW_BYTES > max(size, len(body)):
         raise pa.ArrowInvalid("it says to be much larger than it is")
     table = pa.ipc.open_stream(body).read_all()
@@ -46,6 +40,22 @@ def read_stream(body: bytes, names: Sequence[str], optional: Collection[str] = (
     # Nothing else finds offsets that point out of a buffer, or texts that are not UTF-8.
     table.validate(full=True)
     return table
+
+
+def weights(source: bytes | pa.NativeFile) -> Iterator[tuple[int, int]]:
+    """For each record batch and dictionary of a stream its rows, and the bytes that it is unpacked to.
+
+    Nothing is unpacked for that.
+
+    Raises:
+        pa.ArrowException: it is no stream, or it is damaged.
+    """
+    for message in pa.ipc.MessageReader.open_stream(source):
+        if message.type != "schema":
+            try:
+                yield _weight(message)
+            except (struct.error, IndexError):
+                raise pa.ArrowInvalid("a message is damaged") from None
 
 
 def _weight(message: pa.ipc.Message) -> tuple[int, int]:

@@ -10,6 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from modelship_lab.records.errors import InvalidData
+from modelship_lab.server.labeling.formats import arrow
+from modelship_lab.server.labeling.formats.arrow import ArrowReader
+
 CSV = b"text,label\n" + b"".join(b"row number %d,ham\n" % row for row in range(500))
 
 
@@ -79,6 +83,35 @@ def test_an_unreadable_file_fails_with_a_reason_and_imports_nothing(
     assert str(lab_server.data_dir) not in done["error"]
     assert project.progress()["total"] == 0
     assert project.client.get("health").status_code == 200
+
+
+def arrow_file(table, **options):
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write(table)
+    return sink.getvalue()
+
+
+def test_a_file_of_a_few_bytes_cannot_keep_all_other_imports_waiting(project, arrow_bytes):
+    nulls = pa.table({"text": pa.nulls(10**9)})
+    for format, content in (
+        ("arrow", arrow_file(nulls)),
+        ("arrow", arrow_bytes(nulls)),
+        ("parquet", parquet({"text": pa.nulls(100_000_001, pa.bool_())})),
+    ):
+        assert len(content) < 200_000
+        done = project.import_file(content, format=format, text="text")
+        assert (done["status"], done["rows_read"]) == ("failed", 0)
+        assert "more than 100000000 rows" in done["error"]
+
+
+def test_a_batch_that_would_be_unpacked_to_very_much_is_not_unpacked(tmp_path, monkeypatch):
+    packed = tmp_path / "packed.arrow"
+    packed.write_bytes(arrow_file(pa.table({"text": ["x" * 3000] * 1000}), compression="zstd"))
+    assert ArrowReader(packed).columns == ["text"]
+    monkeypatch.setattr(arrow, "MAX_UNPACKED", 3_000_000)
+    with pytest.raises(InvalidData, match="smaller ones"):
+        ArrowReader(packed)
 
 
 @pytest.mark.parametrize("position", [0.3, 0.6, 0.9])

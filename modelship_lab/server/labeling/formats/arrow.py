@@ -8,9 +8,19 @@ import pyarrow.parquet as pq
 
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.server.labeling.formats.rows import Batch, Problems
+from modelship_lab.server.storage.arrow_streams import weights
 
 BATCH_ROWS = 1000
 """Fewer than for texts: a row may be an image."""
+
+
+MAX_ROWS = 100_000_000
+"""Imports wait for each other, and a file of a few bytes can say to have any number of rows."""
+
+MAX_UNPACKED = 4 << 30
+"""Bytes of one compressed record batch when it is unpacked, which it is as a whole."""
+
+_MAGIC = b"ARROW1"
 
 
 class ParquetReader:
@@ -27,6 +37,7 @@ class ParquetReader:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
             raise _damaged("Parquet", error) from None
+        _require_rows(self._file.metadata.num_rows)
         self.columns = list(self._file.schema_arrow.names)
 
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
@@ -47,15 +58,25 @@ class ArrowReader:
         try:
             with pa.memory_map(str(path)) as source:
                 self.columns = list(self._open(source).schema.names)
+                # A file is a stream between two marks.
+                source.seek(8 if source.read_at(6, 0) == _MAGIC else 0)
+                rows = 0
+                for of_batch, unpacked in weights(source):
+                    rows += of_batch
+                    _require_rows(rows)
+                    if unpacked > MAX_UNPACKED:
+                        raise InvalidData(
+                            f"A record batch of the file unpacks to more than {MAX_UNPACKED >> 30} GiB: "
+                            "write it in smaller ones."
+                        )
         except (pa.ArrowException, OSError) as error:
             raise _damaged("Arrow", error) from None
 
     def _open(
         self, source: pa.MemoryMappedFile
     ) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
-        start = source.read(6)
-        source.seek(0)
-        return pa.ipc.open_file(source) if start == b"ARROW1" else pa.ipc.open_stream(source)
+        is_file = source.read_at(6, 0) == _MAGIC
+        return pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
 
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
         with pa.memory_map(str(self._path)) as source:
@@ -84,6 +105,11 @@ def _numbered(kind: str, batches: Iterator[pa.RecordBatch], wanted: Sequence[str
             yield Batch(rows, {name: batch.column(name).to_pylist() for name in wanted}, read)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(kind, error) from None
+
+
+def _require_rows(rows: int) -> None:
+    if rows > MAX_ROWS:
+        raise InvalidData(f"The file has more than {MAX_ROWS} rows: import it in parts.")
 
 
 def _damaged(kind: str, error: Exception) -> InvalidData:
