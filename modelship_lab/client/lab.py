@@ -314,7 +314,8 @@ class Lab:
         """Export runs with all their points and artifacts.
 
         Args:
-            target: a new folder, which gets Parquet files (`import_runs` takes them back).
+            target: a new folder, which gets Parquet files (`import_runs` takes them back), or the address of
+                an MLflow server.
             project: whose runs; default: all that this account may see.
             runs: these alone.
             on_moved: hears how far it is.

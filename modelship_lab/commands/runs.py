@@ -74,7 +74,8 @@ def import_runs(session: Session, source: str, project: str | None, artifacts: s
 def export_runs(session: Session, target: str, project: str | None, numbers: tuple[int, ...]) -> "Transfer":
     """Export runs to TARGET, with all their points and artifacts.
 
-    TARGET is a new folder, which gets Parquet files that `runs import` takes back.
+    TARGET is a new folder, which gets Parquet files that `runs import` takes back, or the address of
+    an MLflow server, e.g. http://127.0.0.1:5000. What that cannot hold is counted, and kept in tags.
     """
     name = session.project(project).name if project else None
     with session.moving(f"{name or 'the lab'} → {target}") as on_moved:

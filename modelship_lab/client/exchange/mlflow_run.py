@@ -74,6 +74,7 @@ def source_run(run: MlflowRun, place: str, tally: Tally) -> SourceRun:
 def _restored(run: SourceRun, record: Mapping[str, Any]) -> SourceRun:
     names: dict[str, str] = record.get("metric_names", {})
     sent = set(record["sent_params"])
+    files: dict[str, tuple[str, str]] = record["files"]
     return replace(
         run,
         origin={"kind": "lab", "lab": record["lab_id"], "run": record["id"]},
@@ -94,6 +95,10 @@ def _restored(run: SourceRun, record: Mapping[str, Any]) -> SourceRun:
         error=record["error"],
         environment=record["environment"],
         points=lambda: _renamed(run.points(), names),
+        files=lambda: (
+            SourceFile(files[file.name][0], file.path, files[file.name][1]) if file.name in files else file
+            for file in run.files()
+        ),
     )
 
 

@@ -18,7 +18,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelship_lab.client.exchange.transfer import OnMoved, SourceFile, SourceRun, Tally, schema
+from modelship_lab.client.exchange.transfer import (
+    OnMoved,
+    SourceFile,
+    SourceRun,
+    Tally,
+    lab_origin,
+    schema,
+)
 from modelship_lab.records.errors import Conflict, InvalidData, NotFound, StorageFailed
 from modelship_lab.records.tracking import Run
 
@@ -241,10 +248,12 @@ class ParquetFolder:
     ) -> SourceRun:
         if row["snapshot_id"] is not None:
             self._tally.leave_out("links to snapshots, which stay in their lab")
+        environment = json.loads(row["environment"])
+        lab_id, number = lab_origin(environment) or (lab_id, row["id"])
         return SourceRun(
-            id=f"{lab_id}/{row['id']}",
+            id=f"{lab_id}/{number}",
             name=row["name"],
-            origin={"kind": "lab", "lab": lab_id, "run": row["id"], "snapshot_id": row["snapshot_id"]},
+            origin={"kind": "lab", "lab": lab_id, "run": number, "snapshot_id": row["snapshot_id"]},
             project=row["project"],
             recipe=row["recipe"],
             status=row["status"],
@@ -255,7 +264,7 @@ class ParquetFolder:
             notes=row["notes"],
             summary=json.loads(row["summary"]),
             error=row["error"],
-            environment=json.loads(row["environment"]),
+            environment=environment,
             points=partial(self._points, row["id"]),
             files=partial(self._files, artifacts),
             bundle=self._bundle(row["bundle"]),

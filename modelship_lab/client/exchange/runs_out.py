@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelship_lab.client.exchange.mlflow_server import export_to_server
 from modelship_lab.client.exchange.parquet_folder import export_to_folder
 from modelship_lab.client.exchange.transfer import OnMoved, Tally, Transfer, silent
 from modelship_lab.client.runs import RunHandle
@@ -22,7 +23,10 @@ def export_runs(
     """Export runs to a folder or a tracking server; see `Lab.export_runs`."""
     tally = Tally()
     chosen = _chosen(lab, project, runs)
-    export_to_folder(lab, Path(target).expanduser(), chosen, tally, on_moved)
+    if target.startswith(("http://", "https://")):
+        export_to_server(lab, target, chosen, tally, on_moved)
+    else:
+        export_to_folder(lab, Path(target).expanduser(), chosen, tally, on_moved)
     return tally.transfer(lab.url, target)
 
 

@@ -165,6 +165,15 @@ class Source(Protocol):
         """
 
 
+def lab_origin(environment: dict[str, Any]) -> tuple[str, int] | None:
+    """The lab and number that a run had first, if it came from another lab: it is the same run wherever it goes."""
+    origin = environment.get(ORIGIN)
+    if not isinstance(origin, dict) or origin.get("kind") != "lab":
+        return None
+    lab_id, number = origin.get("lab"), origin.get("run")
+    return (lab_id, number) if isinstance(lab_id, str) and isinstance(number, int) else None
+
+
 def schema() -> "pa.Schema":
     """The columns of metric points."""
     import pyarrow as pa

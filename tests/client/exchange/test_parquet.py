@@ -98,10 +98,13 @@ def test_a_lab_goes_through_parquet_into_another(lab: Lab, other: Lab, tmp_path:
     again = other.import_runs(folder)
     assert (again.runs, again.unchanged, again.points) == (0, 2, 0)
     assert lab.import_runs(folder).unchanged == 2, "they are of this lab"
-    # Out of the other lab, and in again where they were deleted.
+    # Out of the other lab, where they are known, and again where they were deleted.
+    returned = tmp_path / "returned"
+    other.export_runs(returned, "travels")
+    assert lab.import_runs(returned).unchanged == 2, "they were of this lab first"
     for run in lab.run_records("travels"):
         lab.run(run.id).delete()
-    lab.import_runs(folder)
+    lab.import_runs(returned)
     assert_same(other, lab, "travels")
 
 
