@@ -105,8 +105,7 @@ def _crcs(data: Bytes, begins: Offsets, ends: Offsets) -> Words:
     crcs = np.zeros(len(begins), dtype=np.uint32)
     lengths = ends - begins
     # Pieces of similar length together: shorter ones are filled up with zeros in front.
-    widths = np.left_shift(1, np.ceil(np.log2(np.maximum(lengths, 8))).astype(np.int64))
-    widths[lengths == 8] = 8
+    widths = np.where(lengths <= 8, 8, -(-lengths // 16) * 16)
     for width in np.unique(widths).tolist():
         chosen = np.flatnonzero(widths == width)
         if width > _LANE:
@@ -115,11 +114,19 @@ def _crcs(data: Bytes, begins: Offsets, ends: Offsets) -> Words:
             continue
         for start in range(0, len(chosen), _AT_ONCE // width):
             some = chosen[start : start + _AT_ONCE // width]
-            places = np.arange(-width, 0) + ends[some][:, None]
-            inside = places >= begins[some][:, None]
-            rows = np.where(inside, data[np.maximum(places, 0)], np.uint8(0))
-            crcs[some] = _crc_of_rows(_inverted(rows, width - lengths[some]))
+            firsts = width - lengths[some]
+            crcs[some] = _crc_of_rows(_inverted(_rows(data, ends[some], width, firsts), firsts))
     return ~crcs
+
+
+def _rows(data: Bytes, ends: Offsets, width: int, firsts: Offsets) -> Bytes:
+    """The `width` bytes before each end, with zeros before the column `firsts`."""
+    if ends[0] < width:
+        # At the very beginning of a file there is nothing to take for the zeros.
+        data, ends = np.concatenate([np.zeros(width, dtype=np.uint8), data[: ends[-1]]]), ends + width
+    rows: Bytes = np.lib.stride_tricks.sliding_window_view(data, width)[ends - width]
+    rows[np.arange(width, dtype=np.int16) < firsts.astype(np.int16)[:, None]] = 0
+    return rows
 
 
 def _inverted(rows: Bytes, firsts: Offsets) -> Bytes:

@@ -23,6 +23,8 @@ _FLOAT = 0x15
 """The keys, as bytes, of an event's time and step, and of a summary's plain value."""
 _DOUBLE = struct.Struct("<d")
 _SINGLE = struct.Struct("<f")
+_LATEST = 1e11
+"""Seconds since 1970 that are no time any more."""
 _KINDS = {
     "images": "images",
     "audio": "sounds",
@@ -110,7 +112,7 @@ class _Events:
     def _clear(self) -> None:
         self._names: list[str] = []
         self._steps: list[int] = []
-        self._times: list[int] = []
+        self._times: list[float] = []
         self._values: list[float] = []
 
     def tables(self, path: Path) -> Iterator["pa.Table"]:
@@ -138,22 +140,31 @@ class _Events:
             yield self._table()
 
     def _table(self) -> "pa.Table":
-        table = points_table(self._names, self._steps, self._times, self._values)
+        import numpy as np
+
+        self._seen(min(self._times), max(self._times))
+        times_us = np.round(np.array(self._times) * 1e6)
+        table = points_table(self._names, self._steps, times_us, self._values)
         self._clear()
         return table
 
     def _event(self, record: memoryview) -> None:
         """One event; nearly all of them are one plain number, and read without a detour."""
-        if len(record) > 15 and record[0] == _WALL_TIME and record[-5] == _FLOAT:
-            wall_time = _DOUBLE.unpack_from(record, 1)[0]
-            step, position = varint(record, 10) if record[9] == _STEP else (0, 9)
-            known = self._plain.get(bytes(record[position:-4]))
+        data = bytes(record)
+        if len(data) > 15 and data[0] == _WALL_TIME and data[-5] == _FLOAT:
+            step, position = 0, 9
+            if data[9] == _STEP:
+                step, position = data[10], 11
+                if step > 127:
+                    step, position = varint(record, 10)
+            known = self._plain.get(data[position:-4])
             if known is not None:
-                self._point(known, step, wall_time, _SINGLE.unpack_from(record, len(record) - 4)[0])
+                (wall_time,) = _DOUBLE.unpack_from(data, 1)
+                self._point(known, step, wall_time, _SINGLE.unpack_from(data, len(data) - 4)[0])
                 return
             found = self._read(record)
             if len(found) == 1 and found[0][1] and _is_plain(record[position:], found[0][0]):
-                self._plain[bytes(record[position:-4])] = found[0][0]
+                self._plain[data[position:-4]] = found[0][0]
             return
         self._read(record)
 
@@ -203,17 +214,19 @@ class _Events:
         return []
 
     def _point(self, tag: str, step: int, wall_time: float, value: float) -> None:
-        self._seen(wall_time)
+        # Comparisons with NaN are false.
+        if not -_LATEST < wall_time < _LATEST:
+            raise ValueError(f"{wall_time:g} is no time")
         self._names.append(tag)
         self._steps.append(signed(step))
-        self._times.append(round(wall_time * 1e6))
+        self._times.append(wall_time)
         self._values.append(value)
 
-    def _seen(self, wall_time: float) -> None:
-        if not math.isfinite(wall_time) or abs(wall_time) > 1e11:
-            raise ValueError(f"{wall_time:g} is no time")
-        self.first = wall_time if self.first is None else min(self.first, wall_time)
-        self.last = wall_time if self.last is None else max(self.last, wall_time)
+    def _seen(self, *wall_times: float) -> None:
+        if not all(-_LATEST < wall_time < _LATEST for wall_time in wall_times):
+            raise ValueError(f"{wall_times} is no time")
+        self.first = min(wall_times if self.first is None else (self.first, *wall_times))
+        self.last = max(wall_times if self.last is None else (self.last, *wall_times))
 
     def _hparams(self, content: memoryview) -> None:
         for number, value in fields(content):
