@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = (
     ("modelship_lab.client.projects", "ProjectHandle"),
     ("modelship_lab.client.snapshots", "SnapshotData"),
+    ("modelship_lab.client.exchange.transfer", "Transfer"),
     ("modelship_lab.commands.results", "ProjectProgress"),
     ("modelship_lab.commands.results", "Imported"),
     ("modelship_lab.commands.results", "RunReport"),

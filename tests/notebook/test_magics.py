@@ -1,6 +1,7 @@
 """`%mlship` in a notebook's shell."""
 
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -188,3 +189,14 @@ def test_no_output_of_a_notebook_carries_the_credential(
         value = run(shell, line)
         data, _ = shell.display_formatter.format(value)
         assert at_lab.token not in str(data)
+
+
+def test_runs_come_in_and_go_out_in_a_notebook(shell: InteractiveShell, tmp_path: Path) -> None:
+    file = tmp_path / "curves.csv"
+    file.write_text("run,name,step,value\nnotebook,loss,1,0.5\nnotebook,loss,2,0.25\n")
+    came = run(shell, f"runs import {file}")
+    assert (came.runs, came.points) == (1, 2)
+    went = run(shell, f"runs export {tmp_path / 'out'}")
+    assert went.runs >= 1 and went.points >= 2
+    shown, _ = shell.display_formatter.format(went)
+    assert "points" in shown["text/html"]
