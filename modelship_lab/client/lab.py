@@ -512,6 +512,27 @@ class Lab:
         """All items of a list of the API that is not cut into pages."""
         return list(self.connection.record(kind, "GET", path).items)
 
+    def sql(self, statement: str, /, **frames: Any) -> "pl.DataFrame":
+        """Answer one SELECT statement over what the lab knows, joined with one's own frames.
+
+            lab.sql("select name, max(value) from metrics where run_id = 12 group by name")
+            lab.sql("select * from runs join prices on prices.run = runs.id", prices=prices)
+
+        It runs in this process, with DuckDB. `DESCRIBE runs` tells the columns of a table, `SHOW TABLES`
+        their names. Times are in UTC.
+
+        Args:
+            statement: in DuckDB's SQL, over projects, samples, labels, snapshots, runs, params, metrics,
+                models, model_versions, stages, deployments, deployment_metrics, events, and the frames.
+            frames: frames of polars, pandas or Arrow by the name that the statement has for them.
+
+        Raises:
+            InvalidInput: the statement is not right, with the place; a frame is none, or has a table's name.
+        """
+        from modelship_lab.client import sql
+
+        return sql.query(self, statement, frames)
+
     def frame(self, path: str, params: Mapping[str, Any]) -> "pl.DataFrame":
         """A table of the API as a frame."""
         import polars as pl

@@ -19,6 +19,7 @@ from modelship_lab.commands import (
     runs,
     server,
     serving,
+    sql,
     training,
     webhooks,
 )
@@ -50,6 +51,7 @@ for _verb in (
     *runs.VERBS,
     *models.VERBS,
     *serving.VERBS,
+    *sql.VERBS,
     *login.VERBS,
     *accounts.VERBS,
     *keys.VERBS,

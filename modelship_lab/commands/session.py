@@ -1,13 +1,14 @@
 """Where a command is used: in a shell or in a notebook. The verbs are the same, their surroundings differ."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelship_lab.commands.naming import with_suggestion
-from modelship_lab.records.errors import LabError, NotFound, Unauthenticated, Unavailable
+from modelship_lab.records.errors import InvalidInput, LabError, NotFound, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
@@ -91,6 +92,18 @@ class Session(ABC):
     def variable(self, name: str) -> Any:
         """The notebook's variable of this name, or None."""
         return None
+
+    def variables(self) -> Mapping[str, Any]:
+        """The notebook's variables, to be looked at."""
+        return {}
+
+    def keep(self, name: str, value: Any) -> None:
+        """Make `value` the notebook's variable of this name.
+
+        Raises:
+            InvalidInput: there is no notebook, or that is no name.
+        """
+        raise InvalidInput(f"'{name}' cannot be kept: only a notebook has variables.")
 
     @abstractmethod
     def importing(self, title: str) -> "AbstractContextManager[OnProgress]":

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from modelship_lab.notebook.magics import LabMagics
 
+_SQL = re.compile(r"^\s*%%mlship\s+sql\b[^\n]*\n")
+
+_NAME = re.compile(r"(?:(\w+)\.)?(\w*)$")
+
 _LINE = re.compile(r"^\s*(?:[A-Za-z_]\w*\s*=\s*)?%mlship\s+(.*)$", re.DOTALL)
 
 
@@ -21,6 +25,8 @@ def load(shell: "InteractiveShell", magics: "LabMagics") -> None:
     @context_matcher()  # type: ignore[untyped-decorator]
     def mlship_matcher(context: "CompletionContext") -> "SimpleMatcherResult":
         line = context.line_with_cursor[: context.cursor_position]
+        if context.cursor_line > 0 and _SQL.match(context.full_text):
+            return _in_sql(line, magics)
         match = _LINE.match(line)
         if match is None:
             return {"completions": []}
@@ -45,6 +51,41 @@ def load(shell: "InteractiveShell", magics: "LabMagics") -> None:
 
 def _one_word(text: str) -> str:
     return shlex.quote(text) if any(character.isspace() for character in text) else text
+
+
+def _in_sql(line: str, magics: "LabMagics") -> "SimpleMatcherResult":
+    """Tables of the lab and frames of the notebook, and behind the name of a table and a dot its columns."""
+    import click
+
+    from modelship_lab.commands.main import mlship
+    from modelship_lab.commands.parameters import known
+
+    tables = known("tables", click.Context(mlship, obj=magics.session))
+    name = _NAME.search(line)
+    assert name is not None
+    if name[1]:
+        names = [
+            column["name"] for one in tables if one["name"] == name[1].lower() for column in one["columns"]
+        ]
+    else:
+        names = [one["name"] for one in tables]
+        names += [one for one, value in magics.session.variables().items() if _is_frame(value)]
+    found = [one for one in names if one.lower().startswith(name[2].lower())]
+    return {
+        "completions": [SimpleCompletion(text, type="keyword") for text in found],
+        # What follows `from` is no module here.
+        "suppress": bool(found),
+        "matched_fragment": name[2],
+    }
+
+
+def _is_frame(value: Any) -> bool:
+    """Whether SQL can name a variable, told without importing what frames are made of."""
+    return any(
+        kind.__module__.split(".")[0] in ("pandas", "polars", "pyarrow")
+        and kind.__name__ in ("DataFrame", "LazyFrame", "RecordBatch", "Table")
+        for kind in type(value).__mro__
+    )
 
 
 def split(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`%mlship verb …` and `%%mlship run NAME`.
+"""`%mlship verb …`, `%%mlship run NAME` and `%%mlship sql`.
 
 Loading this costs a notebook nothing but itself: all else is imported when the first verb is used.
 """
@@ -49,16 +49,19 @@ class LabMagics(Magics):
         """Label data, train and ship models, and watch them: `%mlship` lists the verbs.
 
         A `{variable}` or `$variable` of the notebook is replaced by its value. `%%mlship run NAME`
-        executes the cell below it as a run that is tracked.
+        executes the cell below it as a run that is tracked, `%%mlship sql` answers the SQL below it.
         """
         from modelship_lab.commands.failures import CommandFailed
 
         words = self._words(line)
         try:
-            if cell is not None:
+            if cell is not None and words[:1] != ["sql"]:
                 return self._run_cell(words, cell)
             from modelship_lab.commands.main import execute
 
+            if cell is not None:
+                # What has no dash is no option, and there is nothing else that could be said up there.
+                words += ["--", cell]
             return _readable(execute(words, self.session, "%mlship"))
         except CommandFailed as failure:
             # Exactly this class: IPython shows it as one line, a subclass with a traceback.
@@ -69,7 +72,8 @@ class LabMagics(Magics):
 
         if words[:1] != ["run"]:
             raise UsageError(
-                "A cell is tracked by `%%mlship run NAME`; other verbs are written as `%mlship …`."
+                "A cell is tracked by `%%mlship run NAME`, or is SQL below `%%mlship sql`; "
+                "other verbs are written as `%mlship …`."
             )
         run_cell(self.session, words[1:], cell)
 

@@ -1,8 +1,9 @@
 """The notebook as a session: widgets, progress under the cell, variables."""
 
 import getpass
+import keyword
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,14 @@ class NotebookSession(Session):
 
     def variable(self, name: str) -> Any:
         return self.shell.user_ns.get(name) if name.isidentifier() else None
+
+    def variables(self) -> Mapping[str, Any]:
+        return {name: value for name, value in self.shell.user_ns.items() if not name.startswith("_")}
+
+    def keep(self, name: str, value: Any) -> None:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise InvalidInput(f"'{name}' is no name of a variable.")
+        self.shell.user_ns[name] = value
 
     @contextmanager
     def importing(self, title: str) -> "Iterator[OnProgress]":

@@ -50,6 +50,7 @@ from modelship_lab.server.serving.supervisor import Supervisor
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
+from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
@@ -246,6 +247,7 @@ class ModelShipLab(ExtensionApp):
             models=models,
             deployments=Deployments(deployment_store, supervisor, models.version),
             deployment_metrics=deployment_metrics,
+            tables=Tables(database, data_dir.uploads),
         )
 
     def _build_limits(self) -> Limits:

@@ -18,6 +18,7 @@ from modelship_lab.server.api import (
     runs,
     samples,
     snapshots,
+    tables,
     webhooks,
 )
 from modelship_lab.server.api import credits as credit_endpoints
@@ -45,6 +46,7 @@ NATIVE.endpoints.extend(
         runs,
         samples,
         snapshots,
+        tables,
         webhooks,
     )
 )

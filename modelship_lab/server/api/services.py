@@ -32,6 +32,7 @@ from modelship_lab.server.serving.deployments import Deployments
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
+from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
@@ -76,6 +77,7 @@ class Services:
     models: Models
     deployments: Deployments
     deployment_metrics: ServingMetrics
+    tables: Tables
 
     async def start(self) -> None:
         """Begin what runs by itself; called once the server listens."""

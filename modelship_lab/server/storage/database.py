@@ -33,6 +33,9 @@ MAX_GROUP = 256
 
 CLOSE_TIMEOUT_S = 30
 
+BATCH_ROWS = 100_000
+"""How much of a long result is in memory at once."""
+
 MAX_PARSED = 512
 """Statements that are kept parsed; they are all forgotten when there are more."""
 
@@ -88,6 +91,10 @@ class Cursor:
         if parameters:
             return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
         return self._connection.sql(sql).to_arrow_table()
+
+    def batches(self, sql: str, *parameters: Any) -> pa.RecordBatchReader:
+        """All rows as Arrow batches, which are made one after the other as they are taken."""
+        return self._connection.sql(sql, params=list(parameters)).to_arrow_reader(BATCH_ROWS)
 
     def rows_with(self, sql: str, tables: dict[str, pa.Table], *parameters: Any) -> list[dict[str, Any]]:
         """Like `rows`, with Arrow tables that the SQL may name."""
@@ -161,10 +168,11 @@ class Database:
         self._closing = threading.Lock()
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
-        self._reader_count = readers
-        self._reading = threading.Semaphore(readers)
+        self._reader_count = readers + 1
+        self._reading = threading.Semaphore(self._reader_count)
         """Every reader takes one; the writer takes all of them to open the file again."""
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="mlship-read")
+        self._long_reader = ThreadPoolExecutor(1, thread_name_prefix="mlship-read-long")
         self._writer = threading.Thread(target=self._write_forever, name="mlship-write", daemon=True)
         self._writer.start()
 
@@ -191,10 +199,14 @@ class Database:
             self._queue.put(write)
         return write.future
 
-    async def read(self, work: Callable[[Cursor], Result]) -> Result:
-        """Run `work` on a reader thread over committed data."""
+    async def read(self, work: Callable[[Cursor], Result], *, long: bool = False) -> Result:
+        """Run `work` on a reader thread over committed data.
+
+        Args:
+            long: it takes seconds; such reads wait for each other, and nobody else for them.
+        """
         try:
-            found = self._readers.submit(self._read, work)
+            found = (self._long_reader if long else self._readers).submit(self._read, work)
         except RuntimeError:
             raise Unavailable("The lab server is stopping.") from None
         return await asyncio.wrap_future(found)
@@ -228,6 +240,7 @@ class Database:
             self._queue.put(None)
         self._writer.join(CLOSE_TIMEOUT_S)
         self._readers.shutdown(wait=True)
+        self._long_reader.shutdown(wait=True)
         self._connection.close()
 
     def _write_forever(self) -> None:

@@ -1,0 +1,1 @@
+"""What the lab knows as tables, for SQL outside of the server."""
