@@ -62,7 +62,7 @@ class Tables:
         caller.require("read")
         source = TABLES.get(name)
         if source is None:
-            raise NotFound(f"There is no table '{name}'. There are: {', '.join(TABLES)}.")
+            raise NotFound(f"There is no table '{name[:200]}'. There are: {', '.join(TABLES)}.")
         sql, parameters = _query(source, columns, wanted, limit, caller)
 
         def work(cursor: Cursor) -> Path:
