@@ -109,9 +109,9 @@ def test_a_lab_goes_through_parquet_into_another(lab: Lab, other: Lab, tmp_path:
 
 
 def test_damage_is_told_with_its_place_and_the_rest_arrives(lab: Lab, other: Lab, tmp_path: Path) -> None:
-    fill(lab, "torn")
+    fill(lab, "torn parquet")
     folder = tmp_path / "out"
-    lab.export_runs(folder, "torn")
+    lab.export_runs(folder, "torn parquet")
     odd = next(file for file in (folder / "artifacts").iterdir() if file.stat().st_size == 256_000)
     odd.write_bytes(b"x" + odd.read_bytes()[1:])
     metrics = folder / "metrics.parquet"
