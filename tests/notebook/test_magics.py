@@ -128,7 +128,8 @@ def test_the_tab_key_is_quick_and_silent_when_the_lab_is_away(
     parameters._cache.clear()
     started = time.monotonic()
     assert completions(shell, "%mlship progress nothing-like-this") == []
-    assert time.monotonic() - started < 2
+    # A command would wait 10 seconds for the lab to come back.
+    assert time.monotonic() - started < 6
     assert capsys.readouterr().err == ""
 
 
