@@ -103,5 +103,6 @@ def test_no_list_tells_of_what_is_private(
         return
     assert told.status_code == 200, told.text
     assert private.mark not in told.text
-    if "Page" in str(endpoint.response):
+    # Which tables there are is nobody's either.
+    if "Page" in str(endpoint.response) and endpoint.name != "list_tables":
         assert private.mark in alice.client.get(endpoint.path, params=wanted).text
