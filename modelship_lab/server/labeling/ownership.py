@@ -4,6 +4,7 @@ from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import Project
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.storage.database import Database
 
 
 def require(caller: Caller, permission: Permission, project: Project) -> None:
@@ -14,3 +15,17 @@ def require(caller: Caller, permission: Permission, project: Project) -> None:
         PermissionDenied: they may only read it, or their credential lacks the permission.
     """
     policy.require(caller, permission, project, f"project '{project.name}'")
+
+
+async def is_held(database: Database, table: str, column: str, digest: str, caller: Caller) -> bool:
+    """Whether a project that the caller may see has this digest in a column of one of its tables."""
+    condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public")
+    found = await database.read(
+        lambda cursor: cursor.value(
+            f"SELECT 1 FROM {table} t JOIN projects p ON p.id = t.project_id "
+            f"WHERE t.{column} = ? AND {condition} LIMIT 1",
+            digest,
+            *parameters,
+        )
+    )
+    return found is not None

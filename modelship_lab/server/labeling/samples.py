@@ -9,10 +9,9 @@ import pyarrow as pa
 from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.labeling import Project, Sample, SampleStatus, Suggestion
-from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.features import feature_columns
-from modelship_lab.server.labeling.ownership import require
+from modelship_lab.server.labeling.ownership import is_held, require
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.storage.database import Cursor, Database
 
@@ -46,16 +45,7 @@ class Samples:
 
     async def holds(self, digest: str, caller: Caller) -> bool:
         """Whether the image of this digest is that of a sample that the caller may see."""
-        condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public")
-        found = await self._database.read(
-            lambda cursor: cursor.value(
-                "SELECT 1 FROM samples s JOIN projects p ON p.id = s.project_id "
-                f"WHERE s.image = ? AND {condition} LIMIT 1",
-                digest,
-                *parameters,
-            )
-        )
-        return found is not None
+        return await is_held(self._database, "samples", "image", digest, caller)
 
     async def page(
         self,

@@ -16,9 +16,8 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, NotFound
 from modelship_lab.records.labeling import NewSnapshot, Project, Snapshot
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.labeling.ownership import require
+from modelship_lab.server.labeling.ownership import is_held, require
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN, expand_fields
 from modelship_lab.server.storage.blobs import Blobs
@@ -130,16 +129,7 @@ class Snapshots:
 
     async def holds(self, digest: str, caller: Caller) -> bool:
         """Whether the file of this digest is that of a snapshot that the caller may see."""
-        condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public")
-        found = await self._database.read(
-            lambda cursor: cursor.value(
-                "SELECT 1 FROM snapshots s JOIN projects p ON p.id = s.project_id "
-                f"WHERE s.digest = ? AND {condition} LIMIT 1",
-                digest,
-                *parameters,
-            )
-        )
-        return found is not None
+        return await is_held(self._database, "snapshots", "digest", digest, caller)
 
     async def data(self, snapshot_id: int, caller: Caller) -> Path:
         """The Arrow IPC file of a snapshot."""
