@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from modelship_lab.client.connection import ARROW, Connection
 from modelship_lab.client.spool import Spool, SpooledRequest, deliver
 from modelship_lab.records.errors import InvalidInput, LabError
-from modelship_lab.records.tracking import Heartbeat, LoggedMetrics
+from modelship_lab.records.metrics import LoggedMetrics
+from modelship_lab.records.tracking import Heartbeat
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,10 +15,13 @@ from urllib.parse import quote
 
 from modelship_lab.client.metric_log import MetricLog, as_number
 from modelship_lab.client.spool import SpooledRequest
+from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidInput, NotFound, TimedOut, Unavailable
-from modelship_lab.records.tracking import Artifact, Evaluation, Heartbeat, Metrics, Run, RunChange
+from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.metrics import Metrics
+from modelship_lab.records.tracking import Heartbeat, Run, RunChange
 
 if TYPE_CHECKING:
     import polars as pl

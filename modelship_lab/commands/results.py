@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from modelship_lab.records.artifacts import Artifact
+from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.identity import Account, ApiKey, Credits
 from modelship_lab.records.labeling import Import, Progress
 from modelship_lab.records.serving import Deployment, DeploymentMetrics, Prediction
-from modelship_lab.records.tracking import Artifact, Evaluation, Run
+from modelship_lab.records.tracking import Run
 from modelship_lab.records.webhooks import Webhook
 
 if TYPE_CHECKING:

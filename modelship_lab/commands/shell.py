@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from modelship_lab.client.imports import ImportProgress, OnProgress
     from modelship_lab.commands.description import Description, Grid
     from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.records.metrics import Metrics
     from modelship_lab.records.serving import Deployment
-    from modelship_lab.records.tracking import Metrics
 
 _MOST_ROWS = 100
 _PIPE_WIDTH = 240

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn import metrics
 
 from modelship_lab.records.base import Task
-from modelship_lab.records.tracking import ClassReport, Curve, Evaluation, WorstError
+from modelship_lab.records.evaluation import ClassReport, Curve, Evaluation, WorstError
 
 __all__ = ["evaluate", "summary"]
 

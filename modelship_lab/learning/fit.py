@@ -33,7 +33,7 @@ from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.split import Split, check_trainable, split_rows
 from modelship_lab.records.bundle import Preprocessing
 from modelship_lab.records.errors import Interrupted, LabError, TrainingFailed
-from modelship_lab.records.tracking import Evaluation
+from modelship_lab.records.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from modelship_lab.client import SnapshotData

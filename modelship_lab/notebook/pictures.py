@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.metrics import Series
 from modelship_lab.records.serving import Attribution
-from modelship_lab.records.tracking import Evaluation, Series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

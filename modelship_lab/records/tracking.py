@@ -1,10 +1,10 @@
-"""Runs, their metrics, artifacts and evaluation."""
+"""Runs: executions of training or of a tracked cell."""
 
 from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat
 
-from modelship_lab.records.base import Record, Task, UtcTime
+from modelship_lab.records.base import Record, UtcTime
 
 RunStatus = Literal["running", "finished", "failed", "stopped", "interrupted"]
 """`stopped`: ended early because the user asked; `interrupted`: its process died."""
@@ -71,120 +71,5 @@ class Run(Record):
     updated_at: UtcTime
 
 
-class MetricPoint(Record):
-    name: str = Field(min_length=1, max_length=250)
-    value: float = Field(allow_inf_nan=True)
-    step: int = Field(default=0, ge=-(1 << 63), lt=1 << 63)
-    time: UtcTime | None = None
-
-
-class MetricPoints(Record):
-    points: tuple[MetricPoint, ...] = Field(max_length=100_000)
-
-
-class LoggedMetrics(Record):
-    """The answer to a batch of metrics, given after it is committed."""
-
-    accepted: int
-    duplicate: bool
-    """True when this batch was stored by an earlier request."""
-    stop: bool
-    """True when somebody asked the run to stop."""
-    first_number: int | None
-    """The number of its first point among all points of the run, which count from 1; None if none was stored."""
-
-
-class NumberedPoint(MetricPoint):
-    """A stored point with its number: its place in its run by arrival, from 1."""
-
-    number: int
-    time: UtcTime
-
-
-class MetricSummary(Record):
-    """What became of one metric of a run."""
-
-    name: str
-    last: float
-    min: float | None
-    """Of the finite points; None when there are none."""
-    max: float | None
-    mean: float | None
-    count: int
-    """Of all points."""
-
-
-class Series(Record):
-    """The points of one metric in order of arrival; `reduced` when not all of them are here."""
-
-    steps: tuple[int, ...]
-    values: tuple[float | None, ...]
-    times: tuple[float, ...]
-    """Seconds since the Unix epoch."""
-    reduced: bool
-
-
-class Metrics(Record):
-    series: dict[str, Series]
-    sequence: int
-    """Number of the newest batch of this run that is in here."""
-
-
 class Heartbeat(Record):
     stop: bool
-
-
-class Artifact(Record):
-    id: int
-    run_id: int
-    name: str
-    size: int
-    digest: str
-    content_type: str
-    created_at: UtcTime
-
-
-class ClassReport(Record):
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-class Curve(Record):
-    """Points of a ROC curve (x false positive rate, y true positive rate) or PR curve (x recall, y precision)."""
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    area: float
-
-
-class WorstError(Record):
-    """A held-out sample that the model got wrong, the most confident first."""
-
-    sample_id: int
-    actual: str
-    predicted: str
-    confidence: float
-    preview: str = ""
-
-
-class Evaluation(Record):
-    """How a run's model did on the held-out rows. Stored as the artifact `evaluation.json`."""
-
-    task: Task
-    classes: tuple[str, ...]
-    rows: int
-    accuracy: float
-    macro_f1: float
-    log_loss: float
-    baseline_accuracy: float
-    """Accuracy of always predicting the commonest training class."""
-    confusion: tuple[tuple[int, ...], ...]
-    """Row: actual class, column: predicted class."""
-    per_class: tuple[ClassReport, ...]
-    roc: tuple[Curve, ...]
-    precision_recall: tuple[Curve, ...]
-    worst: tuple[WorstError, ...]

@@ -18,7 +18,7 @@ from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.fit import fit
 from modelship_lab.learning.split import split_rows
 from modelship_lab.records.errors import Interrupted, InvalidData, InvalidInput, TrainingFailed
-from modelship_lab.records.tracking import Evaluation
+from modelship_lab.records.evaluation import Evaluation
 from tests.learning.snapshots import (
     Recorder,
     digits,

@@ -16,9 +16,11 @@ from modelship_lab.notebook import displays, pictures
 from modelship_lab.notebook.table import Table
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import NotFound
+from modelship_lab.records.evaluation import ClassReport, Curve, Evaluation, WorstError
 from modelship_lab.records.labeling import Import, RowProblem
+from modelship_lab.records.metrics import Series
 from modelship_lab.records.serving import Attribution, Prediction
-from modelship_lab.records.tracking import ClassReport, Curve, Evaluation, Run, Series, WorstError
+from modelship_lab.records.tracking import Run
 
 EVIL = "<script>alert(1)</script>"
 

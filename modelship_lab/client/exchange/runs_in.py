@@ -29,7 +29,8 @@ from modelship_lab.records.errors import (
     NotFound,
     PayloadTooLarge,
 )
-from modelship_lab.records.tracking import LoggedMetrics, NewRun, Run, RunChange
+from modelship_lab.records.metrics import LoggedMetrics
+from modelship_lab.records.tracking import NewRun, Run, RunChange
 
 if TYPE_CHECKING:
     import pyarrow as pa

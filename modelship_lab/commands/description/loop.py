@@ -24,11 +24,12 @@ from modelship_lab.commands.results import (
     RunReport,
 )
 from modelship_lab.records.bundle import BundleManifest
+from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.events import LabInfo
 from modelship_lab.records.labeling import RowProblem
 from modelship_lab.records.registry import ModelVersion
 from modelship_lab.records.serving import Deployment, WindowMetrics
-from modelship_lab.records.tracking import Evaluation, Run
+from modelship_lab.records.tracking import Run
 
 MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_f1", "val_loss", "train_loss")
 WORST_ERRORS = "Worst errors"

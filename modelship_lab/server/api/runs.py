@@ -4,21 +4,13 @@ import asyncio
 
 from pydantic import ValidationError
 
+from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidData, InvalidInput, NotFound
-from modelship_lab.records.tracking import (
-    Artifact,
-    Evaluation,
-    Heartbeat,
-    LoggedMetrics,
-    MetricPoints,
-    Metrics,
-    NewRun,
-    Run,
-    RunChange,
-    RunStatus,
-)
+from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.metrics import LoggedMetrics, MetricPoints, Metrics
+from modelship_lab.records.tracking import Heartbeat, NewRun, Run, RunChange, RunStatus
 from modelship_lab.server.api.endpoint import (
     ARROW,
     FileContent,

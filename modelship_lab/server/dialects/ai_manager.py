@@ -31,7 +31,8 @@ from modelship_lab.records.errors import (
 )
 from modelship_lab.records.identity import Account, Email, Login, NewAccount, Password, Username
 from modelship_lab.records.labeling import NewProject, Project, ProjectChange
-from modelship_lab.records.tracking import MetricPoint, MetricPoints, NewRun, Run, RunChange
+from modelship_lab.records.metrics import MetricPoint, MetricPoints
+from modelship_lab.records.tracking import NewRun, Run, RunChange
 from modelship_lab.server.api.dialect import Dialect, Subscription
 from modelship_lab.server.api.endpoint import InvalidRequest, Problem, Request
 from modelship_lab.server.api.services import Services

@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
+from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import InvalidInput, NotFound
-from modelship_lab.records.tracking import Artifact
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller

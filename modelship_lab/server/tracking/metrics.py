@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.records.tracking import (
+from modelship_lab.records.metrics import (
     LoggedMetrics,
     MetricPoints,
     Metrics,

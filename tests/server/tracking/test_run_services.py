@@ -10,7 +10,8 @@ import pytest
 
 from modelship_lab.records.errors import Conflict, NotFound, PermissionDenied
 from modelship_lab.records.labeling import NewProject, ProjectChange
-from modelship_lab.records.tracking import MetricPoint, MetricPoints, NewRun, Run, RunChange
+from modelship_lab.records.metrics import MetricPoint, MetricPoints
+from modelship_lab.records.tracking import NewRun, Run, RunChange
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import OWNER, REGISTERED, Caller
 from modelship_lab.server.labeling.projects import Projects
