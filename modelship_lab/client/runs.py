@@ -8,11 +8,13 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from modelship_lab.client.active_run import activated
 from modelship_lab.client.metric_log import MetricLog, as_number
 from modelship_lab.client.spool import SpooledRequest
 from modelship_lab.records.artifacts import Artifact
@@ -57,6 +59,7 @@ class RunHandle:
         self._ended = threading.Event()
         self._opening = threading.Lock()
         self._metric_log: MetricLog | None = None
+        self._activation = ExitStack()
         if own:
             self._log()
 
@@ -186,6 +189,7 @@ class RunHandle:
         return self._end(RunChange(status="failed", error=error[:10_000]))
 
     def __enter__(self) -> "RunHandle":
+        self._activation.enter_context(activated(self))
         return self
 
     def __exit__(
@@ -194,6 +198,7 @@ class RunHandle:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._activation.close()
         if self._ended.is_set():
             return
         if error is None:
