@@ -1,4 +1,4 @@
-"""A run: what it logs while it goes on, and what is known of it afterwards."""
+"""A run while it goes on: what it logs, and how it ends."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import mimetypes
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,18 +16,14 @@ from urllib.parse import quote
 
 from modelship_lab.client.active_run import activated
 from modelship_lab.client.metric_log import MetricLog, as_number
+from modelship_lab.client.recorded_run import RecordedRun, body
 from modelship_lab.client.spool import SpooledRequest
 from modelship_lab.records.artifacts import Artifact
-from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidInput, NotFound, TimedOut, Unavailable
-from modelship_lab.records.evaluation import Evaluation
-from modelship_lab.records.metrics import Metrics
 from modelship_lab.records.tracking import Heartbeat, Run, RunChange
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from modelship_lab.client.lab import Lab
 
 log = logging.getLogger(__name__)
@@ -35,10 +31,9 @@ log = logging.getLogger(__name__)
 _ARTIFACT_PATIENCE_S = 60.0
 _CHANGE_PATIENCE_S = 2.0
 """A change that cannot be sent for so long goes to the spool, so that training goes on."""
-_CHUNK = 1 << 20
 
 
-class RunHandle:
+class RunHandle(RecordedRun):
     """One run of the lab.
 
     A run that this process has started is logged to and finished here; any run can be read.
@@ -53,8 +48,7 @@ class RunHandle:
     """
 
     def __init__(self, lab: "Lab", record: Run, *, own: bool = False) -> None:
-        self._lab = lab
-        self._record = record
+        super().__init__(lab, record)
         self._own = own
         self._ended = threading.Event()
         self._opening = threading.Lock()
@@ -63,33 +57,10 @@ class RunHandle:
         if own:
             self._log()
 
-    def __repr__(self) -> str:
-        record = self._record
-        parts = [f"Run {record.id}", record.name, record.project or "", record.recipe, record.status]
-        return " · ".join(part for part in parts if part)
-
-    @property
-    def id(self) -> int:
-        return self._record.id
-
-    @property
-    def lab(self) -> "Lab":
-        return self._lab
-
-    @property
-    def record(self) -> Run:
-        """The run as it was when last read; `refresh` reads it anew."""
-        return self._record
-
     @property
     def own(self) -> bool:
         """Whether this process executes the run."""
         return self._own
-
-    def refresh(self) -> Run:
-        """Read the run from the server."""
-        self._record = self._lab.connection.record(Run, "GET", self._path())
-        return self._record
 
     # While the run goes on
 
@@ -142,13 +113,13 @@ class RunHandle:
         headers = {"Content-Type": content_type}
         if isinstance(content, Path):
             headers["Content-Length"] = str(content.stat().st_size)
-        body = _body(content)
+        sent = body(content)
         try:
             return self._lab.connection.record(
-                Artifact, "PUT", path, content=body, headers=headers, patience_s=_ARTIFACT_PATIENCE_S
+                Artifact, "PUT", path, content=sent, headers=headers, patience_s=_ARTIFACT_PATIENCE_S
             )
         except (Unavailable, TimedOut):
-            data = content.read_bytes() if isinstance(content, Path) else bytes(body)
+            data = content.read_bytes() if isinstance(content, Path) else bytes(sent)
             self._later(SpooledRequest("PUT", path, content_type=content_type, body=data))
             return None
 
@@ -239,62 +210,12 @@ class RunHandle:
         """Whether the run goes on, as far as is known here without asking the server."""
         return self._record.status == "running" and not self._ended.is_set()
 
-    def metrics(self, names: Iterable[str] = (), max_points: int = 1000) -> Metrics:
-        """The metrics, each reduced to about `max_points` points that keep every spike."""
-        params = {"names": list(names) or None, "max_points": max_points}
-        return self._lab.connection.record(Metrics, "GET", f"{self._path()}/metrics", params=params)
-
-    def metrics_frame(self, names: Iterable[str] = ()) -> "pl.DataFrame":
-        """Every raw point: columns `name`, `step`, `time`, `value`."""
-        return self._lab.frame(f"{self._path()}/metrics", {"names": list(names) or None})
-
-    def artifacts(self) -> list[Artifact]:
-        """The files of the run."""
-        return list(self._lab.connection.record(Page[Artifact], "GET", f"{self._path()}/artifacts").items)
-
-    def artifact(self, name: str) -> bytes:
-        """The content of one file of the run."""
-        return self._lab.connection.request("GET", f"{self._path()}/artifacts/{quote(name, safe='')}").content
-
-    def download(self, name: str, target: Path) -> Path:
-        """Write one file of the run to `target`, all at once or not at all."""
-        return self._lab.download(f"{self._path()}/artifacts/{quote(name, safe='')}", target)
-
-    def evaluation(self) -> Evaluation | None:
-        """How the run's model did on its held-out rows; None if it was not evaluated."""
-        try:
-            return self._lab.connection.record(Evaluation, "GET", f"{self._path()}/evaluation")
-        except NotFound:
-            return None
-
-    def upload_bundle(self, tar: Path) -> BundleManifest:
-        """Store the run's exported model, given as an uncompressed tar of the bundle's files."""
-        return self._lab.connection.record(
-            BundleManifest,
-            "PUT",
-            f"{self._path()}/bundle",
-            content=_body(tar),
-            headers={"Content-Type": "application/x-tar", "Content-Length": str(tar.stat().st_size)},
-            timeout_s=300.0,
-        )
-
-    def download_bundle(self, target: Path) -> Path:
-        """Write the run's exported model to `target` as an uncompressed tar."""
-        return self._lab.download(f"{self._path()}/bundle", target)
-
-    def delete(self) -> None:
-        """Delete the run with its metrics and artifacts."""
-        self._lab.connection.request("DELETE", self._path())
-
     def export(self, format: str = "onnx") -> BundleManifest:
         """Export the run's model as a bundle, checked against its source; see `learning.export.export`."""
         manifest: BundleManifest = self._lab.verbs.export(self, format)
         return manifest
 
     # Inside
-
-    def _path(self) -> str:
-        return f"runs/{self._record.id}"
 
     def _log(self) -> MetricLog:
         with self._opening:
@@ -347,17 +268,3 @@ def as_json(value: Any) -> Any:
         return json.loads(json.dumps(value, allow_nan=False, default=str))
     except ValueError:
         return str(value)
-
-
-def _body(content: bytes | str | Path) -> Any:
-    if isinstance(content, str):
-        return content.encode()
-    if isinstance(content, Path):
-        return lambda: _pieces(content)
-    return bytes(content)
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            yield piece

@@ -1,0 +1,122 @@
+"""What is known of a run, wherever and whenever it is executed."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from modelship_lab.records.artifacts import Artifact
+from modelship_lab.records.base import Page
+from modelship_lab.records.bundle import BundleManifest
+from modelship_lab.records.errors import NotFound
+from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.metrics import Metrics
+from modelship_lab.records.tracking import Run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelship_lab.client.lab import Lab
+
+_CHUNK = 1 << 20
+
+
+class RecordedRun:
+    """A run as it is recorded by the lab server: its metrics, files, evaluation and model.
+
+    Args:
+        lab: the lab that the run belongs to.
+        record: the run as it was when last read.
+    """
+
+    def __init__(self, lab: "Lab", record: Run) -> None:
+        self._lab = lab
+        self._record = record
+
+    def __repr__(self) -> str:
+        record = self._record
+        parts = [f"Run {record.id}", record.name, record.project or "", record.recipe, record.status]
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def id(self) -> int:
+        return self._record.id
+
+    @property
+    def lab(self) -> "Lab":
+        return self._lab
+
+    @property
+    def record(self) -> Run:
+        """The run as it was when last read; `refresh` reads it anew."""
+        return self._record
+
+    def refresh(self) -> Run:
+        """Read the run from the server."""
+        self._record = self._lab.connection.record(Run, "GET", self._path())
+        return self._record
+
+    def metrics(self, names: Iterable[str] = (), max_points: int = 1000) -> Metrics:
+        """The metrics, each reduced to about `max_points` points that keep every spike."""
+        params = {"names": list(names) or None, "max_points": max_points}
+        return self._lab.connection.record(Metrics, "GET", f"{self._path()}/metrics", params=params)
+
+    def metrics_frame(self, names: Iterable[str] = ()) -> "pl.DataFrame":
+        """Every raw point: columns `name`, `step`, `time`, `value`."""
+        return self._lab.frame(f"{self._path()}/metrics", {"names": list(names) or None})
+
+    def artifacts(self) -> list[Artifact]:
+        """The files of the run."""
+        return list(self._lab.connection.record(Page[Artifact], "GET", f"{self._path()}/artifacts").items)
+
+    def artifact(self, name: str) -> bytes:
+        """The content of one file of the run."""
+        return self._lab.connection.request("GET", f"{self._path()}/artifacts/{quote(name, safe='')}").content
+
+    def download(self, name: str, target: Path) -> Path:
+        """Write one file of the run to `target`, all at once or not at all."""
+        return self._lab.download(f"{self._path()}/artifacts/{quote(name, safe='')}", target)
+
+    def evaluation(self) -> Evaluation | None:
+        """How the run's model did on its held-out rows; None if it was not evaluated."""
+        try:
+            return self._lab.connection.record(Evaluation, "GET", f"{self._path()}/evaluation")
+        except NotFound:
+            return None
+
+    def upload_bundle(self, tar: Path) -> BundleManifest:
+        """Store the run's exported model, given as an uncompressed tar of the bundle's files."""
+        return self._lab.connection.record(
+            BundleManifest,
+            "PUT",
+            f"{self._path()}/bundle",
+            content=body(tar),
+            headers={"Content-Type": "application/x-tar", "Content-Length": str(tar.stat().st_size)},
+            timeout_s=300.0,
+        )
+
+    def download_bundle(self, target: Path) -> Path:
+        """Write the run's exported model to `target` as an uncompressed tar."""
+        return self._lab.download(f"{self._path()}/bundle", target)
+
+    def delete(self) -> None:
+        """Delete the run with its metrics and artifacts."""
+        self._lab.connection.request("DELETE", self._path())
+
+    def _path(self) -> str:
+        return f"runs/{self._record.id}"
+
+
+def body(content: bytes | str | Path) -> Any:
+    """Content as the body of a request that can be sent again."""
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, Path):
+        return lambda: _pieces(content)
+    return bytes(content)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece
