@@ -8,6 +8,9 @@ LAB_HOME ?= $(CURDIR)/.demo
 # Chromium is Debian's; the tests that need it install it where they may.
 CHROMIUM ?= /usr/bin/chromium
 
+# Processes that share the tests of Python.
+TEST_PROCESSES ?= 2
+
 .PHONY: demo lab stop install test lint python-test browser-test js-test bench clean
 
 demo: install
@@ -57,7 +60,7 @@ js-test: install
 	npm test --silent
 
 python-test: install $(CHROMIUM)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES)
 
 $(CHROMIUM):
 	apt-get update -qq && apt-get install -y -qq chromium

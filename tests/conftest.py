@@ -12,9 +12,32 @@ from pathlib import Path
 
 import httpx
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 20
+SHARING = ("tests/client/exchange/test_mlflow", "tests/server/ownership/", "tests/worker/")
+"""Beginnings of files that share what is made once for a whole session, and takes long."""
+
+
+class SharingScheduling(LoadFileScheduling):
+    """Gives files to a process as a whole, and all those that share something to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((begin for begin in SHARING if nodeid.startswith(begin)), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return SharingScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have several processes begin with the files of slow tests, so that they end together."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 @dataclass

@@ -169,12 +169,14 @@ def test_stops_in_order_under_load(start: Callable[..., Worker]) -> None:
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    deadline = time.monotonic() + 60
+    while outcomes.count(200) < 20 and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert worker.stop() == 0
     stop.set()
     for thread in threads:
         thread.join()
-    assert outcomes.count(200) > 20
+    assert outcomes.count(200) >= 20
     # Nobody gets an error as an answer, and each caller loses at most the connection it kept.
     assert set(outcomes) - {200, "closed"} <= {outcome for outcome in outcomes if "ReadError" in str(outcome)}
     assert len(outcomes) - outcomes.count(200) <= 4
