@@ -10,7 +10,7 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.evaluation import Evaluation
-from modelship_lab.records.metrics import Metrics
+from modelship_lab.records.metrics import Metrics, MetricSummary
 from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
@@ -61,8 +61,13 @@ class RecordedRun:
         params = {"names": list(names) or None, "max_points": max_points}
         return self._lab.connection.record(Metrics, "GET", f"{self._path()}/metrics", params=params)
 
+    def metric_summaries(self) -> tuple[MetricSummary, ...]:
+        """What became of each metric: its last value, its smallest, largest and mean."""
+        path = f"{self._path()}/metrics/summary"
+        return self._lab.connection.record(Page[MetricSummary], "GET", path).items
+
     def metrics_frame(self, names: Iterable[str] = ()) -> "pl.DataFrame":
-        """Every raw point: columns `name`, `step`, `time`, `value`."""
+        """Every raw point: columns `name`, `context` (JSON), `step`, `time`, `value`."""
         return self._lab.frame(f"{self._path()}/metrics", {"names": list(names) or None})
 
     def artifacts(self) -> list[Artifact]:

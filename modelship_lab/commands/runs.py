@@ -98,7 +98,9 @@ def report(handle: "RunHandle") -> RunReport:
 
     handle.refresh()
     points = handle.metrics_frame()
-    last = points.group_by("name", maintain_order=True).agg(pl.col("step").last(), pl.col("value").last())
+    last = points.group_by("name", "context", maintain_order=True).agg(
+        pl.col("step").last(), pl.col("value").last()
+    )
     return RunReport(handle.record, handle.evaluation(), tuple(handle.artifacts()), last, handle.lab.image)
 
 

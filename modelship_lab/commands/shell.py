@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from modelship_lab.client.imports import ImportProgress, OnProgress
     from modelship_lab.commands.description import Description, Grid
     from modelship_lab.records.labeling import QueueOrder
-    from modelship_lab.records.metrics import Metrics
+    from modelship_lab.records.metrics import MetricSummary
     from modelship_lab.records.serving import Deployment
 
 _MOST_ROWS = 100
@@ -150,7 +150,7 @@ class ShellSession(Session):
                     run.wait(0.2)
                     if time.monotonic() - asked_at > 1:
                         asked_at = time.monotonic()
-                        epoch, figures = newest_figures(run.metrics(max_points=2))
+                        epoch, figures = newest_figures(run.metric_summaries())
                         bars.update(task, completed=epoch, figures=figures)
                 except KeyboardInterrupt:
                     bars.update(task, description=f"Run {run.id} stops after this step")
@@ -181,9 +181,9 @@ def _need_terminal(what: str) -> None:
         raise InvalidInput(f"'{what}' can only be asked in a terminal; the options of the verb can say it.")
 
 
-def newest_figures(metrics: "Metrics") -> tuple[float, str]:
+def newest_figures(metrics: Iterable["MetricSummary"]) -> tuple[float, str]:
     """How many epochs are done, and the newest figures in words."""
-    last = {name: series.values[-1] for name, series in metrics.series.items() if series.values}
+    last = {one.name: one.last for one in metrics if not one.context}
     shown = [
         name for name in ("train_loss", "val_loss", "val_accuracy", "val_f1") if last.get(name) is not None
     ]

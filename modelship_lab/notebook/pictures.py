@@ -4,7 +4,7 @@ Figures are made without pyplot: it keeps every figure alive, and these are draw
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,24 +107,32 @@ def curves(axes: Axes, drawn: Sequence[Any], title: str, x: str, y: str, *, diag
         axes.legend(title="class (area)", fontsize=8, title_fontsize=8)
 
 
-def training(series: Mapping[str, Series]) -> Figure | None:
+def training(series: Iterable[Series]) -> Figure | None:
     """Losses on the left and scores on the right; None when there is neither."""
-    losses = {name: one for name, one in series.items() if name.endswith("loss")}
-    scores = {name: one for name, one in series.items() if name.endswith(("accuracy", "f1"))}
+    drawn = tuple(series)
+    losses = [one for one in drawn if one.name.endswith("loss")]
+    scores = [one for one in drawn if one.name.endswith(("accuracy", "f1"))]
     groups = [(title, group) for title, group in (("Loss", losses), ("Score", scores)) if group]
     if not groups:
         return None
     figure = Figure(figsize=(5.2 * len(groups), 3), layout="constrained")
     for axes, (title, group) in zip(np.atleast_1d(figure.subplots(1, len(groups))), groups, strict=True):
-        for name, one in group.items():
-            values = np.array([np.nan if value is None else value for value in one.values])
-            axes.plot(
-                one.steps, values, label=name, linewidth=1.3, marker="o" if len(values) < 30 else None, ms=3
-            )
+        for one in group:
+            values = _with_gaps(one.values)
+            marker = "o" if len(values) < 30 else None
+            (line,) = axes.plot(one.steps, values, label=one.label, linewidth=1.3, marker=marker, ms=3)
+            if one.low is not None and one.high is not None:
+                # What a mean hides: every spike is in the band.
+                low, high = _with_gaps(one.low), _with_gaps(one.high)
+                axes.fill_between(one.steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         axes.set(title=title, xlabel="step")
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8)
     return figure
+
+
+def _with_gaps(values: Sequence[float | None]) -> "NDArray[np.float64]":
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def regions(attribution: Attribution, image: bytes) -> Figure:

@@ -64,7 +64,7 @@ def test_the_documented_example(server):
     seen = server.client.get(f"runs/{run.id}").json()
     assert seen["status"] == "finished" and seen["name"] == "training_run"
     assert seen["project"] == "my_project" and seen["owner_id"] == manager.account.id
-    series = run.metrics().series
+    series = {one.name: one for one in run.metrics().series}
     assert series["loss"].steps == tuple(range(100)) and set(series["accuracy"].values) == {0.85}
     manager.close()
 
@@ -91,7 +91,7 @@ def test_how_the_block_ends_is_how_the_run_ends(server):
         1 / 0  # noqa: B018
     seen = server.client.get(f"runs/{broken.id}").json()
     assert seen["status"] == "failed" and seen["error"] == "ZeroDivisionError: division by zero"
-    assert broken.metrics().series["loss"].values == (1.0,)
+    assert broken.metrics().series[0].values == (1.0,)
     with pytest.raises(KeyboardInterrupt), manager.run(name="interrupted") as interrupted:
         raise KeyboardInterrupt
     assert server.client.get(f"runs/{interrupted.id}").json()["status"] == "stopped"
@@ -112,7 +112,7 @@ def test_nothing_is_lost_when_the_server_is_killed_meanwhile(start_server, tmp_p
                 start_server(tmp_path / "lab", "--open-registration", "--port", port)
             if step % 100 == 0:
                 time.sleep(0.05)
-    series = run.metrics(max_points=5000).series["loss"]
+    series = run.metrics(max_points=5000).series[0]
     assert series.steps == tuple(range(2000))
     assert run.refresh().status == "finished"
 
@@ -127,7 +127,7 @@ def test_a_token_that_has_ended_is_renewed(server):
         run.log({"loss": 2.0})
         assert run.flush()
         assert [project.name for project in manager.projects()] == ["renewed"]
-    assert run.metrics().series["loss"].values == (1.0, 2.0)
+    assert run.metrics().series[0].values == (1.0, 2.0)
 
 
 def test_a_password_that_was_changed_is_not_tried_again_and_again(server):
@@ -180,10 +180,10 @@ os._exit(9)
 
     berta = AIManager("waiting", address(server), "berta", PASSWORD)
     berta.lab.wait_for_replay()
-    assert server.client.get(f"runs/{run_id}/metrics").json()["series"] == {}
+    assert server.client.get(f"runs/{run_id}/metrics").json()["series"] == []
     anna = AIManager("waiting", address(server), "anna", PASSWORD)
     anna.lab.wait_for_replay()
-    assert anna.lab.run(run_id).metrics().series["loss"].values == (7.0,)
+    assert anna.lab.run(run_id).metrics().series[0].values == (7.0,)
 
 
 def test_mistakes_are_told_clearly(server):

@@ -227,8 +227,11 @@ def test_bars_gather_what_is_too_much_and_curves_bridge_nothing() -> None:
     labels = [label.get_text() for label in pictures.bars(many).axes[0].get_yticklabels()]
     assert labels[0] == "feature 39"
     assert labels[-1] == "25 others"
-    series = Series(steps=(0, 1, 2), values=(1.0, None, 0.5), times=(0.0, 1.0, 2.0), reduced=False)
-    figure = pictures.training({"val_loss": series, "val_accuracy": series, "epoch": series})
+    loss, accuracy, epoch = (
+        Series(name=name, steps=(0, 1, 2), values=(1.0, None, 0.5), times=(0.0, 1.0, 2.0), points=3)
+        for name in ("val_loss", "val_accuracy", "epoch")
+    )
+    figure = pictures.training((loss, accuracy, epoch))
     assert [axes.get_title() for axes in figure.axes] == ["Loss", "Score"]
     assert np.isnan(figure.axes[0].lines[0].get_ydata()[1])
-    assert pictures.training({"epoch": series}) is None
+    assert pictures.training((epoch,)) is None

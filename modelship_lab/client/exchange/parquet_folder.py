@@ -184,7 +184,12 @@ def points_of(run: "RunHandle") -> "pa.Table":
     """Every point of a run of the lab."""
     import polars as pl
 
-    return run.metrics_frame().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema())
+    return (
+        run.metrics_frame()
+        .select(schema().names)
+        .to_arrow(compat_level=pl.CompatLevel.oldest())
+        .cast(schema())
+    )
 
 
 class ParquetFolder:

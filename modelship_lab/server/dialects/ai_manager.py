@@ -426,7 +426,7 @@ async def get_metrics_summary(services: Services, caller: Caller, run_id: int) -
     return [
         SummaryOut(
             name=one.name,
-            current_value=_finite(one.last),
+            current_value=one.last,
             min_value=one.min,
             max_value=one.max,
             mean_value=one.mean,
@@ -492,8 +492,8 @@ def _spoken(run_id: int, message: Mapping[str, Any]) -> Iterator[dict[str, Any]]
     """What a message of the hub says about a run."""
     if message["type"] == "metrics":
         points = [
-            (time, name, step, value)
-            for name, series in message["series"].items()
+            (time, series["name"], step, value)
+            for series in message["series"]
             for step, value, time in zip(series["steps"], series["values"], series["times"], strict=True)
         ]
         for time, name, step, value in sorted(points, key=lambda point: point[0]):

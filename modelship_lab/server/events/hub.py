@@ -64,9 +64,9 @@ class Hub:
         self._soon(self._event, event)
 
     def publish_metrics(
-        self, run_id: int, owner_id: int, before: int, sequence: int, points: pa.Table
+        self, run_id: int, owner_id: int, before: int, sequence: int, points: pa.Table | None
     ) -> None:
-        """Tell of the points of batch `sequence`, which follows batch `before`."""
+        """Tell of the points of batch `sequence`, which follows batch `before`; None: ask for them."""
         self._soon(self._metrics, run_id, owner_id, before, sequence, points)
 
     def publish_deployment(self, deployment_id: int, owner_id: int, window: WindowMetrics) -> None:
@@ -118,7 +118,9 @@ class Hub:
         for outbox in self._who_hears(event.topic, event.owner_id):
             outbox.add_event(message)
 
-    def _metrics(self, run_id: int, owner_id: int, before: int, sequence: int, points: pa.Table) -> None:
+    def _metrics(
+        self, run_id: int, owner_id: int, before: int, sequence: int, points: pa.Table | None
+    ) -> None:
         topic = f"run:{run_id}"
         listeners = list(self._who_hears(topic, owner_id))
         if listeners:

@@ -9,12 +9,17 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from modelship_lab.records.events import Event
+from modelship_lab.records.metrics import context_of
 from modelship_lab.records.serving import WindowMetrics
 
 MAX_POINTS = 5000
 """Metric points of one run that wait for one client; beyond that it is told to fetch them."""
 
-Points = dict[str, dict[str, list[Any]]]
+COLUMNS = ("steps", "times", "values", "nonfinite")
+"""What of a series grows."""
+
+Series = dict[tuple[str, str], dict[str, Any]]
+"""What is told of each series, by its name and context."""
 
 
 class Message:
@@ -33,22 +38,23 @@ class MetricDelta(Message):
     """New metric points of one run, from after batch `before` up to batch `sequence`.
 
     Args:
-        series: the points by name; None: too many to be told, the client has to fetch them.
+        series: the points; None: the client has to fetch them.
     """
 
-    def __init__(self, topic: str, before: int, sequence: int, series: Points | None) -> None:
+    def __init__(self, topic: str, before: int, sequence: int, series: Series | None) -> None:
+        self._series = series or {}
         super().__init__(
             {
                 "type": "metrics",
                 "topic": topic,
                 "from": before,
                 "sequence": sequence,
-                "series": series or {},
+                "series": list(self._series.values()),
                 # A gap that the client will notice and fill by asking for the run's metrics.
                 "gap": series is None,
             }
         )
-        self._points = sum(len(one["steps"]) for one in (series or {}).values())
+        self._points = sum(len(one["steps"]) for one in self._series.values())
         self._is_shared = True
 
     def and_then(self, later: "MetricDelta") -> "MetricDelta":
@@ -58,17 +64,21 @@ class MetricDelta(Message):
         mine["sequence"] = others["sequence"]
         merged._points += later._points
         if mine["gap"] or others["gap"] or merged._points > MAX_POINTS:
-            mine["gap"], mine["series"] = True, {}
-        else:
-            for name, one in others["series"].items():
-                target = mine["series"].setdefault(name, {"steps": [], "values": [], "times": []})
-                for key, of in one.items():
-                    target[key].extend(of)
+            mine["gap"], mine["series"] = True, []
+            return merged
+        for key, one in later._series.items():
+            known = merged._series.get(key)
+            if known is None:
+                merged._series[key] = known = _copy_of(one)
+                mine["series"].append(known)
+            else:
+                for column in COLUMNS:
+                    known[column].extend(one[column])
         return merged
 
     def _copy(self) -> "MetricDelta":
         content = self.content
-        series = {name: {key: list(of) for key, of in one.items()} for name, one in content["series"].items()}
+        series = {key: _copy_of(one) for key, one in self._series.items()}
         copy = MetricDelta(
             content["topic"], content["from"], content["sequence"], None if content["gap"] else series
         )
@@ -81,9 +91,13 @@ def event_message(event: Event) -> Message:
     return Message({"type": "event", "event": event})
 
 
-def metric_message(run_id: int, before: int, sequence: int, points: pa.Table) -> MetricDelta:
-    """The points of batch `sequence` of a run, which follows batch `before`."""
-    series = _series_of(points) if points.num_rows <= MAX_POINTS else None
+def metric_message(run_id: int, before: int, sequence: int, points: pa.Table | None) -> MetricDelta:
+    """The points of batch `sequence` of a run, which follows batch `before`.
+
+    Args:
+        points: None when the batch changed points that were told before.
+    """
+    series = _series_of(points) if points is not None and points.num_rows <= MAX_POINTS else None
     return MetricDelta(f"run:{run_id}", before, sequence, series)
 
 
@@ -104,14 +118,25 @@ def text_frame(text: bytes) -> bytes:
     return head + text
 
 
-def _series_of(points: pa.Table) -> Points:
-    """Metric points as lists by name; what JSON cannot say (NaN, infinity) is None."""
-    series: Points = {}
-    columns = (points[name].to_pylist() for name in ("name", "step", "value"))
+def _copy_of(series: dict[str, Any]) -> dict[str, Any]:
+    return {**series, **{column: list(series[column]) for column in COLUMNS}}
+
+
+def _series_of(points: pa.Table) -> Series:
+    """Metric points by name and context; what JSON cannot say (NaN, infinity) is None, and named apart."""
+    found: Series = {}
+    columns = (points[name].to_pylist() for name in ("name", "context", "step", "value"))
     times = points["time"].cast(pa.int64()).to_pylist()
-    for name, step, value, time in zip(*columns, times, strict=True):
-        one = series.setdefault(name, {"steps": [], "values": [], "times": []})
+    for name, context, step, value, time in zip(*columns, times, strict=True):
+        one = found.get((name, context))
+        if one is None:
+            one = {"name": name, "context": context_of(context), **{column: [] for column in COLUMNS}}
+            found[name, context] = one
         one["steps"].append(step)
-        one["values"].append(value if math.isfinite(value) else None)
         one["times"].append(time / 1e6)
-    return series
+        if math.isfinite(value):
+            one["values"].append(value)
+        else:
+            one["values"].append(None)
+            one["nonfinite"].append({"step": step, "time": time / 1e6, "kind": str(value)})
+    return found

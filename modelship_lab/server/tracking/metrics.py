@@ -14,6 +14,7 @@ from modelship_lab.records.metrics import (
     MetricPoints,
     Metrics,
     MetricSummary,
+    NonFinite,
     NumberedPoint,
     Series,
 )
@@ -37,7 +38,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-Publish = Callable[[int, int, int, int, pa.Table], None]
+Publish = Callable[[int, int, int, int, pa.Table | None], None]
 """Called after a commit with the run, its owner, the sequence before, the sequence now, and the points."""
 
 
@@ -118,7 +119,8 @@ class RunMetrics:
                     "batch", pa.repeat(pa.scalar(before + 1, pa.int64()), count)
                 ),
             )
-            transaction.after_commit(lambda: self._publish(run_id, beat.owner_id, before, before + 1, points))
+            told = points.append_column("context", pa.repeat("{}", count))
+            transaction.after_commit(lambda: self._publish(run_id, beat.owner_id, before, before + 1, told))
             return LoggedMetrics(
                 accepted=count,
                 duplicate=False,
@@ -139,7 +141,8 @@ class RunMetrics:
         def work(cursor: Cursor) -> pa.Table:
             where, parameters = _selection(run_id, names)
             return cursor.table(
-                f"SELECT name, step, time, value FROM metrics {where} ORDER BY rowid", *parameters
+                f"SELECT name, '{{}}' AS context, step, time, value FROM metrics {where} ORDER BY rowid",
+                *parameters,
             )
 
         return await self._database.read(work)
@@ -171,8 +174,7 @@ class RunMetrics:
     async def summary(self, run_id: int, caller: Caller) -> tuple[MetricSummary, ...]:
         """What became of each metric of a run, by name.
 
-        `last` is the value of the newest point (by time, then arrival), whatever it is, and `count`
-        counts all points. Smallest, largest and mean are those of the finite points alone, since one
+        `last` is the value at the greatest step (the newest one there), and `count` counts all points. Smallest, largest and mean are those of the finite points alone, since one
         NaN would make all three NaN; they are None when no point is finite.
 
         Raises:
@@ -180,14 +182,13 @@ class RunMetrics:
         """
         await self._runs.get(run_id, caller)
         found = await self._database.read(lambda cursor: cursor.rows(_SUMMARY, run_id))
-        return tuple(MetricSummary(**row) for row in found)
+        return tuple(MetricSummary(context={}, **row) for row in found)
 
     async def read(self, run_id: int, names: tuple[str, ...], max_points: int, caller: Caller) -> Metrics:
-        """The points of a run, at most about `max_points` for each metric.
+        """The points of a run, at most `max_points` of each series.
 
-        A longer series is cut into equal pieces of which the smallest and the largest point are
-        kept (min/max decimation), so that every spike stays visible; NaN points are kept apart
-        from that by ending up as the largest.
+        A longer series is cut into pieces of equal width, each with its smallest and largest point,
+        so that no spike disappears.
 
         Raises:
             NotFound: there is no such run for the caller.
@@ -197,44 +198,67 @@ class RunMetrics:
         def work(cursor: Cursor) -> Metrics:
             where, parameters = _selection(run_id, names)
             counts = cursor.rows(
-                f"SELECT name, count(*) AS points FROM metrics {where} GROUP BY name", *parameters
+                "SELECT name, count(*) AS points, min(step) AS first, max(step) AS last "
+                f"FROM metrics {where} GROUP BY name ORDER BY name",
+                *parameters,
             )
-            series = {}
-            for entry in sorted(counts, key=lambda row: row["name"]):
-                reduced = entry["points"] > max_points
+            series = []
+            for entry in counts:
+                name, reduced = entry["name"], entry["points"] > max_points
                 if reduced:
-                    points = cursor.table(_REDUCED, run_id, entry["name"], max(max_points // 2, 1))
+                    width = (entry["last"] - entry["first"] + 1) / max_points
+                    points = cursor.table(_REDUCED, run_id, name, entry["first"], width)
                 else:
                     points = cursor.table(
-                        "SELECT step, epoch_us(time) / 1e6 AS time, value FROM metrics "
-                        "WHERE run_id = ? AND name = ? ORDER BY rowid",
+                        "SELECT step, epoch_us(time) / 1e6 AS time, "
+                        "CASE WHEN isfinite(value) THEN value END AS value FROM metrics "
+                        "WHERE run_id = ? AND name = ? ORDER BY step, rowid",
                         run_id,
-                        entry["name"],
+                        name,
                     )
-                series[entry["name"]] = _series(points, reduced)
-            return Metrics(series=series, sequence=_stored(cursor, run_id)[0])
+                odd = cursor.rows(
+                    "SELECT step, epoch_us(time) / 1e6 AS time, value::VARCHAR AS kind FROM metrics "
+                    "WHERE run_id = ? AND name = ? AND NOT isfinite(value) ORDER BY step",
+                    run_id,
+                    name,
+                )
+                series.append(
+                    Series(
+                        name=name,
+                        steps=points["step"].to_pylist(),
+                        times=points["time"].to_pylist(),
+                        values=points["value"].to_pylist(),
+                        low=points["low"].to_pylist() if reduced else None,
+                        high=points["high"].to_pylist() if reduced else None,
+                        counts=points["count"].to_pylist() if reduced else None,
+                        nonfinite=tuple(NonFinite(**one) for one in odd[:100]),
+                        nonfinite_count=len(odd),
+                        points=entry["points"],
+                        reduced=reduced,
+                    )
+                )
+            return Metrics(series=tuple(series), sequence=_stored(cursor, run_id)[0])
 
         return await self._database.read(work)
 
 
 _SUMMARY = """
-    SELECT name, last(value ORDER BY time, rowid) AS last,
+    SELECT name, last(CASE WHEN isfinite(value) THEN value END ORDER BY step, time, rowid) AS last,
+           max(step) AS last_step, last(time ORDER BY step, time, rowid) AS last_time,
            min(value) FILTER (isfinite(value)) AS min,
            max(value) FILTER (isfinite(value)) AS max,
            avg(value) FILTER (isfinite(value)) AS mean,
-           count(*) AS count
+           count(*) AS count, min(step) AS first_step
     FROM metrics WHERE run_id = ? GROUP BY name ORDER BY name
 """
 
 _REDUCED = """
-    WITH points AS (
-        SELECT step, time, value, rowid AS position, ntile(?3) OVER (ORDER BY rowid) AS piece
-        FROM metrics WHERE run_id = ?1 AND name = ?2
-    ), kept AS (
-        SELECT unnest([arg_min(position, value), arg_max(position, value)]) AS position FROM points GROUP BY piece
-    )
-    SELECT step, epoch_us(time) / 1e6 AS time, value FROM points
-    WHERE position IN (SELECT position FROM kept) ORDER BY position
+    SELECT min(step) AS step, epoch_us(arg_min(time, step)) / 1e6 AS time,
+           avg(value) FILTER (isfinite(value)) AS value,
+           min(value) FILTER (isfinite(value)) AS low,
+           max(value) FILTER (isfinite(value)) AS high, count(*) AS count
+    FROM metrics WHERE run_id = ?1 AND name = ?2
+    GROUP BY floor((step - ?3) / ?4) ORDER BY step
 """
 
 
@@ -271,18 +295,6 @@ def _stored(cursor: Cursor, run_id: int) -> tuple[int, int]:
     )
     assert row is not None
     return row["batches"], row["points"]
-
-
-def _series(points: pa.Table, reduced: bool) -> Series:
-    values = points["value"]
-    # JSON has no NaN and no infinity; a gap in the line is how a chart shows them.
-    finite = pc.if_else(pc.is_finite(values), values, None)
-    return Series.model_construct(
-        steps=tuple(points["step"].to_pylist()),
-        values=tuple(finite.to_pylist()),
-        times=tuple(points["time"].to_pylist()),
-        reduced=reduced,
-    )
 
 
 def _read_points(body: bytes) -> pa.Table:

@@ -12,7 +12,10 @@ from modelship_lab.records.errors import InvalidData
 
 
 def points_of(lab: Lab, project: str) -> dict[str, list[tuple[Any, ...]]]:
-    return {run.name: list(lab.run(run.id).metrics_frame().iter_rows()) for run in lab.run_records(project)}
+    return {
+        run.name: list(lab.run(run.id).metrics_frame().drop("context").iter_rows())
+        for run in lab.run_records(project)
+    }
 
 
 def at(second: float) -> datetime:

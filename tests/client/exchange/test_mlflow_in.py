@@ -43,7 +43,7 @@ def time_of(milliseconds: int | None) -> datetime | None:
 def points_of(lab: Lab, run: Run) -> dict[str, list[list[Any]]]:
     """Every point of a run as MLflow's client tells it, in ascending order."""
     found: dict[str, list[list[Any]]] = {}
-    for name, step, time, value in lab.run(run.id).metrics_frame().iter_rows():
+    for name, _, step, time, value in lab.run(run.id).metrics_frame().iter_rows():
         found.setdefault(name, []).append(
             [repr(value), round(time.replace(tzinfo=UTC).timestamp() * 1000), step]
         )

@@ -114,7 +114,7 @@ def values_of(lab: Lab, run_id: int) -> list[tuple[str, int, int, str]]:
     frame = lab.run(run_id).metrics_frame()
     return sorted(
         (name, step, int(moment.timestamp() * 1000), repr(value))
-        for name, step, moment, value in frame.iter_rows()
+        for name, _, step, moment, value in frame.iter_rows()
     )
 
 

@@ -46,7 +46,7 @@ def imported(lab: Lab, project: str) -> dict[str, Run]:
 
 def points_of(lab: Lab, run: Run) -> dict[str, list[list[Any]]]:
     found: dict[str, list[list[Any]]] = {}
-    for name, step, when, value in lab.run(run.id).metrics_frame().iter_rows():
+    for name, _, step, when, value in lab.run(run.id).metrics_frame().iter_rows():
         found.setdefault(name, []).append([step, rounded(when.replace(tzinfo=UTC).timestamp()), repr(value)])
     return found
 

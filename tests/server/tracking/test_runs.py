@@ -110,8 +110,16 @@ def test_metrics_come_back_as_they_were_sent(lab_server):
     table = raw(client, run)
     assert table["step"].to_pylist() == [1, 2, 3, 3, -1]
     assert [str(value) for value in table["value"].to_pylist()] == [str(value) for value in values]
-    series = client.get(f"runs/{run['id']}/metrics").json()["series"]["loss"]
-    assert series["values"] == [0.5, None, None, None, 1e-300]
+    (series,) = client.get(f"runs/{run['id']}/metrics").json()["series"]
+    assert (series["name"], series["context"], series["points"]) == ("loss", {}, 5)
+    assert series["steps"] == [-1, 1, 2, 3, 3]
+    assert series["values"] == [1e-300, 0.5, None, None, None]
+    assert [(one["step"], one["kind"]) for one in series["nonfinite"]] == [
+        (2, "nan"),
+        (3, "inf"),
+        (3, "-inf"),
+    ]
+    assert series["nonfinite_count"] == 3
 
 
 def test_a_batch_sent_again_is_stored_once(lab_server):
@@ -146,14 +154,14 @@ def test_a_long_series_is_reduced_without_losing_its_spikes(lab_server):
     values[31_234] = 100.0
     values[44_321] = -100.0
     log(client, run, stream(["loss"] * count, list(range(count)), values))
-    series = client.get(f"runs/{run['id']}/metrics", params={"max_points": 200, "names": "loss"}).json()[
-        "series"
-    ]["loss"]
+    answer = client.get(f"runs/{run['id']}/metrics", params={"max_points": 200, "names": "loss"})
+    (series,) = answer.json()["series"]
     assert series["reduced"] is True
     assert len(series["values"]) <= 200
-    assert (max(series["values"]), min(series["values"])) == (100.0, -100.0)
-    assert series["steps"] == sorted(series["steps"])
-    assert series["steps"][series["values"].index(100.0)] == 31_234
+    assert (max(series["high"]), min(series["low"])) == (100.0, -100.0)
+    assert series["steps"] == list(range(0, count, 250)) and series["counts"] == [250] * 200
+    assert series["high"].index(100.0) == 31_234 // 250 and series["low"].index(-100.0) == 44_321 // 250
+    assert series["values"][31_234 // 250] == pytest.approx((249 + 100) / 250)
 
 
 @pytest.mark.parametrize(
