@@ -21,7 +21,7 @@ from modelship_lab.client.spool import SpooledRequest
 from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidInput, NotFound, TimedOut, Unavailable
-from modelship_lab.records.tracking import Heartbeat, Run, RunChange
+from modelship_lab.records.tracking import ENDED, Heartbeat, Run, RunChange
 
 if TYPE_CHECKING:
     from modelship_lab.client.lab import Lab
@@ -199,7 +199,7 @@ class RunHandle(RecordedRun):
             # Short waits: an interrupt of the kernel only arrives between them.
             if self._own:
                 self._ended.wait(left_s)
-            elif self.refresh().status != "running":
+            elif self.refresh().status in ENDED:
                 break
             else:
                 time.sleep(left_s)
@@ -208,7 +208,7 @@ class RunHandle(RecordedRun):
     @property
     def is_running(self) -> bool:
         """Whether the run goes on, as far as is known here without asking the server."""
-        return self._record.status == "running" and not self._ended.is_set()
+        return self._record.status not in ENDED and not self._ended.is_set()
 
     def export(self, format: str = "onnx") -> BundleManifest:
         """Export the run's model as a bundle, checked against its source; see `learning.export.export`."""

@@ -163,7 +163,8 @@ export interface Undone {
   progress: Progress;
 }
 
-export type RunStatus = "running" | "finished" | "failed" | "stopped" | "interrupted";
+/** `unreachable`: not heard of for a while, and nobody can know whether its process lives. */
+export type RunStatus = "running" | "unreachable" | "finished" | "failed" | "stopped" | "interrupted";
 
 export interface Run {
   id: number;
@@ -190,6 +191,10 @@ export interface Run {
   ended_at: string | null;
   heartbeat_at: string;
   updated_at: string;
+  parent_id: number | null;
+  group: string;
+  /** How many runs it is the parent of. */
+  children: number;
 }
 
 /** The points of one metric in order of arrival; `times` in seconds since the Unix epoch. */

@@ -99,7 +99,7 @@ export class RunFeed {
       const early = this.early;
       this.early = [];
       for (const message of early) this.follow(message);
-      if (!this.connection.live && run.status === "running") this.later(POLL_MS);
+      if (!this.connection.live && goesOn(run)) this.later(POLL_MS);
     } catch (error) {
       if (this.closed) return;
       const problem = asLabError(error);
@@ -162,8 +162,8 @@ export class RunFeed {
 
   private setRun(run: Run): void {
     const before = this.store.get();
-    this.store.set({ run, stopping: run.status === "running" && (run.stop_requested || before.stopping) });
-    if (run.status !== "running" && !before.evaluation) void this.fetchEvaluation();
+    this.store.set({ run, stopping: goesOn(run) && (run.stop_requested || before.stopping) });
+    if (!goesOn(run) && !before.evaluation) void this.fetchEvaluation();
   }
 
   private async fetchEvaluation(): Promise<void> {
@@ -183,4 +183,9 @@ export class RunFeed {
 
 export function asLabError(error: unknown): LabError {
   return error instanceof LabError ? error : new LabError(0, "UNREACHABLE", String(error));
+}
+
+/** Whether more may come of a run. */
+function goesOn(run: Run): boolean {
+  return run.status === "running" || run.status === "unreachable";
 }

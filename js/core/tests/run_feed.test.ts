@@ -25,6 +25,9 @@ const run = (change: Partial<Run> = {}): Run => ({
   is_public: false,
   heartbeat_at: "2026-01-01T00:00:00Z",
   updated_at: "2026-01-01T00:00:00Z",
+  parent_id: null,
+  group: "",
+  children: 0,
   ...change,
 });
 

@@ -244,8 +244,9 @@ class _Departure:
             self._tally.leave_out("exported models, which a folder can hold")
         if record.summary or record.error or record.environment:
             self._tally.leave_out(_ONLY_TAGS)
-        if record.status == "interrupted":
-            self._tally.leave_out("the state 'interrupted', which is KILLED there")
+        if record.status in ("interrupted", "unreachable"):
+            there = TO_STATUS[record.status]
+            self._tally.leave_out(f"the state '{record.status}', which is {there} there")
         ended: dict[str, Any] = (
             {} if record.ended_at is None else {"end_time": milliseconds_of(record.ended_at)}
         )

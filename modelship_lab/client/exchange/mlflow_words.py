@@ -15,6 +15,7 @@ STATUSES: dict[str, RunStatus] = {
 }
 TO_STATUS: dict[RunStatus, str] = {
     "running": "RUNNING",
+    "unreachable": "RUNNING",
     "finished": "FINISHED",
     "failed": "FAILED",
     "stopped": "KILLED",

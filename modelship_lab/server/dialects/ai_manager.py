@@ -1,6 +1,7 @@
 """The API of AI Manager: accounts, projects, runs and metrics, as its documentation has them.
 
-- A status `completed` is `finished` here; a run whose process died (`interrupted`) is told as `failed`.
+- A status `completed` is `finished` here; a run whose process died (`interrupted`) is told as `failed`, and
+  one that is not heard of (`unreachable`) as `running`, which it may be.
 - JSON has no word for NaN and infinities: in answers they are null.
 - Times are UTC without a zone, e.g. `2023-01-01T00:00:00`.
 - The id of a metric point is its place in its run.
@@ -49,6 +50,7 @@ MAX_POINTS = 10_000
 
 _STATUS = {
     "running": "running",
+    "unreachable": "running",
     "finished": "completed",
     "failed": "failed",
     "stopped": "stopped",

@@ -43,8 +43,8 @@ class Artifacts:
             ownership = self._runs.require(transaction, run_id, caller, "train")
             transaction.execute("DELETE FROM artifacts WHERE run_id = ? AND name = ?", run_id, name)
             row = transaction.row(
-                "INSERT INTO artifacts (run_id, name, size, digest, content_type, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?) RETURNING *",
+                "INSERT INTO artifacts (run_id, name, size, digest, content_type, created_at, kind, step, caption) "
+                "VALUES (?, ?, ?, ?, ?, ?, 'file', NULL, '') RETURNING *",
                 run_id,
                 name,
                 size,

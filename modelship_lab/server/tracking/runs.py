@@ -9,7 +9,7 @@ from modelship_lab.records.base import Page, as_id
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import Project
-from modelship_lab.records.tracking import NewRun, Run, RunChange
+from modelship_lab.records.tracking import MAX_DEPTH, NewRun, Run, RunChange
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller, Ownership
@@ -24,7 +24,9 @@ _IS_PUBLIC = "coalesce(p.is_public, false)"
 _SELECT = f"""
     SELECT r.id, r.name, r.project_id, p.name AS project, r.recipe, r.status, r.params, r.tags, r.notes,
            r.snapshot_id, r.environment, r.summary, r.error, r.bundle, r.stop_requested, r.heartbeats,
-           r.owner_id, {_IS_PUBLIC} AS is_public, r.started_at, r.ended_at, r.heartbeat_at, r.updated_at
+           r.owner_id, {_IS_PUBLIC} AS is_public, r.started_at, r.ended_at, r.heartbeat_at, r.updated_at,
+           r.parent_id, r.run_group AS "group",
+           (SELECT count(*) FROM runs c WHERE c.parent_id = r.id) AS children
     {_FROM}
 """
 
@@ -45,8 +47,9 @@ class Runs:
         """Start a run. The same `key` gives the same run, so that a client may ask again after a lost answer.
 
         Raises:
-            NotFound: no such project or snapshot for the caller.
-            PermissionDenied: the project is somebody else's.
+            NotFound: no such project, snapshot or parent for the caller.
+            PermissionDenied: the project or the parent is somebody else's.
+            InvalidInput: the parent is nested too deep.
         """
         caller.require("train")
 
@@ -58,25 +61,17 @@ class Runs:
                 for found in earlier:
                     if policy.may_change(caller, Ownership(**found)):
                         return _run(transaction, found["id"])
-            project = None
-            if new.project is not None:
-                project = _project(transaction, new.project, caller)
-                policy.require(caller, "train", project, f"project '{new.project}'")
-            if new.snapshot_id is not None:
-                filed = _project_of_snapshot(transaction, new.snapshot_id, caller)
-                # Who trains on somebody else's public samples has a run of their own, in no project.
-                if project is None and policy.may_change(caller, filed):
-                    project = filed
+            project_id, owner_id = _home(transaction, new, caller)
             moment = now()
             identity = transaction.value(
                 """INSERT INTO runs (key, name, project_id, owner_id, recipe, status, params, tags,
                                      snapshot_id, environment, heartbeats, author, started_at, heartbeat_at,
-                                     updated_at)
-                   VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                                     updated_at, parent_id, run_group, notes, process)
+                   VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 new.key,
                 new.name or new.recipe or "run",
-                None if project is None else project.id,
-                caller.account_id if project is None else project.owner_id,
+                project_id,
+                owner_id,
                 new.recipe,
                 _json("params", new.params),
                 list(new.tags),
@@ -87,6 +82,10 @@ class Runs:
                 moment if new.started_at is None else new.started_at.replace(tzinfo=None),
                 moment,
                 moment,
+                new.parent_id,
+                new.group,
+                new.notes,
+                None if new.process is None else new.process.model_dump(),
             )
             run = _run(transaction, identity)
             self._events.record(
@@ -99,6 +98,9 @@ class Runs:
                 name=new.name,
             )
             transaction.after_commit(lambda: self._recent.committed(run))
+            if run.parent_id is not None:
+                # It has a child more.
+                self._forget_later(transaction, run.parent_id)
             return run
 
         return await self._database.write(work)
@@ -172,7 +174,7 @@ class Runs:
                     value = list(value)
                 elif name == "ended_at":
                     value = value.replace(tzinfo=None)
-                columns[name] = value
+                columns["run_group" if name == "group" else name] = value
             assignments = ", ".join(f"{name} = ?" for name in columns)
             transaction.execute(f"UPDATE runs SET {assignments} WHERE id = ?", *columns.values(), run_id)
             after = _run(transaction, run_id)
@@ -299,9 +301,53 @@ class Runs:
             self._events.record(transaction, "run.deleted", f"run:{run_id}", caller, owner_id)
         transaction.after_commit(lambda: self._recent.forget(*run_ids))
 
+    def _forget_later(self, transaction: Transaction, *run_ids: int) -> None:
+        transaction.after_commit(lambda: self._recent.forget(*run_ids))
+
     def forget(self, *run_ids: int) -> None:
         """Have runs read anew that were changed elsewhere. Called after the commit, on the writer thread."""
         self._recent.forget(*run_ids)
+
+
+def _home(cursor: Cursor, new: NewRun, caller: Caller) -> tuple[int | None, int]:
+    """In which project a new run is, and whose it is.
+
+    Raises:
+        NotFound: no such project, snapshot or parent for the caller.
+        PermissionDenied: the project or the parent is somebody else's.
+        InvalidInput: the parent is nested too deep.
+    """
+    project = None
+    if new.project is not None:
+        project = _project(cursor, new.project, caller)
+        policy.require(caller, "train", project, f"project '{new.project}'")
+    if new.snapshot_id is not None:
+        filed = _project_of_snapshot(cursor, new.snapshot_id, caller)
+        # Who trains on somebody else's public samples has a run of their own, in no project.
+        if project is None and policy.may_change(caller, filed):
+            project = filed
+    if new.parent_id is not None:
+        parent = _run(cursor, new.parent_id)
+        policy.require(caller, "train", parent, f"run {new.parent_id}")
+        if len(_ancestry(cursor, new.parent_id)) >= MAX_DEPTH:
+            raise InvalidInput(
+                f"Runs are nested at most {MAX_DEPTH} deep: give run {new.parent_id} no more parts.",
+                [{"field": "parent_id", "reason": "too deep"}],
+            )
+        return parent.project_id, parent.owner_id
+    if project is None:
+        return None, caller.account_id
+    return project.id, project.owner_id
+
+
+def _ancestry(cursor: Cursor, run_id: int) -> list[int]:
+    """A run and those that it is nested in, from the inside out."""
+    found: list[int] = []
+    above: int | None = run_id
+    while above is not None and above not in found:
+        found.append(above)
+        above = cursor.value("SELECT parent_id FROM runs WHERE id = ?", above)
+    return found
 
 
 def _project(cursor: Cursor, project: int | str, caller: Caller) -> Ownership:

@@ -237,6 +237,12 @@ function RunEnd({ run }: { run: Run }): ReactNode {
           <strong>The run was interrupted:</strong> its process ended. What it logged until then is here.
         </Banner>
       )}
+      {run.status === "unreachable" && (
+        <Banner kind="warning">
+          <strong>The run cannot be reached:</strong> nothing is heard of its process. If it lives, it goes on here
+          as soon as it is heard of.
+        </Banner>
+      )}
       {entries.length > 0 && (
         <dl className="mls-summary" aria-label="Summary">
           {entries.map(([name, value]) => (

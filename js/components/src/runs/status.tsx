@@ -9,6 +9,7 @@ const TONES: Record<RunStatus | DeploymentStatus | "stopping", string> = {
   failed: "bad",
   stopped: "warn",
   interrupted: "bad",
+  unreachable: "warn",
   starting: "busy",
   ready: "good",
 };
