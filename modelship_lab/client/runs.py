@@ -154,8 +154,9 @@ class RunHandle(RecordedRun):
         return self._end(RunChange(status="stopped" if self.stop_requested else "finished"))
 
     def fail(self, error: BaseException | str) -> Run:
-        """End the run as failed, with what went wrong."""
+        """End the run as failed, with what went wrong; an exception's traceback is saved as `traceback.txt`."""
         if isinstance(error, BaseException):
+            self.save_artifact("traceback.txt", "".join(traceback.format_exception(error)), "text/plain")
             error = traceback.format_exception_only(error)[-1].strip()
         return self._end(RunChange(status="failed", error=error[:10_000]))
 

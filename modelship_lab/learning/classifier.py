@@ -79,6 +79,8 @@ class Classifier(LightningModule):
         confusion = self._confusion.view(classes, classes).cpu().double()
         correct, actual, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
         f1 = 2 * correct / (actual + predicted).clamp_min(1)
+        # Lightning's own would count from 0.
+        self.log("epoch", float(self.current_epoch + 1))
         self.log("val_loss", loss / weight)
         self.log("val_accuracy", float(correct.sum() / actual.sum()))
         # Classes without a validation row say nothing about the model.

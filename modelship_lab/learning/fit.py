@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,16 +18,18 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
-from modelship_lab.learning.callbacks import BestWeights, MetricLogger, Stopper, on_cpu
+from modelship_lab.learning.callbacks import BestWeights, on_cpu
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.classifier import Classifier, balanced_weights
 from modelship_lab.learning.evaluate import evaluate, summary
 from modelship_lab.learning.hardware import Hardware, choose
+from modelship_lab.learning.lightning_logger import LabCallback, LabLogger
 from modelship_lab.learning.network import Network, probabilities
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.recipes import Recipe, recipe_named
 from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.learning.rows import Batches, Rows
+from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.split import Split, check_trainable, split_rows
 from modelship_lab.records.bundle import Preprocessing
@@ -38,7 +39,7 @@ from modelship_lab.records.evaluation import Evaluation
 if TYPE_CHECKING:
     from modelship_lab.client import SnapshotData
 
-__all__ = ["FitResult", "Progress", "RunLog", "fit"]
+__all__ = ["FitResult", "Progress", "fit"]
 
 log = logging.getLogger(__name__)
 
@@ -46,18 +47,6 @@ PREDICTION_ROWS = 64
 """Rows that are predicted at once in the evaluation."""
 
 Result = TypeVar("Result")
-
-
-class RunLog(Protocol):
-    """What a fit needs of a run; `client.RunHandle` has it."""
-
-    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None: ...
-
-    def log_params(self, params: Mapping[str, Any]) -> None: ...
-
-    def save_artifact(
-        self, name: str, content: bytes | str | Path, content_type: str | None = None
-    ) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -94,8 +83,8 @@ def fit(
     """Train and evaluate; returns when it is done.
 
     The run gets the metrics `train_loss`, `learning_rate` (every step, or up to 2,000 points), `val_loss`,
-    `val_accuracy`, `val_f1`, `epoch` and `samples_per_s` (every epoch), and the artifacts
-    `checkpoint.ckpt` and `evaluation.json`. Its status is left to the caller.
+    `val_accuracy`, `val_f1` and `epoch` (every epoch), `samples_per_s`, `progress` and `remaining_s`
+    (every second and epoch), and the artifacts `checkpoint.ckpt` and `evaluation.json`. Its status is left to the caller.
 
     Args:
         run: where metrics and artifacts go.
@@ -212,13 +201,14 @@ class _Fit:
 
         with _Saver(self.log) as saver, tempfile.TemporaryDirectory(prefix="mlship-fit-") as folder:
             best = BestWeights(network, lambda weights: saver.save(checkpoint(on_cpu(weights), best.figures)))
-            stopper = Stopper(self.stop.is_set, report)
+            following = LabCallback(
+                self.log, loss="train_loss", stop_requested=self.stop.is_set, on_step=report
+            )
             patience = options.patience or options.epochs
             callbacks = [
-                MetricLogger(self.log, len(split.train), steps),
                 best,
                 EarlyStopping("val_loss", patience=patience, min_delta=0.0, check_finite=True),
-                stopper,
+                following,
             ]
             started_s = time.perf_counter()
             with quiet(), _explained():
@@ -229,7 +219,9 @@ class _Fit:
                     max_epochs=options.epochs,
                     min_epochs=0,  # so that it may end in the middle of the first one
                     callbacks=callbacks,
-                    logger=False,
+                    logger=LabLogger(run=self.log),
+                    # Of what steps log there is nothing: the callback does that.
+                    log_every_n_steps=len(training),
                     enable_checkpointing=False,
                     enable_progress_bar=False,
                     enable_model_summary=False,
@@ -240,14 +232,14 @@ class _Fit:
                 )
                 trainer.fit(classifier, training, validation)
             seconds = time.perf_counter() - started_s
-        if best.weights is None and not stopper.stopped:
+        if best.weights is None and not following.stopped:
             raise TrainingFailed(
                 "The loss is not a number any more: the steps were too large. "
                 f"Train again with a smaller learning_rate than {options.learning_rate:g}."
             )
         found = checkpoint(on_cpu(best.weights or network.state_dict()), best.figures)
         network.load_state_dict(dict(found.weights))
-        return found, trainer.current_epoch, seconds, stopper.stopped
+        return found, trainer.current_epoch, seconds, following.stopped
 
     def _evaluate(
         self,

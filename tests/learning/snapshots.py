@@ -129,3 +129,7 @@ class Recorder:
 
     def series(self, name: str) -> list[float]:
         return [metrics[name] for _, metrics in self.points if name in metrics]
+
+    def last(self, name: str) -> dict[int | None, float]:
+        """By step; a step's later value is an update of the earlier one."""
+        return {step: metrics[name] for step, metrics in self.points if name in metrics}

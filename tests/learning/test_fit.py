@@ -71,13 +71,16 @@ def test_texts_are_learned_as_well_as_by_tf_idf_and_logistic_regression():
 def test_what_is_logged_and_saved():
     run = Recorder()
     result = fit(run, digits(400), "image-cnn", {"epochs": 3, "batch_size": 64})
-    assert [step for step, metrics in run.points if "val_loss" in metrics] == [5, 10, 15]
-    assert [step for step, metrics in run.points if "train_loss" in metrics] == list(range(1, 16))
+    assert [step for step, metrics in run.points if "val_loss" in metrics] == [4, 9, 14]
+    assert [step for step, metrics in run.points if "train_loss" in metrics] == list(range(15))
     assert run.series("epoch") == [1, 2, 3]
     assert run.series("train_loss")[-1] < run.series("train_loss")[0]
     rates = run.series("learning_rate")
     assert rates[-1] < max(rates)
     assert all(value > 0 for value in run.series("samples_per_s"))
+    progress = run.last("progress")
+    assert [progress[step] for step in (4, 9, 14)] == pytest.approx([100 / 3, 200 / 3, 100])
+    assert run.series("remaining_s")[-1] == 0
     for name in ("val_accuracy", "val_f1"):
         assert all(0 <= value <= 1 for value in run.series(name))
     assert run.params["batch_size"] == 64
@@ -89,12 +92,12 @@ def test_what_is_logged_and_saved():
 
 
 def test_long_runs_log_a_bounded_number_of_points_with_the_mean_between_them(monkeypatch):
-    from modelship_lab.learning import callbacks
+    from modelship_lab.learning import lightning_logger
 
     every, some = Recorder(), Recorder()
     options = {"epochs": 50, "batch_size": 32, "patience": 0}
     fit(every, table("wine"), "tabular-mlp", options)
-    monkeypatch.setattr(callbacks, "POINTS", 20)
+    monkeypatch.setattr(lightning_logger, "POINTS", 20)
     fit(some, table("wine"), "tabular-mlp", options)
     assert len(every.series("train_loss")) == 200
     assert len(some.series("train_loss")) == 20
