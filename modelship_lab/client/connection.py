@@ -1,9 +1,11 @@
 """HTTP to one lab server: credentials, retries with back-off, errors of the lab's own tree."""
 
 import itertools
+import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
@@ -66,8 +68,13 @@ class Connection:
         self._locate = locate
         self._credential = credential
         self.patience_s = patience_s
+        self._open()
+        _connections.add(self)
+
+    def _open(self) -> None:
+        """Begin with no socket."""
         self._lock = threading.Lock()
-        self._http = self._client(address)
+        self._http = self._client(self._address)
 
     def __repr__(self) -> str:
         return f"Connection({self._address.url!r})"
@@ -217,6 +224,19 @@ class Connection:
             trust_env=not is_local(address.url),
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=30),
         )
+
+
+_connections: "weakref.WeakSet[Connection]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # The sockets are the parent's: two processes that speak on one of them get each other's answers.
+    for connection in list(_connections):
+        connection._open()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _arguments(

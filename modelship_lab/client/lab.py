@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelship_lab.client import discovery, spool
+from modelship_lab.client import discovery
 from modelship_lab.client.accounts import Users
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
@@ -19,6 +19,7 @@ from modelship_lab.client.keys import Keys
 from modelship_lab.client.logins import LoginCredential, Logins, log_in
 from modelship_lab.client.predictions import as_input, as_predictions
 from modelship_lab.client.projects import ProjectHandle, quoted
+from modelship_lab.client.replay import interrupt, replay
 from modelship_lab.client.runs import RunHandle, as_json
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.client.verbs import NoVerbs, Verbs
@@ -141,7 +142,7 @@ class Lab:
         # An account's own: to others its runs do not exist, and they could not send what it has logged.
         self.spool_folder = data_dir / "spool" / self.info.lab_id / str(self.info.account_id)
         self.snapshot_cache = data_dir / "cache" / "snapshots"
-        self._replay: threading.Thread | None = None
+        self._replayed = threading.Event()
 
     def __repr__(self) -> str:
         return f"Lab at {self.connection.url}"
@@ -560,19 +561,27 @@ class Lab:
     def start_replay(self) -> None:
         """Send in the background what earlier processes have left in the spool."""
         if self.spool_folder.exists() and any(self.spool_folder.iterdir()):
-            self._replay = threading.Thread(target=self._replay_spool, name="mlship-replay", daemon=True)
-            self._replay.start()
+            threading.Thread(target=self._replay_spool, name="mlship-replay", daemon=True).start()
+        else:
+            self._replayed.set()
 
     def wait_for_replay(self, timeout_s: float = 60.0) -> None:
         """Return when the spool of earlier processes is sent, at the latest after `timeout_s`."""
-        if self._replay is not None:
-            self._replay.join(timeout_s)
+        self._replayed.wait(timeout_s)
 
     def _replay_spool(self) -> None:
+        orphans: list[Run] = []
         try:
-            sent = spool.replay(self.spool_folder, self.connection)
+            sent, orphans = replay(self.spool_folder, self.connection)
         except LabError as error:
             log.warning("What earlier processes logged is still in %s: %s", self.spool_folder, error.message)
         else:
             if sent:
                 log.info("Sent %d requests that earlier processes had left.", sent)
+        finally:
+            self._replayed.set()
+        for run in orphans:
+            try:
+                interrupt(run, self.connection)
+            except LabError as error:
+                log.info("The end of run %d could not be told: %s", run.id, error.message)

@@ -1,24 +1,37 @@
 """From `run.log()` in a training loop to the lab server, without holding up the loop.
 
-`log()` only appends to a list. One thread empties the list at most five times a second into an
-Arrow table and writes that to the spool; another sends what is in the spool and deletes what the
-server has acknowledged. So a server that is slow or away costs disk, never time or points.
+`log()` only packs its numbers behind those of earlier calls. One thread makes an Arrow stream of them, at
+most five times a second, and writes that to the spool; another sends what is in the spool and deletes
+what the server has acknowledged. So a server that is slow or away costs disk, never time or points.
 """
 
 import atexit
 import logging
 import numbers
-import operator
+import os
+import struct
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.client.connection import ARROW, Connection
-from modelship_lab.client.spool import Spool, SpooledRequest, deliver
+from modelship_lab.client.metric_columns import (
+    DeviceScalar,
+    LateValue,
+    Layout,
+    as_step,
+    as_stream,
+    as_table,
+    checked_context,
+    checked_names,
+    is_on_device,
+)
+from modelship_lab.client.spool import RunOwner, Spool
+from modelship_lab.client.spooled_request import SpooledRequest, deliver
 from modelship_lab.records.errors import InvalidInput, LabError
 from modelship_lab.records.metrics import LoggedMetrics
 from modelship_lab.records.tracking import Heartbeat
@@ -39,22 +52,23 @@ _LONGEST_PAUSE_S = 5.0
 _CLOSE_TIMEOUT_S = 10.0
 _FAILURES_OF_AWAY = 3
 """After this many failed attempts in a row, nobody waits for the server any more."""
-_LONGEST_NAME = 250
-_MOST_KNOWN = 10_000
-_NO_STEP = 2**63
-
-_Call = tuple[int, int, dict[str, float]]
-"""Time in microseconds since the epoch, step, values by name."""
+_MOST_LAYOUTS = 1000
+_PLAIN: set[type] = {float, int, bool}
+"""What is packed as it is; NumPy's scalars are added when it is loaded."""
 
 
 class MetricLog:
     """The metrics of one run on their way to the server.
 
+    After a fork, the child's copy is empty and opens a spool of its own when something is logged to it.
+
     Args:
         run_id: the run.
         connection: to the lab server.
         folder: where the spools of this lab lie.
-        heartbeat: whether to tell the server that the run is alive when there is nothing to send.
+        owns_run: whether this process executes the run: then the server is told that it is alive when there
+            is nothing to send, and who finds this process dead tells the server so.
+        next_step: of the first call that gives none.
         quota_bytes: the most that may wait on disk. What comes beyond is dropped, counted in
             `dropped` and warned about.
     """
@@ -65,84 +79,143 @@ class MetricLog:
         connection: Connection,
         folder: Path,
         *,
-        heartbeat: bool = True,
+        owns_run: bool = True,
+        next_step: int = 0,
         quota_bytes: int = QUOTA_BYTES,
     ) -> None:
         # Here, so that the first flush in a training loop does not pay for it.
-        import numpy  # noqa: F401
+        import numpy
         import pyarrow  # noqa: F401
 
+        _PLAIN.update((numpy.float64, numpy.float32, numpy.int64, numpy.int32))
         self.run_id = run_id
         self.stop_event = threading.Event()
         """Set when somebody asked the run to stop."""
-        self.dropped = 0
         self._connection = connection
-        self._heartbeat = heartbeat
-        self._spool = Spool(folder, quota_bytes)
+        self._folder = folder
+        self._owns_run = owns_run
+        self._quota_bytes = quota_bytes
+        self._next_step = next_step
+        self._open()
+
+    def _open(self) -> None:
+        """Begin with nothing logged, in this process."""
+        self.dropped = 0
+        """How many points are lost, because there was room for them neither on disk nor in memory."""
+        self._is_dropping = False
+        owner = RunOwner(run_id=self.run_id) if self._owns_run else None
+        self._spool = Spool(self._folder, self._quota_bytes, owner)
         self._lock = threading.Lock()
-        self._calls: list[_Call] = []
+        self._layouts: dict[tuple[Any, tuple[str, ...]], Layout] = {}
+        self._packed: list[Layout] = []
+        """Those that hold calls."""
         self._points = 0
-        self._next_step = 0
+        self._last_us = 0
         self._spooling = threading.Lock()
         """Held while calls move from memory to disk, so that they arrive in order."""
         self._room = threading.Condition()
         self._wake = threading.Event()
-        self._known: set[str] = set()
-        """Names that were checked before."""
         self._failures = 0
         self._closed = False
         """Nothing more is taken."""
         self._all_spooled = False
         self._abandoned = False
-        self._threads = [
-            threading.Thread(target=self._spool_forever, name=f"mlship-spool-{run_id}", daemon=True),
-            threading.Thread(target=self._send_forever, name=f"mlship-send-{run_id}", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._is_copy = False
+        """Whether it is what a fork has made of that of another process."""
+        for work in (self._spool_forever, self._send_forever):
+            name = f"mlship-{work.__name__.split('_')[1]}-{self.run_id}"
+            threading.Thread(target=work, name=name, daemon=True).start()
         _open_logs.add(self)
 
-    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        context: Mapping[str, str] | str | None = None,
+        *,
+        counts: bool = True,
+    ) -> None:
         """Take the values of one moment.
 
         Args:
-            metrics: name to number. NumPy and torch scalars, NaN and infinities are numbers.
+            metrics: name to number. NumPy and torch scalars, NaN and infinities are numbers. A torch scalar
+                on a GPU is copied there and read later, so that the loop does not wait for the GPU.
             step: position in the run; default: one more than the last.
+            context: what else tells these metrics from others of the same name, e.g. `{"rank": "0"}`; a word
+                is a subset of the data: "val" is `{"subset": "val"}`.
+            counts: whether the default step goes on from this one.
 
         Raises:
-            InvalidInput: a name or value that cannot be a metric; then nothing of this call is kept.
+            InvalidInput: a name, value, step or context that is none; then nothing of this call is kept.
         """
-        values = dict(metrics)
-        for name, value in values.items():
-            if type(value) is not float:
-                values[name] = as_number(name, value)
-            if name not in self._known:
-                self._check_name(name)
-        now_us = time.time_ns() // 1000
+        try:
+            names = tuple(metrics)
+            values = tuple(metrics.values())
+            key = (context if context is None or isinstance(context, str) else tuple(context.items()), names)
+            layout = self._layouts.get(key) or self._new_layout(key, context)
+        except (TypeError, AttributeError):
+            checked_context(context)
+            raise InvalidInput(f"Metrics are numbers by name, not {metrics!r:.80}.") from None
+        late: list[tuple[int, DeviceScalar]] = []
+        if not _PLAIN.issuperset(map(type, values)):
+            values = tuple(
+                as_value(name, value, late, position)
+                for position, (name, value) in enumerate(zip(names, values, strict=True))
+            )
         if step is not None:
             step = as_step(step)
+        if self._is_copy:
+            self._reopen()
         with self._lock:
             if self._closed:
                 raise InvalidInput(f"Run {self.run_id} is finished; start a new run to log more.")
             if step is None:
                 step = self._next_step
-            self._next_step = step + 1
-            self._calls.append((now_us, step, values))
-            self._points += len(values)
-            points = self._points
+            # A clock that is set back must not turn the order of the calls around.
+            now_us = time.time_ns() // 1000
+            if now_us <= self._last_us:
+                now_us = self._last_us + 1
+            try:
+                packed = layout.pack(now_us, step, *values)
+            except (OverflowError, struct.error):
+                raise InvalidInput(_too_large(names, values)) from None
+            self._last_us = now_us
+            if counts:
+                self._next_step = step + 1
+            if not layout.rows:
+                self._packed.append(layout)
+            for position, scalar in late:
+                layout.late.append(LateValue(len(layout.rows) + layout.offset(position), scalar))
+            layout.rows += packed
+            points = self._points = self._points + len(values)
         if points >= BATCH_POINTS:
             self._wake.set()
             if points >= MEMORY_POINTS:
                 self._wait_for_room()
 
-    def append(self, request: SpooledRequest) -> bool:
-        """Put another repeatable request of this run behind what was logged before it."""
+    def append(self, request: SpooledRequest, *, always: bool = False) -> bool:
+        """Put another repeatable request of this run behind what was logged before it.
+
+        Args:
+            always: keep it at least in memory.
+        """
+        if self._is_copy:
+            self._reopen()
         with self._spooling:
             self._move_to_spool()
-            return self._spool.append(request)
+            return self._spool.append(request, always=always)
+
+    def settle(self) -> int:
+        """Move what was logged out of memory; returns how many points are lost by now."""
+        if not self._is_copy:
+            with self._spooling:
+                self._move_to_spool()
+        return self.dropped
 
     def drain(self, timeout_s: float) -> bool:
         """Whether the server has acknowledged all that was logged, at the latest after `timeout_s`."""
+        if self._is_copy:
+            return True
         with self._spooling:
             self._move_to_spool()
         return self._spool.wait_until_empty(timeout_s)
@@ -157,6 +230,8 @@ class MetricLog:
         with self._lock:
             already = self._closed
             self._closed = True
+        if self._is_copy:
+            return True
         if not already:
             with self._spooling:
                 self._move_to_spool()
@@ -183,19 +258,15 @@ class MetricLog:
     def abandon(self) -> None:
         """Stop sending; what waits belongs to the next client."""
         self._abandoned = True
-        self._spool.close()
+        if self._is_copy:
+            return
+        if lost := self._spool.close():
+            log.error("Run %d: %d requests found no room on disk and are lost.", self.run_id, lost)
 
-    def _check_name(self, name: Any) -> None:
-        valid = isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME
-        try:
-            # Half a surrogate pair is a str but no text.
-            valid = valid and bool(name.encode())
-        except UnicodeEncodeError:
-            valid = False
-        if not valid:
-            raise InvalidInput(f"A metric's name is 1 to {_LONGEST_NAME} characters, not {name!r:.80}.")
-        if len(self._known) < _MOST_KNOWN:
-            self._known.add(name)
+    def _new_layout(self, key: tuple[Any, tuple[Any, ...]], context: Any) -> Layout:
+        layout = Layout(checked_names(key[1]), checked_context(context))
+        self._layouts[key] = layout
+        return layout
 
     def _wait_for_room(self) -> None:
         with self._room:
@@ -210,19 +281,38 @@ class MetricLog:
 
     def _move_to_spool(self) -> None:
         with self._lock:
-            calls, self._calls = self._calls, []
+            taken = [layout.take() for layout in self._packed]
+            self._packed = []
+            if len(self._layouts) > _MOST_LAYOUTS:
+                self._layouts = {}
             self._points = 0
-        if not calls:
+        if not taken:
             return
         with self._room:
             self._room.notify_all()
-        table = _as_table(calls)
-        for start in range(0, table.num_rows, BATCH_POINTS):
-            batch = table.slice(start, BATCH_POINTS)
-            if not self._spool.append(self._request(batch)):
-                if not self.dropped:
-                    log.error("Run %d: the spool is full, the server away: metrics are lost.", self.run_id)
-                self.dropped += batch.num_rows
+        try:
+            table = as_table(taken)
+            for start in range(0, table.num_rows, BATCH_POINTS):
+                batch = table.slice(start, BATCH_POINTS)
+                self._kept_or_dropped(self._spool.append(self._request(batch)), batch.num_rows)
+        except Exception:
+            # The thread must not end, and whoever logs must not hear of it: the points are counted as lost.
+            log.exception("Run %d: points could not be packed.", self.run_id)
+            self._kept_or_dropped(False, sum(calls.points for calls in taken))
+
+    def _kept_or_dropped(self, is_kept: bool, points: int) -> None:
+        if not is_kept:
+            self.dropped += points
+            if not self._is_dropping:
+                log.error(
+                    "Run %d: points are lost: there is room for them neither in %s nor in memory. Make room on "
+                    "the disk, or start the lab server; the run goes on.",
+                    self.run_id,
+                    self._spool.folder,
+                )
+        elif self._is_dropping:
+            log.warning("Run %d: points are kept again; %d were lost.", self.run_id, self.dropped)
+        self._is_dropping = not is_kept
 
     def _request(self, batch: "pa.Table") -> SpooledRequest:
         return SpooledRequest(
@@ -230,7 +320,7 @@ class MetricLog:
             path=f"runs/{self.run_id}/metrics",
             params={"producer": self._spool.producer, "sequence": self._spool.next_sequence()},
             content_type=ARROW,
-            body=_ipc_stream(batch),
+            body=as_stream(batch),
         )
 
     def _send_forever(self) -> None:
@@ -241,19 +331,36 @@ class MetricLog:
                 if (entry := self._spool.oldest()) is not None:
                     self._send(*entry)
                     last_contact = time.monotonic()
-                elif self._heartbeat and time.monotonic() - last_contact > HEARTBEAT_INTERVAL_S:
+                elif self._owns_run and time.monotonic() - last_contact > HEARTBEAT_INTERVAL_S:
                     last_contact = time.monotonic()
                     self._beat()
                 self._failures = 0
             except (LabError, OSError, ValueError) as error:
                 # An answer that is none of ours is a server that is away: this thread must not end.
                 if not self._failures:
-                    log.info("Run %d: metrics wait on disk: %s", self.run_id, error)
+                    log.warning("Run %d: what is logged waits on disk: %s", self.run_id, error)
                 self._failures += 1
                 self._pause(min(0.1 * 2**self._failures, _LONGEST_PAUSE_S))
         if not self._abandoned:
             self._spool.close()
             _open_logs.discard(self)
+
+    def _after_fork(self) -> None:
+        """In the child: its threads, its open spool and what is in memory are the parent's alone."""
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._is_copy = not self._closed
+        self._owns_run = False
+
+    def _reopen(self) -> None:
+        with self._opening:
+            if self._is_copy and not self._closed:
+                self._open()
+                if "multiprocessing" in sys.modules:
+                    # Its processes end without what `atexit` has to do.
+                    from multiprocessing.util import Finalize
+
+                    Finalize(None, _close, args=(self,), exitpriority=10)
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -300,70 +407,38 @@ def as_number(name: str, value: Any) -> float:
     )
 
 
-def as_step(step: Any) -> int:
-    """A step as a Python int.
-
-    Raises:
-        InvalidInput: it is not a whole number.
-    """
-    try:
-        number = operator.index(step)
-    except TypeError:
-        number = _NO_STEP
-    if not -(2**63) <= number < 2**63:
-        raise InvalidInput(f"A step is a whole number of 64 bits, not {step!r:.60}.")
-    return number
+def _too_large(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    largest = max(range(len(values)), key=lambda position: abs(values[position]))
+    return f"The metric {names[largest]!r} is not one number of 64 bits but has more than 300 digits."
 
 
-def _as_table(calls: list[_Call]) -> "pa.Table":
-    """One row for each point, in the order of the calls.
-
-    Built from buffers: `pyarrow.array` would import pandas, which takes half a second and cannot
-    be done at all when the interpreter is ending.
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    lengths = np.fromiter((len(call[2]) for call in calls), dtype=np.int64, count=len(calls))
-    times = np.repeat(np.fromiter((call[0] for call in calls), dtype=np.int64, count=len(calls)), lengths)
-    steps = np.repeat(np.fromiter((call[1] for call in calls), dtype=np.int64, count=len(calls)), lengths)
-    total = int(lengths.sum())
-    values = np.fromiter(
-        chain.from_iterable(call[2].values() for call in calls), dtype=np.float64, count=total
-    )
-    names = [name.encode() for name in chain.from_iterable(call[2] for call in calls)]
-    offsets = np.zeros(total + 1, dtype=np.int32)
-    np.cumsum(np.fromiter(map(len, names), dtype=np.int32, count=total), out=offsets[1:])
-
-    def column(kind: "pa.DataType", *buffers: Any) -> "pa.Array":
-        return pa.Array.from_buffers(kind, total, [None, *(pa.py_buffer(buffer) for buffer in buffers)])
-
-    return pa.Table.from_arrays(
-        [
-            column(pa.string(), offsets, b"".join(names)),
-            column(pa.int64(), steps),
-            column(pa.timestamp("us", tz="UTC"), times),
-            column(pa.float64(), values),
-        ],
-        names=["name", "step", "time", "value"],
-    )
-
-
-def _ipc_stream(table: "pa.Table") -> bytes:
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+def as_value(name: str, value: Any, late: list[tuple[int, DeviceScalar]], position: int) -> float:
+    """`as_number`; but of what is on a GPU a copy is put to the late values, and NaN keeps its place."""
+    if is_on_device(value):
+        late.append((position, DeviceScalar(value)))
+        return float("nan")
+    return as_number(name, value)
 
 
 _open_logs: "weakref.WeakSet[MetricLog]" = weakref.WeakSet()
+
+
+def _close(metric_log: MetricLog) -> None:
+    if not metric_log.close():
+        metric_log.abandon()
 
 
 @atexit.register
 def _close_all() -> None:
     """What is still in memory when the interpreter ends goes to the server, or at least to disk."""
     for metric_log in list(_open_logs):
-        if not metric_log.close():
-            metric_log.abandon()
+        _close(metric_log)
+
+
+def _after_fork() -> None:
+    for metric_log in list(_open_logs):
+        metric_log._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

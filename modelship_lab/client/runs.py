@@ -17,7 +17,7 @@ from urllib.parse import quote
 from modelship_lab.client.active_run import activated
 from modelship_lab.client.metric_log import MetricLog, as_number
 from modelship_lab.client.recorded_run import RecordedRun, body
-from modelship_lab.client.spool import SpooledRequest
+from modelship_lab.client.spooled_request import SpooledRequest
 from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidInput, NotFound, TimedOut, Unavailable
@@ -64,17 +64,27 @@ class RunHandle(RecordedRun):
 
     # While the run goes on
 
-    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        context: Mapping[str, str] | str | None = None,
+    ) -> None:
         """Log the values of one moment, in microseconds and without waiting for anybody.
 
+        A second point of the same metric, step and context takes the place of the first.
+
         Args:
-            metrics: name to number; NumPy and torch scalars, NaN and infinities are numbers.
+            metrics: name to number; NumPy and torch scalars, NaN and infinities are numbers. A torch scalar
+                on a GPU is copied there and read later, so that the loop does not wait for the GPU.
             step: position in the run; default: one more than the last.
+            context: what else tells these metrics from others of the same name, e.g. `{"rank": "0"}`; a word
+                is a subset of the data: "val" is `{"subset": "val"}`.
 
         Raises:
-            InvalidInput: a name or value that cannot be a metric; then nothing of this call is kept.
+            InvalidInput: a name, value, step or context that is none; then nothing of this call is kept.
         """
-        (self._metric_log or self._log()).log(metrics, step)
+        (self._metric_log or self._log()).log(metrics, step, context)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Add parameters to those of the run. Values are JSON; what is not becomes its text."""
@@ -222,7 +232,7 @@ class RunHandle(RecordedRun):
         with self._opening:
             if self._metric_log is None:
                 self._metric_log = MetricLog(
-                    self.id, self._lab.connection, self._lab.spool_folder, heartbeat=self._own
+                    self.id, self._lab.connection, self._lab.spool_folder, owns_run=self._own
                 )
             return self._metric_log
 

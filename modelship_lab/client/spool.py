@@ -1,100 +1,72 @@
 """Requests that wait on disk until the lab server has acknowledged them.
 
     <data dir>/spool/<lab id>/<account id>/<producer>/owner.lock        held by the process that writes here
+    <data dir>/spool/<lab id>/<account id>/<producer>/owner.json        which run this process executes
     <data dir>/spool/<lab id>/<account id>/<producer>/00000001.request  one line of JSON, then the body
 
 Every request in a spool is repeatable, so sending one twice changes nothing. The lock is the
 operating system's: when its process dies it is free, and the next client replays what is left.
 """
 
-import json
 import logging
-import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from modelship_lab.client.connection import Connection
-from modelship_lab.records.errors import (
-    AlreadyOpen,
-    LabError,
-    NotFound,
-    TimedOut,
-    TooManyRequests,
-    Unavailable,
-)
+from modelship_lab.client.spooled_request import SpooledRequest
+from modelship_lab.records.base import Record
 
 log = logging.getLogger(__name__)
 
-_TRANSIENT = (Unavailable, TimedOut, TooManyRequests)
-_LATER = (AlreadyOpen,)
-"""The lab is open in another process than the one that was asked."""
+MEMORY_BYTES = 64 << 20
+"""The most that waits in memory while the disk takes nothing."""
+
+OWNER = "owner.json"
 
 
-@dataclass(frozen=True)
-class SpooledRequest:
-    """A repeatable request: what it says of itself, and its body."""
+class RunOwner(Record):
+    """Beside the requests of the process that executes a run: which run, so that its death can be told."""
 
-    method: str
-    path: str
-    params: dict[str, Any] = field(default_factory=dict)
-    content_type: str = "application/octet-stream"
-    body: bytes = b""
-
-    def send(self, connection: Connection, patience_s: float) -> bytes:
-        """Send it and return the answer's body."""
-        return connection.request(
-            self.method,
-            self.path,
-            params=self.params,
-            content=self.body,
-            headers={"Content-Type": self.content_type},
-            repeatable=True,
-            patience_s=patience_s,
-        ).content
-
-    def to_bytes(self) -> bytes:
-        header = {
-            "method": self.method,
-            "path": self.path,
-            "params": self.params,
-            "content_type": self.content_type,
-        }
-        return json.dumps(header).encode() + b"\n" + self.body
-
-    @staticmethod
-    def from_bytes(data: bytes) -> "SpooledRequest":
-        header, _, body = data.partition(b"\n")
-        return SpooledRequest(body=body, **json.loads(header))
+    run_id: int
 
 
 class Spool:
     """The ordered requests of one producer, owned by this process until `close`.
 
+    While the disk takes nothing, what is small waits in memory.
+
     Args:
         folder: where the spools of this account of this lab lie.
-        quota_bytes: the most that may wait here.
+        quota_bytes: the most that may wait on disk.
+        owner: the run that this process executes, if its requests are those of it.
     """
 
-    def __init__(self, folder: Path, quota_bytes: int) -> None:
+    def __init__(self, folder: Path, quota_bytes: int, owner: "RunOwner | None" = None) -> None:
         self.producer = uuid.uuid4().hex
         self.quota_bytes = quota_bytes
         self.folder = folder / self.producer
-        self.folder.mkdir(parents=True, mode=0o700)
         # Not per thread: the thread that sends the last request is the one that lets go.
         self._lock = FileLock(self.folder / "owner.lock", timeout=0, thread_local=False)
-        self._lock.acquire()
         self._changed = threading.Condition()
-        self._waiting: dict[int, int] = {}
-        """Sequence to bytes on disk, in order."""
-        self._bytes = 0
+        self._waiting: dict[int, _Waiting] = {}
+        """By sequence, in order."""
+        self._disk_bytes = 0
+        self._memory_bytes = 0
         self._sequence = 0
+        self._is_refused = False
+        """Whether the disk refused the last request."""
+        try:
+            self.folder.mkdir(parents=True, mode=0o700)
+            self._lock.acquire()
+            if owner is not None:
+                (self.folder / OWNER).write_text(owner.model_dump_json())
+        except OSError as error:
+            self._refused(error)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -103,27 +75,29 @@ class Spool:
         """The number of the next request. One thread at a time numbers and appends."""
         return self._sequence + 1
 
-    def append(self, request: SpooledRequest) -> bool:
-        """Write a request so that it survives this process and the machine's power.
+    def append(self, request: SpooledRequest, *, always: bool = False) -> bool:
+        """Keep a request: on disk, so that it survives this process and the machine's power.
+
+        Args:
+            always: keep it in memory if there is room for it nowhere else; for small ones that matter.
 
         Returns:
-            False when the quota is used up; then nothing was written.
+            False when there is room for it neither on disk nor in memory; then it is not kept.
         """
-        data = request.to_bytes()
         with self._changed:
-            if self._bytes + len(data) > self.quota_bytes:
-                return False
             self._sequence += 1
             sequence = self._sequence
-        try:
-            _write_durably(self.folder / _name(sequence), data)
-        except OSError as error:
-            # A full disk is the same to the caller as a used-up quota.
-            log.error("The spool in %s cannot be written: %s", self.folder, error.strerror)
+            is_full = self._disk_bytes + self._memory_bytes + request.size > self.quota_bytes
+        if is_full and not always:
             return False
+        in_memory = is_full or not self._write(sequence, request)
         with self._changed:
-            self._waiting[sequence] = len(data)
-            self._bytes += len(data)
+            has_room = request.file is None and self._memory_bytes + request.size <= MEMORY_BYTES
+            if in_memory and not (has_room or always):
+                return False
+            waiting = _Waiting(request.size, request if in_memory else None)
+            self._waiting[sequence] = waiting
+            self._count(waiting, 1)
             self._changed.notify_all()
         return True
 
@@ -131,19 +105,18 @@ class Spool:
         """The request that is to be sent next, with its sequence."""
         with self._changed:
             sequence = next(iter(self._waiting), None)
-        if sequence is None:
-            return None
-        return sequence, SpooledRequest.from_bytes((self.folder / _name(sequence)).read_bytes())
+            if sequence is None:
+                return None
+            waiting = self._waiting[sequence]
+        return sequence, waiting.request or SpooledRequest.read(self.folder / _name(sequence))
 
     def acknowledged(self, sequence: int, *, refused: bool = False) -> None:
         """Forget a request that the server has stored, or put aside one that it will never take."""
         path = self.folder / _name(sequence)
-        if refused:
-            path.rename(path.with_suffix(".refused"))
-        else:
-            path.unlink(missing_ok=True)
+        if self._waiting[sequence].request is None:
+            put_aside(path) if refused else path.unlink(missing_ok=True)
         with self._changed:
-            self._bytes -= self._waiting.pop(sequence)
+            self._count(self._waiting.pop(sequence), -1)
             self._changed.notify_all()
 
     def wait_for_work(self, timeout_s: float) -> None:
@@ -156,98 +129,63 @@ class Spool:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, timeout_s)
 
-    def close(self) -> None:
-        """Give the folder up; what still waits in it belongs to the next client."""
-        _release(self.folder, self._lock)
+    def close(self) -> int:
+        """Give the folder up; what still waits in it belongs to the next client.
 
-
-def replay(folder: Path, connection: Connection, patience_s: float = 5.0) -> int:
-    """Send what processes that are gone have left below `folder`.
-
-    Returns:
-        How many requests the server has acknowledged.
-
-    Raises:
-        Unavailable, TimedOut: the server is away; what is left stays for the next client.
-    """
-    sent = 0
-    for spool in sorted(folder.glob("*/")):
-        lock = FileLock(spool / "owner.lock", timeout=0)
-        try:
-            lock.acquire()
-        except (Timeout, OSError):
-            continue
-        try:
-            for path in sorted(spool.glob("*.request")):
+        Returns:
+            How many requests could not be written to it and are lost.
+        """
+        lost = 0
+        for sequence, waiting in self._waiting.items():
+            if waiting.request is not None:
                 try:
-                    request = SpooledRequest.from_bytes(path.read_bytes())
-                except (ValueError, TypeError):
-                    # One damaged file must not hold up all the others for ever.
-                    log.warning("%s is damaged and was put aside.", path)
-                    path.rename(path.with_suffix(".refused"))
-                    continue
-                sent += deliver(
-                    request,
-                    lambda request: request.send(connection, patience_s),
-                    on_done=path.unlink,
-                    on_refused=lambda path=path: path.rename(path.with_suffix(".refused")),  # type: ignore[misc]
-                )
-        finally:
-            _release(spool, lock)
-    return sent
+                    waiting.request.write_durably(self.folder / _name(sequence))
+                except OSError:
+                    lost += 1
+        release(self.folder, self._lock)
+        return lost
+
+    def _count(self, waiting: "_Waiting", sign: int) -> None:
+        if waiting.request is None:
+            self._disk_bytes += sign * waiting.size
+        else:
+            self._memory_bytes += sign * waiting.size
+
+    def _write(self, sequence: int, request: SpooledRequest) -> bool:
+        try:
+            request.write_durably(self.folder / _name(sequence))
+        except OSError as error:
+            self._refused(error)
+            return False
+        if self._is_refused:
+            log.warning("The spool in %s can be written again.", self.folder)
+        self._is_refused = False
+        return True
+
+    def _refused(self, error: OSError) -> None:
+        if not self._is_refused:
+            log.error(
+                "The spool in %s cannot be written (%s): what is logged waits in memory, %d MB at most. "
+                "Make room on the disk.",
+                self.folder,
+                error.strerror,
+                MEMORY_BYTES >> 20,
+            )
+        self._is_refused = True
 
 
-def deliver(
-    request: SpooledRequest,
-    send: Callable[[SpooledRequest], Any],
-    on_done: Callable[[], Any],
-    on_refused: Callable[[], Any],
-) -> bool:
-    """Send one request and clear it away, unless the server is away.
-
-    Returns:
-        Whether the server has stored it.
-
-    Raises:
-        Unavailable, TimedOut, TooManyRequests: it is to be sent again later.
-    """
-    try:
-        send(request)
-    except _TRANSIENT:
-        raise
-    except NotFound:
-        # The run was deleted; nobody misses this.
-        on_done()
-        return False
-    except LabError as error:
-        if error.status in (401, 403) or error.status >= 500 or isinstance(error, _LATER):
-            raise Unavailable(f"The lab server does not take {request.path} now: {error.message}") from error
-        log.warning("The lab server refused %s %s: %s", request.method, request.path, error.message)
-        on_refused()
-        return False
-    on_done()
-    return True
+class _Waiting(NamedTuple):
+    size: int
+    request: SpooledRequest | None
+    """The request itself if it is not on disk."""
 
 
-def _name(sequence: int) -> str:
-    return f"{sequence:08d}.request"
+def put_aside(path: Path) -> None:
+    """Keep a request that cannot be sent where it does not hold up the others."""
+    path.rename(path.with_suffix(".refused"))
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".writing")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _release(folder: Path, lock: FileLock) -> None:
+def release(folder: Path, lock: FileLock) -> None:
     """Remove the folder when nothing waits or was refused in it, then let go of it."""
     if not any(_kept(folder)):
         # While the lock is still held: nobody else can have begun to replay it.
@@ -257,3 +195,7 @@ def _release(folder: Path, lock: FileLock) -> None:
 
 def _kept(folder: Path) -> Iterator[Path]:
     return (path for path in folder.glob("*") if path.suffix in (".request", ".refused"))
+
+
+def _name(sequence: int) -> str:
+    return f"{sequence:08d}.request"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from modelship_lab import client
-from modelship_lab.client.spool import SpooledRequest
+from modelship_lab.client.spooled_request import SpooledRequest
 from tests.conftest import LabServer
 from tests.server.api.test_sockets import deaf, hear, live
 
@@ -82,7 +82,7 @@ def spooled(data_dir: Path, run_id: int) -> list[tuple[str, int]]:
     """The points of a run that wait on disk."""
     points = []
     for path in data_dir.glob("spool/*/*/*/*.request"):
-        request = SpooledRequest.from_bytes(path.read_bytes())
+        request = SpooledRequest.read(path)
         if request.path == f"runs/{run_id}/metrics":
             table = pa.ipc.open_stream(request.body).read_all()
             points += zip(table["name"].to_pylist(), table["step"].to_pylist(), strict=True)

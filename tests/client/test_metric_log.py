@@ -1,5 +1,6 @@
 """Nothing that was logged is lost, whatever happens to the server or to this process."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -188,7 +189,7 @@ def test_a_stop_from_elsewhere_reaches_the_run(lab: client.Lab) -> None:
 
 def test_memory_and_disk_are_bounded_and_what_is_dropped_is_counted(lab: client.Lab, tmp_path: Path) -> None:
     run = lab.start_run("bounded")
-    metric_log = MetricLog(run.id, lab.connection, tmp_path / "tiny", heartbeat=False, quota_bytes=100)
+    metric_log = MetricLog(run.id, lab.connection, tmp_path / "tiny", owns_run=False, quota_bytes=100)
     for _ in range(10):
         metric_log.log({"loss": 1.0})
     metric_log.close()
@@ -218,3 +219,69 @@ def test_a_finished_run_takes_no_more(lab: client.Lab) -> None:
     run.finish()
     with pytest.raises(InvalidInput, match="finished"):
         run.log({"loss": 1.0})
+
+
+def test_a_forked_process_logs_by_itself_and_the_parent_goes_on(lab: client.Lab) -> None:
+    with lab.start_run("forked") as run:
+        run.log({"loss": 1.0}, step=0)
+        workers = [
+            multiprocessing.get_context("fork").Process(
+                target=lambda rank: run.log({"seen": float(rank)}, rank, context={"rank": str(rank)}),
+                args=(rank,),
+            )
+            for rank in range(2)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(30)
+            assert worker.exitcode == 0
+        run.log({"loss": 2.0}, step=1)
+    points = run.metrics_frame().select("name", "step", "value").rows()
+    assert sorted(points) == [("loss", 0, 1.0), ("loss", 1, 2.0), ("seen", 0, 0.0), ("seen", 1, 1.0)]
+    assert run.record.status == "finished"
+
+
+def test_calls_with_other_names_stay_in_order_and_time_never_goes_back(
+    lab: client.Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(2_000_000_000_000_000_000, 0, -3_600_000_000_000))
+    with lab.start_run("order of layouts") as run:
+        with monkeypatch.context() as patch:
+            patch.setattr("modelship_lab.client.metric_log.time.time_ns", lambda: next(clock))
+            for step in range(100):
+                run.log({"loss": float(step)} if step % 3 else {"other": 0.0, "loss": float(step)})
+        assert run.flush()
+    frame = run.metrics_frame(["loss"])
+    assert frame["value"].to_list() == [float(step) for step in range(100)]
+    assert frame["time"].is_sorted()
+    assert frame["time"][0].year == 2033
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [(3, "A context is"), ({"rank": None}, "names and values"), ({"": "a"}, "characters")],
+)
+def test_what_is_no_context_is_refused(lab: client.Lab, context: object, said: str) -> None:
+    run = lab.start_run("context refused")
+    with pytest.raises(InvalidInput, match=said):
+        run.log({"loss": 1.0}, context=context)
+    run.finish()
+    assert len(run.metrics_frame()) == 0
+
+
+def test_what_is_refused_by_the_disk_waits_in_memory_and_arrives(
+    lab: client.Lab, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = lab.start_run("full disk")
+    # A file where the folder must be refuses everything.
+    (tmp_path / "full").write_text("")
+    metric_log = MetricLog(run.id, lab.connection, tmp_path / "full", owns_run=False)
+    for step in range(10):
+        metric_log.log({"loss": 1.0}, step)
+        metric_log.settle()
+    assert metric_log.close()
+    assert metric_log.dropped == 0
+    assert len([entry for entry in caplog.records if "cannot be written" in entry.message]) == 1
+    run.finish()
+    assert len(run.metrics_frame()) == 10
