@@ -2,7 +2,7 @@ import type { Evaluation, Metrics, Run } from "@modelship-lab/core";
 import { act, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeLab } from "../../core/tests/fake_lab";
-import { RunChart, RunTable } from "../src/index";
+import { RunChart, RunList } from "../src/index";
 
 const drawn = vi.hoisted(() => ({ count: 0 }));
 // jsdom has no canvas; what a plot is given is looked at instead.
@@ -154,13 +154,13 @@ describe("RunChart", () => {
   });
 });
 
-describe("RunTable", () => {
+describe("RunList", () => {
   const names = (): string[] => screen.getAllByRole("row").slice(1).map((row) => within(row).getAllByRole("button")[0]!.textContent ?? "");
 
   it("sorts by any column, opens a run, and compares those that are picked", () => {
     const open = vi.fn();
     const runs = [run(3, { summary: { test_accuracy: 0.7 } }), run(2, { summary: { test_accuracy: 0.9 } }), run(1, { summary: {} })];
-    render(<RunTable runs={runs} open={open} />);
+    render(<RunList runs={runs} open={open} />);
     expect(names()).toEqual(["run 3", "run 2", "run 1"]);
     fireEvent.click(screen.getByRole("button", { name: /^Result/ }));
     expect(names()).toEqual(["run 2", "run 3", "run 1"]);

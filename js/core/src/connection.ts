@@ -75,6 +75,8 @@ export interface Connection {
   readonly live: boolean;
   /** The JSON answer of `{base}mlship/api/{path}`. @throws LabError */
   request<Answer>(method: Method, path: string, options?: { query?: Query; body?: unknown }): Promise<Answer>;
+  /** What `{base}mlship/api/{path}` has as text, e.g. a run's file. @throws LabError */
+  text(path: string): Promise<string>;
   /** An address for an `<img>` of this image; it stays valid while the connection is open. */
   imageUrl(digest: string): Promise<string>;
   /** Calls `listener` with every message of `topic` (`*`: all events) until the returned function is called. */

@@ -42,29 +42,7 @@ export class HttpConnection implements Connection {
     path: string,
     options: { query?: Query; body?: unknown } = {},
   ): Promise<Answer> {
-    const headers: Record<string, string> = { Accept: "application/json" };
-    if (options.body !== undefined) headers["Content-Type"] = "application/json";
-    if (this.token) headers.Authorization = `Bearer ${this.token}`;
-    else if (method !== "GET") {
-      // Jupyter accepts a cookie for a change only together with this proof of the same origin.
-      const proof = cookie("_xsrf");
-      if (proof) headers["X-XSRFToken"] = proof;
-    }
-    let response: Response;
-    let text: string;
-    try {
-      response = await fetch(`${this.baseUrl}mlship/api/${withQuery(path, options.query)}`, {
-        method,
-        headers,
-        credentials: "same-origin",
-        redirect: "error",
-        body: options.body === undefined ? undefined : JSON.stringify(options.body),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      text = await response.text();
-    } catch (error) {
-      throw unreachable(error);
-    }
+    const { response, text } = await this.send(method, withQuery(path, options.query), options.body);
     let answer: unknown = null;
     try {
       answer = text ? JSON.parse(text) : null;
@@ -74,6 +52,12 @@ export class HttpConnection implements Connection {
     }
     if (!response.ok) throw errorFromAnswer(response.status, answer);
     return answer as Answer;
+  }
+
+  async text(path: string): Promise<string> {
+    const { response, text } = await this.send("GET", path, undefined, "*/*");
+    if (!response.ok) throw errorFromAnswer(response.status, asJson(text));
+    return text;
   }
 
   async imageUrl(digest: string): Promise<string> {
@@ -90,5 +74,42 @@ export class HttpConnection implements Connection {
 
   close(): void {
     this.socket.close();
+  }
+
+  private async send(
+    method: Method,
+    path: string,
+    body: unknown,
+    accept = "application/json",
+  ): Promise<{ response: Response; text: string }> {
+    const headers: Record<string, string> = { Accept: accept };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (this.token) headers.Authorization = `Bearer ${this.token}`;
+    else if (method !== "GET") {
+      // Jupyter accepts a cookie for a change only together with this proof of the same origin.
+      const proof = cookie("_xsrf");
+      if (proof) headers["X-XSRFToken"] = proof;
+    }
+    try {
+      const response = await fetch(`${this.baseUrl}mlship/api/${path}`, {
+        method,
+        headers,
+        credentials: "same-origin",
+        redirect: "error",
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      return { response, text: await response.text() };
+    } catch (error) {
+      throw unreachable(error);
+    }
+  }
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
   }
 }

@@ -10,4 +10,6 @@ export * from "./place";
 export * from "./points";
 export * from "./records";
 export * from "./run_feed";
+export * from "./run_rows";
+export * from "./run_table";
 export * from "./store";

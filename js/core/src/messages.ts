@@ -48,6 +48,13 @@ export class MessageConnection implements Connection {
     return reply.body as Answer;
   }
 
+  async text(path: string): Promise<string> {
+    const { reply, buffers } = await this.ask("GET", path, undefined);
+    if (buffers[0]) return new TextDecoder().decode(buffers[0]);
+    // A file that is JSON itself comes as what it says.
+    return typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body, null, 2);
+  }
+
   imageUrl(digest: string): Promise<string> {
     let url = this.images.get(digest);
     if (!url) {

@@ -80,6 +80,10 @@ export class FakeLab implements Connection {
     for (const listener of this.listeners.get(topic) ?? []) listener(message);
   }
 
+  text(path: string): Promise<string> {
+    return this.request<string>("GET", path);
+  }
+
   imageUrl(digest: string): Promise<string> {
     return Promise.resolve(`/blobs/${digest}`);
   }

@@ -2,7 +2,7 @@ import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } fro
 import { ICommandPalette, WidgetTracker } from "@jupyterlab/apputils";
 import { ILauncher } from "@jupyterlab/launcher";
 import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
-import type { View } from "@modelship-lab/widgets";
+import type { RunOpener, View } from "@modelship-lab/widgets";
 import { icon } from "./icon";
 import { drawOutputs } from "./output";
 import { ViewWidget } from "./view";
@@ -13,6 +13,8 @@ export const Commands = {
   openPanel: "modelship:open-panel",
   label: "modelship:label",
   runs: "modelship:runs",
+  runTable: "modelship:run-table",
+  comparison: "modelship:comparison",
   deployment: "modelship:deployment",
 } as const;
 
@@ -42,7 +44,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       view: "panel",
       opener: {
         labeler: (projectId, name) => void commands.execute(Commands.label, { projectId, name }),
-        runs: (runIds) => void commands.execute(Commands.runs, { runIds }),
+        ...runOpener(app),
+        runTable: (project) => void commands.execute(Commands.runTable, { project }),
         deployment: (deploymentId, name) => void commands.execute(Commands.deployment, { deploymentId, name }),
       },
     });
@@ -90,11 +93,34 @@ const plugin: JupyterFrontEndPlugin<void> = {
       caption: "Show the curves of one run or several; takes runIds",
       icon,
       execute: (args) => {
-        const runIds = Array.isArray(args.runIds) ? args.runIds.map(Number).filter(Number.isInteger) : [];
+        const runIds = numbers(args.runIds);
         if (runIds.length === 0) return shell.activateById(panel.id);
         const title = runIds.length === 1 ? `Run ${runIds[0]}` : `Runs ${runIds.join(", ")}`;
         const tab = { command: Commands.runs, args: { runIds } };
         openTab(`runs-${runIds.join("-")}`, title, { view: "run_chart", run_ids: runIds }, tab);
+      },
+    });
+    commands.addCommand(Commands.runTable, {
+      label: (args) => (text(args.project) ? `Runs of ${text(args.project)}` : "All Runs"),
+      caption: "Filter, sort and compare runs; takes project",
+      icon,
+      execute: (args) => {
+        const project = text(args.project) || null;
+        const tab = { command: Commands.runTable, args: { project: project ?? "" } };
+        const view: View = { view: "run_table", project, opener: runOpener(app), height: "calc(100vh - 230px)" };
+        openTab(`run-table-${project ?? ""}`, project ? `Runs of ${project}` : "All runs", view, tab);
+      },
+    });
+    commands.addCommand(Commands.comparison, {
+      label: "Compare Runs",
+      caption: "Compare runs: curves, parameters, code; takes runIds",
+      icon,
+      execute: (args) => {
+        const runIds = numbers(args.runIds);
+        if (runIds.length === 0) return commands.execute(Commands.runTable);
+        const title = runIds.length > 4 ? `${runIds.length} runs compared` : `Runs ${runIds.join(", ")} compared`;
+        const tab = { command: Commands.comparison, args: { runIds } };
+        openTab(`comparison-${runIds.join("-")}`, title, { view: "comparison", run_ids: runIds, opener: runOpener(app) }, tab);
       },
     });
     commands.addCommand(Commands.deployment, {
@@ -111,6 +137,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
 
     palette?.addItem({ command: Commands.openPanel, category: CATEGORY });
+    palette?.addItem({ command: Commands.runTable, category: CATEGORY });
     launcher?.add({ command: Commands.openPanel, category: "Other", rank: 1 });
 
     if (restorer) {
@@ -133,8 +160,20 @@ const outputs: JupyterFrontEndPlugin<void> = {
   description: "Draws labelers, charts and deployments in notebooks, also without their kernel.",
   autoStart: true,
   requires: [IRenderMimeRegistry],
-  activate: (_app: JupyterFrontEnd, rendermime: IRenderMimeRegistry) => drawOutputs(rendermime),
+  activate: (app: JupyterFrontEnd, rendermime: IRenderMimeRegistry) => drawOutputs(rendermime, runOpener(app)),
 };
+
+/** Opens runs in tabs of the main area. */
+function runOpener(app: JupyterFrontEnd): RunOpener {
+  return {
+    runs: (runIds) => void app.commands.execute(Commands.runs, { runIds }),
+    comparison: (runIds) => void app.commands.execute(Commands.comparison, { runIds }),
+  };
+}
+
+function numbers(value: unknown): number[] {
+  return Array.isArray(value) ? value.map(Number).filter(Number.isInteger) : [];
+}
 
 function number(value: unknown): number | null {
   return typeof value === "number" && Number.isInteger(value) ? value : null;

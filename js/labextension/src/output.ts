@@ -1,24 +1,24 @@
 import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import type { IRenderMime } from "@jupyterlab/rendermime-interfaces";
 import { Panel, type Widget } from "@lumino/widgets";
-import type { View } from "@modelship-lab/widgets";
+import type { RunOpener, View } from "@modelship-lab/widgets";
 import { loadBundle, ViewWidget } from "./view";
 
 /** What a cell's output names, as the Python classes of the widgets write it. */
 const VIEW_TYPE = "application/vnd.modelship-lab.view+json";
 const WIDGET_TYPE = "application/vnd.jupyter.widget-view+json";
-const VIEWS = ["labeler", "run_chart", "deployment"];
+const VIEWS = ["labeler", "run_chart", "run_table", "comparison", "deployment"];
 
 /**
  * Draws the views in outputs of notebooks straight from the lab server: they come back when the page is
  * loaded anew, when the kernel is restarted, and in a saved notebook without any kernel.
  */
-export function drawOutputs(rendermime: IRenderMimeRegistry): void {
+export function drawOutputs(rendermime: IRenderMimeRegistry, opener: RunOpener): void {
   const factory: IRenderMime.IRendererFactory = {
     // It names things by their ids and carries no code.
     safe: true,
     mimeTypes: [VIEW_TYPE],
-    createRenderer: () => new ViewOutput(rendermime),
+    createRenderer: () => new ViewOutput(rendermime, opener),
   };
   // Before the widget in the same output, which needs the kernel and has -10.
   rendermime.addFactory(factory, -20);
@@ -27,7 +27,10 @@ export function drawOutputs(rendermime: IRenderMimeRegistry): void {
 class ViewOutput extends Panel implements IRenderMime.IRenderer {
   private shown = "";
 
-  constructor(private readonly rendermime: IRenderMimeRegistry) {
+  constructor(
+    private readonly rendermime: IRenderMimeRegistry,
+    private readonly opener: RunOpener,
+  ) {
     super();
   }
 
@@ -40,7 +43,7 @@ class ViewOutput extends Panel implements IRenderMime.IRenderer {
     const here = VIEWS.includes(view.view) && (await isHere(lab_id));
     if (this.isDisposed || shown !== this.shown) return;
     for (const child of [...this.widgets]) child.dispose();
-    this.addWidget(here ? inCell(view) : await this.otherwise(model));
+    this.addWidget(here ? inCell({ ...view, opener: this.opener } as View) : await this.otherwise(model));
   }
 
   /** What else the output has: a widget through the kernel, for a lab that is not this page's, or a still picture. */

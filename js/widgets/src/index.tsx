@@ -1,5 +1,15 @@
-import { DeploymentView, Labeler, LabPanel, RunChart, type Opener } from "@modelship-lab/components";
-import styleText from "@modelship-lab/components/style.css";
+import {
+  Comparison,
+  DeploymentView,
+  Labeler,
+  LabPanel,
+  RunChart,
+  RunTable,
+  type ComparisonTab,
+  type Opener,
+  type RunOpener,
+} from "@modelship-lab/components";
+import { styles } from "@modelship-lab/components/styles";
 import { connect, HttpConnection, type Connection, type QueueOrder } from "@modelship-lab/core";
 import type { RenderProps } from "@anywidget/types";
 import type { ReactNode } from "react";
@@ -8,11 +18,22 @@ import plotStyleText from "uplot/dist/uPlot.min.css";
 
 export { connectToPage } from "@modelship-lab/core";
 export { HttpConnection };
+export type { RunOpener };
 
 /** What can be shown, as the Python classes of the widgets name it, with what each needs to know. */
 export type View =
   | { view: "labeler"; project_id: number; order?: QueueOrder }
   | { view: "run_chart"; run_ids: number[] }
+  | {
+      view: "run_table";
+      project?: string | null;
+      filter?: string;
+      sort?: string[];
+      columns?: string[] | null;
+      opener?: RunOpener;
+      height?: string;
+    }
+  | { view: "comparison"; run_ids: number[]; tab?: ComparisonTab; opener?: RunOpener }
   | { view: "deployment"; deployment_id: number }
   | { view: "panel"; opener: Opener };
 
@@ -23,6 +44,12 @@ function Screen(props: { view: View; connection: Connection; labId: string }): R
       return <Labeler connection={connection} labId={labId} projectId={view.project_id} order={view.order} />;
     case "run_chart":
       return <RunChart connection={connection} runIds={view.run_ids} />;
+    case "run_table":
+      return <RunTable connection={connection} labId={labId} {...view} />;
+    case "comparison":
+      return (
+        <Comparison connection={connection} labId={labId} runIds={view.run_ids} tab={view.tab} opener={view.opener} />
+      );
     case "deployment":
       return <DeploymentView connection={connection} deploymentId={view.deployment_id} />;
     case "panel":
@@ -36,7 +63,7 @@ function addStyle(element: Node): void {
   if (parent.querySelector("style[data-modelship-lab]")) return;
   const style = document.createElement("style");
   style.dataset.modelshipLab = "";
-  style.textContent = plotStyleText + styleText;
+  style.textContent = plotStyleText + styles;
   parent.append(style);
 }
 
@@ -56,7 +83,7 @@ export function mount(element: HTMLElement, connection: Connection, labId: strin
 }
 
 /** The traits that a widget's Python class sets, by view. */
-const TRAITS = ["project_id", "order", "run_ids", "deployment_id"];
+const TRAITS = ["project_id", "order", "run_ids", "deployment_id", "project", "filter", "sort", "columns", "tab"];
 
 /** What anywidget calls, through the loader. */
 export async function render({ model, el }: RenderProps): Promise<() => void> {

@@ -2,14 +2,16 @@ import { OverviewFeed, type Connection, type OverviewState } from "@modelship-la
 import { useEffect, useState, type ReactNode } from "react";
 import { ProblemBanner } from "../Banner";
 import { count, milliseconds, percent } from "../format";
-import { RunTable } from "../runs/RunTable";
+import { RunList } from "../runs/RunList";
+import type { RunOpener } from "../runs/RunTable";
 import { StatusBadge } from "../runs/status";
 import { useClosable, useStore } from "../useStore";
 
 /** What the reader wants to see in the main area. */
-export interface Opener {
+export interface Opener extends RunOpener {
   labeler(projectId: number, name: string): void;
-  runs(runIds: number[]): void;
+  /** All runs of a project, or of the lab. */
+  runTable(project: string | null): void;
   deployment(deploymentId: number, name: string): void;
 }
 
@@ -65,7 +67,12 @@ function Overview({ feed, opener }: { feed: OverviewFeed; opener: Opener }): Rea
       ) : section === "projects" ? (
         <Projects state={state} opener={opener} />
       ) : section === "runs" ? (
-        <RunTable runs={state.runs} open={(ids) => opener.runs(ids)} />
+        <>
+          <button type="button" className="mls-button" onClick={() => opener.runTable(null)}>
+            Open the table of all runs
+          </button>
+          <RunList runs={state.runs} open={(ids) => (ids.length > 1 ? opener.comparison(ids) : opener.runs(ids))} />
+        </>
       ) : (
         <Deployments state={state} opener={opener} />
       )}
