@@ -5,7 +5,7 @@ import { compared } from "../src/comparison/differences";
 import { axisOf, axisY, nearest, NOWHERE, passing } from "../src/comparison/parallel";
 import { spearman } from "../src/comparison/rank_correlation";
 import { scaleOf, steps } from "../src/comparison/scale";
-import { nextSort, share, usualColumns } from "../src/runs/columns";
+import { inFilter, nextSort, share, usualColumns } from "../src/runs/columns";
 import { remembered, suggestions } from "../src/runs/filter_words";
 import { tree } from "../src/runs/tree";
 
@@ -138,11 +138,18 @@ describe("columns", () => {
       column("params.lr", "param"),
       column("metrics.lr", "metric"),
       column("metrics.val_loss", "metric"),
-      column("metrics.val_loss.min", "metric"),
+      column("metrics.loss{rank=1}", "metric"),
       column("summary.accuracy", "summary"),
       column("metrics.accuracy", "metric"),
     ];
     expect(usualColumns(known)).toEqual(["status", "summary.accuracy", "metrics.val_loss", "metrics.lr", "params.lr", "duration_s", "started_at"]);
+  });
+
+  it("are called in a filter as it takes them", () => {
+    expect(inFilter("params.lr")).toBe("params.lr");
+    expect(inFilter('metrics["val/loss"].min')).toBe('metrics["val/loss"].min');
+    expect(inFilter("metrics.loss{subset=val}")).toBe('metrics["loss", "subset=val"]');
+    expect(inFilter('metrics["val/loss"]{rank=0,subset=val}')).toBe('metrics["val/loss", "rank=0", "subset=val"]');
   });
 
   it("show figures over magnitudes by magnitude", () => {

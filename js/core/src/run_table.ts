@@ -43,7 +43,8 @@ export function filterProblem(error: LabError): FilterProblem | null {
   const detail = error.details.find((one) => one.field === "filter");
   if (!detail) return null;
   const place = detail.offset ?? detail.column ?? detail.place;
-  return { message: String(detail.reason ?? error.message), place: typeof place === "number" ? place : null };
+  const message = typeof detail.reason === "string" ? detail.reason : error.message;
+  return { message, place: typeof place === "number" ? place : null };
 }
 
 /** All rows of a query, however many pages they are. */

@@ -27,6 +27,8 @@ export type ComparisonTab = (typeof TABS)[number][0];
 /** More lines in one chart cannot be told apart. */
 const MOST_CURVES = 20;
 const MOST_COLUMNS = 50;
+/** As many as a filter can name. */
+const MOST_ROWS = 300;
 
 export interface ComparisonProps {
   connection: Connection;
@@ -43,7 +45,7 @@ export function Comparison({ connection, labId, runIds, tab = "curves", opener }
   const { runs, problem, retry } = useRecords(connection, ids);
   const columns = useColumns(connection, null);
   const known = useMemo(() => allColumns(columns), [columns]);
-  const query = useMemo(() => ({ project: null, filter: `id in (${ids},)` }), [ids]);
+  const query = useMemo(() => ({ project: null, filter: `id in (${ids.split(",").slice(0, MOST_ROWS).join(", ")},)` }), [ids]);
   const { rows, ask, problem: rowsProblem } = useRuns(connection, query, ids);
   const [only, setOnly] = useState<number | null>(null);
   const open = useCallback((found: number[]) => (opener ? opener.runs(found) : setOnly(found[0] ?? null)), [opener]);
@@ -64,6 +66,7 @@ export function Comparison({ connection, labId, runIds, tab = "curves", opener }
       <header className="mls-header">
         <div className="mls-title">
           <h2>{runIds.length === 1 ? "One run" : `${runIds.length} runs compared`}</h2>
+          {runIds.length > MOST_ROWS && <span className="mls-muted">the first {MOST_ROWS} of them</span>}
         </div>
         <div className="mls-segments" role="tablist" aria-label="What is compared">
           {TABS.map(([name, title]) => (

@@ -88,14 +88,13 @@ export function ParallelCoordinates({ rows, columns, onColumns, onOpen }: RunsVi
             passes={passes}
             brushes={brushes}
             onBrush={(name, brush) => {
-              const { [name]: _, ...others } = brushes;
+              const others = without(brushes, name);
               setBrushes(brush ? { ...others, [name]: brush } : others);
             }}
             onOrder={setChosen}
             onLog={(name, log) => {
               setLogs({ ...logs, [name]: log });
-              const { [name]: _, ...others } = brushes;
-              setBrushes(others);
+              setBrushes(without(brushes, name));
             }}
             onOpen={(id) => onOpen([id])}
           />
@@ -103,6 +102,10 @@ export function ParallelCoordinates({ rows, columns, onColumns, onOpen }: RunsVi
       )}
     </div>
   );
+}
+
+function without(brushes: Readonly<Record<string, Brush>>, name: string): Record<string, Brush> {
+  return Object.fromEntries(Object.entries(brushes).filter(([one]) => one !== name));
 }
 
 interface LinesProps {

@@ -245,6 +245,10 @@ export function RunGrid(props: RunGridProps): ReactNode {
   );
 }
 
+function scrollDown(element: HTMLElement, by_px: number): void {
+  element.scrollTop += by_px;
+}
+
 /**
  * Keeps the rows that the reader looks at where they are on the screen when others come in above them.
  * At the very top, new ones are seen.
@@ -265,7 +269,7 @@ function useStayInPlace(
       for (let away = 1; away < near; away++) {
         const found = [top + away, top - away].find((place) => rowAt(place)?.row.id === before.id);
         if (found === undefined) continue;
-        element.scrollTop += (found - top) * ROW_PX;
+        scrollDown(element, (found - top) * ROW_PX);
         break;
       }
     }

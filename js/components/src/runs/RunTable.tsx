@@ -94,7 +94,7 @@ export function RunTable(props: RunTableProps): ReactNode {
 }
 
 function rootsOf(filter: string): string {
-  return filter.trim() ? `(${filter}) and not parent_id > 0` : "not parent_id > 0";
+  return filter.trim() ? `(${filter}) and parent_id is None` : "parent_id is None";
 }
 
 function TableScreen(

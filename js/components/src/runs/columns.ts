@@ -39,6 +39,8 @@ export const OWN_COLUMNS: Column[] = OWN.map(([name, title, type, width]) => ({
 }));
 
 const MAIN = /(^|_|\.|\/)(accuracy|acc|f1|macro_f1|auc|auroc|loss|rmse|mae|r2|score|reward|bleu|perplexity|error)$/i;
+/** What is measured of the machine, and what each of several processes says for itself. */
+const OF_THE_MACHINE = /^metrics(\.system\b|\["system)|\{.*\b(rank|system)\b/;
 const MOST_FIGURES = 6;
 /** Of figures that say little by their names. */
 const MOST_OTHERS = 3;
@@ -63,10 +65,24 @@ export function plainName(name: string): string {
   return rest.replace(/^\["(.*)"\]/, "$1");
 }
 
+/** A column's name without its context. */
+function bare(name: string): string {
+  return plainName(name).replace(/\{.*\}$/, "");
+}
+
+/** How a filter calls a column: `metrics["loss", "subset=val"]` for `metrics.loss{subset=val}`. */
+export function inFilter(name: string): string {
+  const found = /^(metrics)(?:\.([^{[]+)|\["(.*)"\])\{(.*)\}$/.exec(name);
+  if (!found) return name;
+  const [, kind, plain, quoted, context] = found;
+  const pairs = context!.split(",").map((pair) => JSON.stringify(pair.trim()));
+  return `${kind}[${[`"${plain ?? quoted}"`, ...pairs].join(", ")}]`;
+}
+
 /** The columns of somebody who has not chosen: how it ended, its figures, and the parameters that differ. */
 export function usualColumns(known: readonly RunColumn[]): string[] {
   const figures = known
-    .filter((column) => column.kind !== "param" && !/[{]|\.(min|max|mean|last|count)$/.test(column.name))
+    .filter((column) => column.kind !== "param" && !OF_THE_MACHINE.test(column.name))
     .sort((a, b) => rank(a) - rank(b) || b.runs - a.runs);
   const seen = new Set<string>();
   const different = figures.filter((column) => {
@@ -78,8 +94,8 @@ export function usualColumns(known: readonly RunColumn[]): string[] {
   return [
     "status",
     ...[
-      ...different.filter((column) => MAIN.test(column.name)),
-      ...different.filter((column) => !MAIN.test(column.name)).slice(0, MOST_OTHERS),
+      ...different.filter((column) => MAIN.test(bare(column.name))),
+      ...different.filter((column) => !MAIN.test(bare(column.name))).slice(0, MOST_OTHERS),
     ]
       .slice(0, MOST_FIGURES)
       .map((column) => column.name),
@@ -90,7 +106,7 @@ export function usualColumns(known: readonly RunColumn[]): string[] {
 }
 
 function rank(column: RunColumn): number {
-  return (MAIN.test(column.name) ? 0 : 2) + (column.kind === "summary" ? 0 : 1);
+  return (MAIN.test(bare(column.name)) ? 0 : 2) + (column.kind === "summary" ? 0 : 1);
 }
 
 export function valueOf(row: RunRow, name: string): RunValue {

@@ -1,4 +1,5 @@
 import type { RunColumn } from "@modelship-lab/core";
+import { inFilter } from "./columns";
 
 const FIELDS = ["id", "name", "status", "project", "recipe", "group", "tags", "notes", "parent_id", "started_at", "ended_at", "duration_s"];
 const STATUSES = ["running", "finished", "failed", "stopped", "interrupted", "unreachable"];
@@ -31,7 +32,7 @@ export function suggestions(
   const begun = /[A-Za-z_](?:[\w.{}=/-]|\["[^"]*"?\]?)*$/.exec(before)?.[0] ?? "";
   const sought = plain(begun);
   const all: Suggestion[] = [
-    ...columns.map((column) => ({ text: column.name, help: helpOf(column) })),
+    ...columns.map((column) => ({ text: inFilter(column.name), help: helpOf(column) })),
     ...FIELDS.map((text) => ({ text, help: "run" })),
     ...WORDS.map((text) => ({ text, help: "" })),
   ];
