@@ -54,6 +54,7 @@ from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
+from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.version import __version__
 
@@ -243,6 +244,7 @@ class ModelShipLab(ExtensionApp):
             heartbeats=heartbeats,
             metrics=RunMetrics(database, runs, heartbeats, hub.publish_metrics),
             artifacts=artifacts,
+            run_table=RunTable(database),
             bundles=bundles,
             models=models,
             deployments=Deployments(deployment_store, supervisor, models.version),

@@ -36,6 +36,7 @@ from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
+from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
 
 
@@ -70,6 +71,7 @@ class Services:
     suggestions: Suggestions
     snapshots: Snapshots
     runs: Runs
+    run_table: RunTable
     heartbeats: Heartbeats
     metrics: RunMetrics
     artifacts: Artifacts

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from modelship_lab.records.base import Page, as_id
+from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import Project
@@ -15,20 +15,8 @@ from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller, Ownership
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
 from modelship_lab.server.tracking.recent_runs import RecentRuns
-
-_FROM = "FROM runs r LEFT JOIN projects p ON p.id = r.project_id"
-
-_IS_PUBLIC = "coalesce(p.is_public, false)"
-"""A run is as public as its project."""
-
-_SELECT = f"""
-    SELECT r.id, r.name, r.project_id, p.name AS project, r.recipe, r.status, r.params, r.tags, r.notes,
-           r.snapshot_id, r.environment, r.summary, r.error, r.bundle, r.stop_requested, r.heartbeats,
-           r.owner_id, {_IS_PUBLIC} AS is_public, r.started_at, r.ended_at, r.heartbeat_at, r.updated_at,
-           r.parent_id, r.run_group AS "group",
-           (SELECT count(*) FROM runs c WHERE c.parent_id = r.id) AS children
-    {_FROM}
-"""
+from modelship_lab.server.tracking.run_values import store_values
+from modelship_lab.server.tracking.stored_runs import FROM, IS_PUBLIC, SELECT, project_of, record_of, run_of
 
 
 class Runs:
@@ -60,7 +48,7 @@ class Runs:
                 )
                 for found in earlier:
                     if policy.may_change(caller, Ownership(**found)):
-                        return _run(transaction, found["id"])
+                        return run_of(transaction, found["id"])
             project_id, owner_id = _home(transaction, new, caller)
             moment = now()
             identity = transaction.value(
@@ -87,7 +75,8 @@ class Runs:
                 new.notes,
                 None if new.process is None else new.process.model_dump(),
             )
-            run = _run(transaction, identity)
+            store_values(transaction, identity, "param", new.params, {})
+            run = run_of(transaction, identity)
             self._events.record(
                 transaction,
                 "run.created",
@@ -115,7 +104,7 @@ class Runs:
         run = self._recent.get(run_id)
         if run is None:
             generation = self._recent.generation
-            run = await self._database.read(lambda cursor: _run(cursor, run_id))
+            run = await self._database.read(lambda cursor: run_of(cursor, run_id))
             self._recent.offer(run, generation)
         policy.require(caller, permission, run, f"run {run_id}")
         return run
@@ -131,11 +120,11 @@ class Runs:
 
         def work(cursor: Cursor) -> Page[Run]:
             where, parameters = _filter(cursor, project, status, caller)
-            total = cursor.value(f"SELECT count(*) {_FROM} {where}", *parameters)
+            total = cursor.value(f"SELECT count(*) {FROM} {where}", *parameters)
             found = cursor.rows(
-                f"{_SELECT} {where} ORDER BY r.id DESC LIMIT {limit:d} OFFSET {offset:d}", *parameters
+                f"{SELECT} {where} ORDER BY r.id DESC LIMIT {limit:d} OFFSET {offset:d}", *parameters
             )
-            items = tuple(_record(row) for row in found)
+            items = tuple(record_of(row) for row in found)
             return Page(items=items, total=total, limit=limit, offset=offset)
 
         return await self._database.read(work)
@@ -145,7 +134,7 @@ class Runs:
 
         def work(cursor: Cursor) -> pa.Table:
             where, parameters = _filter(cursor, project, status, caller)
-            return cursor.table(f"{_SELECT} {where} ORDER BY r.id DESC", *parameters)
+            return cursor.table(f"{SELECT} {where} ORDER BY r.id DESC", *parameters)
 
         return await self._database.read(work)
 
@@ -158,7 +147,7 @@ class Runs:
         """
 
         def work(transaction: Transaction) -> Run:
-            before = _run(transaction, run_id)
+            before = run_of(transaction, run_id)
             policy.require(caller, "train", before, f"run {run_id}")
             given = change.model_dump(exclude_none=True)
             moment = now()
@@ -167,9 +156,13 @@ class Runs:
                 columns["ended_at"] = None if change.status == "running" else moment
             for name, value in given.items():
                 if name == "params":
-                    value = _json(name, {**before.params, **value})
+                    json = _json(name, {**before.params, **value})
+                    store_values(transaction, run_id, "param", value, before.params)
+                    value = json
                 elif name == "summary":
-                    value = _json(name, {**before.summary, **value})
+                    json = _json(name, {**before.summary, **value})
+                    store_values(transaction, run_id, "summary", value, before.summary)
+                    value = json
                 elif name == "tags":
                     value = list(value)
                 elif name == "ended_at":
@@ -177,7 +170,7 @@ class Runs:
                 columns["run_group" if name == "group" else name] = value
             assignments = ", ".join(f"{name} = ?" for name in columns)
             transaction.execute(f"UPDATE runs SET {assignments} WHERE id = ?", *columns.values(), run_id)
-            after = _run(transaction, run_id)
+            after = run_of(transaction, run_id)
             self._events.record(
                 transaction,
                 "run.changed",
@@ -201,7 +194,7 @@ class Runs:
         """
 
         def work(transaction: Transaction) -> None:
-            run = _run(transaction, run_id)
+            run = run_of(transaction, run_id)
             policy.require(caller, "export", run, f"run {run_id}")
             transaction.execute(
                 "UPDATE runs SET bundle = ?, updated_at = ? WHERE id = ?", digest, now(), run_id
@@ -223,7 +216,7 @@ class Runs:
         """
 
         def work(transaction: Transaction) -> Run:
-            run = _run(transaction, run_id)
+            run = run_of(transaction, run_id)
             policy.require(caller, "train", run, f"run {run_id}")
             if run.status != "running":
                 raise Conflict(f"Run {run_id} is not running: it is {run.status}.")
@@ -231,7 +224,7 @@ class Runs:
                 "UPDATE runs SET stop_requested = true, updated_at = ? WHERE id = ?", now(), run_id
             )
             self._events.record(transaction, "run.stop_requested", f"run:{run_id}", caller, run.owner_id)
-            after = _run(transaction, run_id)
+            after = run_of(transaction, run_id)
             transaction.after_commit(lambda: self._recent.committed(after))
             return after
 
@@ -244,7 +237,7 @@ class Runs:
             NotFound: there is no such run for them.
             PermissionDenied: they may only read it.
         """
-        row = cursor.row(f"SELECT r.owner_id, {_IS_PUBLIC} AS is_public {_FROM} WHERE r.id = ?", run_id)
+        row = cursor.row(f"SELECT r.owner_id, {IS_PUBLIC} AS is_public {FROM} WHERE r.id = ?", run_id)
         if row is None:
             raise NotFound(f"There is no run {run_id}.")
         ownership = Ownership(**row)
@@ -294,7 +287,7 @@ class Runs:
         )
         if kept is not None:
             raise Conflict(f"Run {kept} cannot be deleted: a registered model version comes from it.")
-        for table in ("metrics", "metric_streams", "artifacts"):
+        for table in ("metrics", "metric_streams", "artifacts", "run_values"):
             transaction.execute(f"DELETE FROM {table} WHERE run_id {listed}", *run_ids)
         transaction.execute(f"DELETE FROM runs WHERE id {listed}", *run_ids)
         for run_id in run_ids:
@@ -319,7 +312,7 @@ def _home(cursor: Cursor, new: NewRun, caller: Caller) -> tuple[int | None, int]
     """
     project = None
     if new.project is not None:
-        project = _project(cursor, new.project, caller)
+        project = project_of(cursor, new.project, caller)
         policy.require(caller, "train", project, f"project '{new.project}'")
     if new.snapshot_id is not None:
         filed = _project_of_snapshot(cursor, new.snapshot_id, caller)
@@ -327,7 +320,7 @@ def _home(cursor: Cursor, new: NewRun, caller: Caller) -> tuple[int | None, int]
         if project is None and policy.may_change(caller, filed):
             project = filed
     if new.parent_id is not None:
-        parent = _run(cursor, new.parent_id)
+        parent = run_of(cursor, new.parent_id)
         policy.require(caller, "train", parent, f"run {new.parent_id}")
         if len(_ancestry(cursor, new.parent_id)) >= MAX_DEPTH:
             raise InvalidInput(
@@ -347,23 +340,6 @@ def _ancestry(cursor: Cursor, run_id: int) -> list[int]:
     while above is not None and above not in found:
         found.append(above)
         above = cursor.value("SELECT parent_id FROM runs WHERE id = ?", above)
-    return found
-
-
-def _project(cursor: Cursor, project: int | str, caller: Caller) -> Ownership:
-    """A project given by id or name.
-
-    Raises:
-        NotFound: there is none for the caller.
-    """
-    named, project_id = str(project), as_id(project)
-    rows = cursor.rows(
-        f"SELECT id, owner_id, is_public FROM projects WHERE {'name' if project_id is None else 'id'} = ?",
-        named if project_id is None else project_id,
-    )
-    found = policy.meant(caller, [Ownership(**row) for row in rows])
-    if found is None:
-        raise NotFound(f"There is no project '{named[:200]}'.")
     return found
 
 
@@ -390,25 +366,12 @@ def _json(field: str, value: dict[str, Any]) -> str:
 def _filter(
     cursor: Cursor, project: str | int | None, status: str | None, caller: Caller
 ) -> tuple[str, list[Any]]:
-    condition, parameters = policy.visible(caller, "r.owner_id", _IS_PUBLIC)
+    condition, parameters = policy.visible(caller, "r.owner_id", IS_PUBLIC)
     conditions = [condition]
     if project is not None:
         conditions.append("r.project_id = ?")
-        parameters.append(_project(cursor, project, caller).id)
+        parameters.append(project_of(cursor, project, caller).id)
     if status is not None:
         conditions.append("r.status = ?")
         parameters.append(status)
     return "WHERE " + " AND ".join(conditions), parameters
-
-
-def _run(cursor: Cursor, run_id: int) -> Run:
-    row = cursor.row(f"{_SELECT} WHERE r.id = ?", run_id)
-    if row is None:
-        raise NotFound(f"There is no run {run_id}.")
-    return _record(row)
-
-
-def _record(row: dict[str, Any]) -> Run:
-    for name in ("params", "environment", "summary"):
-        row[name] = orjson.loads(row[name])
-    return Run(**row)

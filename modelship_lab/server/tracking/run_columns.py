@@ -1,0 +1,125 @@
+"""The columns of the table of runs: how they are written, and where their values stand."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.metrics import context_text, label
+from modelship_lab.records.run_table import RunColumnKind
+
+KINDS: dict[str, RunColumnKind] = {"params": "param", "metrics": "metric", "summary": "summary"}
+"""What a column's name begins with, and what it is then."""
+
+STATS = ("last", "min", "max", "mean", "count")
+"""What of a metric is told; `last` when nothing is said."""
+
+OwnType = Literal["number", "text", "time", "tags"]
+
+OWN: dict[str, tuple[str, OwnType]] = {
+    "id": ("r.id", "number"),
+    "name": ("r.name", "text"),
+    "status": ("r.status", "text"),
+    "project": ("p.name", "text"),
+    "recipe": ("r.recipe", "text"),
+    "group": ("r.run_group", "text"),
+    "notes": ("r.notes", "text"),
+    "parent_id": ("r.parent_id", "number"),
+    "tags": ("r.tags", "tags"),
+    "started_at": ("r.started_at", "time"),
+    "ended_at": ("r.ended_at", "time"),
+    "duration_s": (
+        "(CASE WHEN r.ended_at IS NOT NULL THEN epoch_us(r.ended_at) WHEN r.status = 'unreachable' "
+        "THEN epoch_us(r.heartbeat_at) ELSE epoch_us(now()) END - epoch_us(r.started_at)) / 1e6",
+        "number",
+    ),
+}
+"""What every run has: the SQL expression over runs `r` and projects `p`, and its type."""
+
+SERIES = """
+    SELECT run_id, name, '{}' AS context, arg_max(value, step) AS last,
+           min(value) FILTER (isfinite(value)) AS min, max(value) FILTER (isfinite(value)) AS max,
+           avg(value) FILTER (isfinite(value)) AS mean, count(*) AS count
+    FROM metrics GROUP BY run_id, name
+"""
+"""What became of each series of each run."""
+
+_NAME = re.compile(r'\.(?P<plain>[^\[\]{}"]+)|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]')
+_PLAIN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_COLUMN = re.compile(
+    rf"(?P<kind>{'|'.join(KINDS)})(?:{_NAME.pattern})(?:\{{(?P<context>[^{{}}]*)\}})?(?:\.(?P<stat>{'|'.join(STATS)}))?"
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A parameter, metric or final figure of runs."""
+
+    kind: RunColumnKind
+    name: str
+    context: tuple[tuple[str, str], ...] = ()
+    """Of a metric, sorted."""
+    stat: str = "last"
+
+    @property
+    def source(self) -> tuple[str, list[Any]]:
+        """Rows `run_id, type, number, text` of the runs that have it, as SQL with its parameters."""
+        if self.kind == "metric":
+            return (
+                f"SELECT run_id, 'number' AS type, {self.stat}::DOUBLE AS number, NULL::VARCHAR AS text "
+                f"FROM ({SERIES}) WHERE name = ? AND context = ?",
+                [self.name, context_text(dict(self.context))],
+            )
+        return (
+            "SELECT run_id, type, number, text FROM run_values WHERE kind = ? AND name = ?",
+            [self.kind, self.name],
+        )
+
+
+def column_of(text: str, field: str = "columns") -> Column:
+    """The column that a text names, e.g. `params.lr`, `metrics["val/loss"].min`, `metrics.loss{subset=val}`.
+
+    Raises:
+        InvalidInput: it names none.
+    """
+    found = _COLUMN.fullmatch(text)
+    if found is None:
+        raise InvalidInput(
+            f"There is no column {text[:100]!r}: columns are written as params.lr, metrics.loss, "
+            'metrics["val/loss"].min, metrics.loss{subset=val} or summary.accuracy.',
+            [{"field": field, "reason": f"no column: {text[:100]}"}],
+        )
+    kind, name, stat = KINDS[found["kind"]], found["plain"], found["stat"]
+    if name is None:
+        name = _unquoted(found["quoted"], field)
+    elif kind == "metric" and stat is None:
+        # A plain name takes all that follows, and the figure with it.
+        before, _, after = name.rpartition(".")
+        if before and after in STATS:
+            name, stat = before, after
+    return Column(kind, name, context_pairs(found["context"] or ""), stat or "last")
+
+
+def context_pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """A context as it is written, e.g. `subset=val, rank=0`."""
+    pairs = (part.partition("=") for part in text.split(",") if part.strip())
+    return tuple(sorted((key.strip(), value.strip()) for key, _, value in pairs))
+
+
+def written(kind: RunColumnKind, name: str, context: dict[str, str]) -> str:
+    """How a column is called."""
+    prefix = next(word for word, meant in KINDS.items() if meant == kind)
+    plain = _PLAIN.fullmatch(name) and name.rpartition(".")[2] not in STATS
+    called = f"{prefix}.{name}" if plain else f"{prefix}[{json.dumps(name, ensure_ascii=False)}]"
+    return label(called, context)
+
+
+def _unquoted(text: str, field: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        raise InvalidInput(
+            f"The name {text[:100]} is not quoted as a text is in JSON.",
+            [{"field": field, "reason": f"no text: {text[:100]}"}],
+        ) from None

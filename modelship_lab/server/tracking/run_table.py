@@ -1,0 +1,294 @@
+"""The table of runs: filtered, sorted, and with the columns that are asked for."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from modelship_lab.records.base import Page
+from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.metrics import context_of, context_text
+from modelship_lab.records.run_table import RunColumn, RunColumnKind, RunRow, RunRows, RunValue
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.storage.database import Cursor, Database
+from modelship_lab.server.tracking.run_columns import KINDS, OWN, SERIES, Column, column_of, written
+from modelship_lab.server.tracking.run_filter import Columns, Condition, nearest, translated
+from modelship_lab.server.tracking.run_values import value_of
+from modelship_lab.server.tracking.stored_runs import FROM, IS_PUBLIC, project_of
+
+MAX_COLUMNS = 500
+"""Columns of one query."""
+
+LISTED = 5000
+"""Columns that are told of; those that most runs have come first."""
+
+_OWN_FIELDS = (
+    "id",
+    "name",
+    "status",
+    "project",
+    "recipe",
+    "group",
+    "parent_id",
+    "tags",
+    "started_at",
+    "ended_at",
+    "duration_s",
+)
+_FIELDS = ", ".join(f'{OWN[name][0]} AS "{name}"' for name in _OWN_FIELDS)
+
+
+class RunTable:
+    """All runs as one table. Only the figures that are shown are read, and only for the rows that are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def rows(
+        self,
+        filter: str,
+        project: str | int | None,
+        sort: Sequence[str],
+        columns: Sequence[str],
+        limit: int,
+        offset: int,
+        caller: Caller,
+    ) -> RunRows:
+        """Runs that the caller may see and the filter lets through, the newest first or as `sort` says.
+
+        Args:
+            filter: see `run_filter`; empty: all.
+            sort: columns, the most important first, with a `-` before those that go down; runs without
+                the value come last either way.
+            columns: see `run_columns.column_of`.
+
+        Raises:
+            NotFound: no such project for them.
+            InvalidInput: the filter is wrong, or there is no such column.
+        """
+        caller.require("read")
+        if len(columns) > MAX_COLUMNS:
+            raise InvalidInput(
+                f"At most {MAX_COLUMNS} columns are told at once.",
+                [{"field": "columns", "reason": "too many"}],
+            )
+        wanted = {name: column_of(name) for name in columns if name not in OWN}
+
+        def work(cursor: Cursor) -> RunRows:
+            found, total = _found(cursor, filter, project, sort, limit, offset, caller)
+            rows = cursor.rows(
+                f"SELECT {_FIELDS}, (SELECT count(*) FROM runs c WHERE c.parent_id = r.id) AS children "
+                f"{FROM} WHERE r.id IN (SELECT unnest(?::BIGINT[]))",
+                found,
+            )
+            values = _values(cursor, found, wanted)
+            by_id = {row["id"]: RunRow(**row, values=values[row["id"]]) for row in rows}
+            items = tuple(by_id[run_id] for run_id in found if run_id in by_id)
+            return RunRows(items=items, total=total, limit=limit, offset=offset)
+
+        return await self._database.read(work)
+
+    async def columns(self, project: str | int | None, caller: Caller) -> Page[RunColumn]:
+        """The columns that the runs which the caller may see have, those of most runs first.
+
+        Raises:
+            NotFound: no such project for them.
+        """
+        caller.require("read")
+
+        def work(cursor: Cursor) -> Page[RunColumn]:
+            where, parameters = _scope(cursor, project, caller)
+            found = [*_value_columns(cursor, where, parameters), *_metric_columns(cursor, where, parameters)]
+            found.sort(key=lambda column: (-column.runs, column.name))
+            items = tuple(found[:LISTED])
+            return Page(items=items, total=len(found), limit=LISTED, offset=0)
+
+        return await self._database.read(work)
+
+
+def arrow_table(rows: RunRows, columns: Sequence[str]) -> pa.Table:
+    """Rows as an Arrow table: a run's own columns, and those that were asked for; mixed values are texts."""
+    records = [row.model_dump(exclude={"values"}) for row in rows.items]
+    table = pa.Table.from_pylist(records, _ARROW)
+    for name in columns:
+        if name in OWN:
+            continue
+        values = [row.values.get(name) for row in rows.items]
+        try:
+            array = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            array = pa.array([None if value is None else str(value) for value in values], pa.string())
+        table = table.append_column(name, array)
+    return table
+
+
+_ARROW = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("name", pa.string()),
+        ("status", pa.string()),
+        ("project", pa.string()),
+        ("recipe", pa.string()),
+        ("group", pa.string()),
+        ("parent_id", pa.int64()),
+        ("children", pa.int64()),
+        ("tags", pa.list_(pa.string())),
+        ("started_at", pa.timestamp("us", "UTC")),
+        ("ended_at", pa.timestamp("us", "UTC")),
+        ("duration_s", pa.float64()),
+    ]
+)
+
+
+def _scope(cursor: Cursor, project: str | int | None, caller: Caller) -> tuple[str, list[Any]]:
+    """Which runs are looked at, as a condition over `stored_runs.FROM`."""
+    where, parameters = policy.visible(caller, "r.owner_id", IS_PUBLIC)
+    if project is not None:
+        where = f"{where} AND r.project_id = ?"
+        parameters = [*parameters, project_of(cursor, project, caller).id]
+    return where, parameters
+
+
+def _found(
+    cursor: Cursor,
+    filter: str,
+    project: str | int | None,
+    sort: Sequence[str],
+    limit: int,
+    offset: int,
+    caller: Caller,
+) -> tuple[list[int], int]:
+    """The ids of one page of runs, and how many there are in all."""
+    columns = Columns()
+    condition = translated(filter, columns) if filter.strip() else Condition("true", [], [])
+    order = [_order(name, columns) for name in sort]
+    _require_known(cursor, condition, sort, caller)
+    where, scope = _scope(cursor, project, caller)
+    source = f"{FROM} {columns.joins} WHERE {where} AND {condition.sql}"
+    parameters = [*columns.parameters, *scope, *condition.parameters]
+    rows = cursor.rows(
+        f"SELECT r.id, count(*) OVER () AS total {source} ORDER BY {', '.join([*order, 'r.id DESC'])} "
+        f"LIMIT {limit:d} OFFSET {offset:d}",
+        *parameters,
+    )
+    if rows or not offset:
+        return [row["id"] for row in rows], rows[0]["total"] if rows else 0
+    return [], cursor.value(f"SELECT count(*) {source}", *parameters)
+
+
+def _order(name: str, columns: Columns) -> str:
+    """One key of ORDER BY; what is missing comes last."""
+    plain = name.removeprefix("-")
+    direction = "DESC NULLS LAST" if name.startswith("-") else "ASC NULLS LAST"
+    if plain in OWN:
+        expression, kind = OWN[plain]
+        if kind == "tags":
+            raise InvalidInput(
+                "Runs are not sorted by their tags.", [{"field": "sort", "reason": "tags have no order"}]
+            )
+        return f"{expression} {direction}"
+    alias = columns.alias(column_of(plain, "sort"))
+    number = f"CASE WHEN {alias}.type <> 'text' AND NOT isnan({alias}.number) THEN {alias}.number END"
+    return f"{number} {direction}, {alias}.text {direction}"
+
+
+def _require_known(cursor: Cursor, condition: Condition, sort: Sequence[str], caller: Caller) -> None:
+    """Refuse columns that none of the caller's runs has, as long as there are any of that kind."""
+    asked: list[tuple[Column, str, int | None]] = [
+        (column, "filter", place) for column, place in condition.used
+    ]
+    asked += [
+        (column_of(name.removeprefix("-"), "sort"), "sort", None)
+        for name in sort
+        if name.removeprefix("-") not in OWN
+    ]
+    visible, parameters = policy.visible(caller, "r.owner_id", IS_PUBLIC)
+    for column, field, place in asked:
+        source = f"({SERIES})" if column.kind == "metric" else "(SELECT * FROM run_values WHERE kind = ?)"
+        first = [] if column.kind == "metric" else [column.kind]
+        known = f"FROM {source} v JOIN runs r ON r.id = v.run_id LEFT JOIN projects p ON p.id = r.project_id"
+        if cursor.value(
+            f"SELECT 1 {known} WHERE v.name = ? AND {visible} LIMIT 1", *first, column.name, *parameters
+        ):
+            continue
+        names = cursor.column(
+            f"SELECT DISTINCT v.name {known} WHERE {visible} LIMIT 100000", *first, *parameters
+        )
+        if not names:
+            continue
+        prefix = next(word for word, kind in KINDS.items() if kind == column.kind)
+        reason = f"No run has {prefix} '{column.name[:100]}'{nearest(column.name, names)}"
+        where = "" if place is None else f" (at character {place + 1})"
+        raise InvalidInput(
+            f"The {field} is not valid{where}: {reason}.",
+            [{"field": field, "reason": reason, "offset": place}],
+        )
+
+
+def _values(
+    cursor: Cursor, run_ids: Sequence[int], wanted: dict[str, Column]
+) -> dict[int, dict[str, RunValue]]:
+    """What runs have in columns, by the columns' names."""
+    found: dict[int, dict[str, RunValue]] = {run_id: dict.fromkeys(wanted) for run_id in run_ids}
+    names: dict[tuple[RunColumnKind, str, str], list[tuple[str, str]]] = defaultdict(list)
+    for name, column in wanted.items():
+        names[column.kind, column.name, context_text(dict(column.context))].append((name, column.stat))
+    given = [name for kind, name, _ in names if kind != "metric"]
+    if given:
+        rows = cursor.rows(
+            "SELECT run_id, kind, name, type, text FROM run_values "
+            "WHERE run_id IN (SELECT unnest(?::BIGINT[])) AND name IN (SELECT unnest(?::VARCHAR[]))",
+            run_ids,
+            given,
+        )
+        for row in rows:
+            for name, _ in names.get((row["kind"], row["name"], "{}"), ()):
+                found[row["run_id"]][name] = value_of(row["type"], row["text"])
+    measured = [name for kind, name, _ in names if kind == "metric"]
+    if measured:
+        rows = cursor.rows(
+            f"SELECT * FROM ({SERIES}) WHERE run_id IN (SELECT unnest(?::BIGINT[])) "
+            "AND name IN (SELECT unnest(?::VARCHAR[]))",
+            run_ids,
+            measured,
+        )
+        for row in rows:
+            for name, stat in names.get(("metric", row["name"], row["context"]), ()):
+                value = row[stat]
+                found[row["run_id"]][name] = value if value is not None and value - value == 0 else None
+    return found
+
+
+def _value_columns(cursor: Cursor, where: str, parameters: Sequence[Any]) -> list[RunColumn]:
+    rows = cursor.rows(
+        "SELECT v.kind, v.name, CASE WHEN count(DISTINCT v.type) = 1 THEN min(v.type) ELSE 'text' END AS type, "
+        "count(*) AS runs, min(v.number) FILTER (v.type = 'number') AS min, "
+        "max(v.number) FILTER (v.type = 'number') AS max "
+        "FROM run_values v JOIN runs r ON r.id = v.run_id LEFT JOIN projects p ON p.id = r.project_id "
+        f"WHERE {where} GROUP BY v.kind, v.name",
+        *parameters,
+    )
+    return [RunColumn(**{**row, "name": written(row["kind"], row["name"], {})}) for row in rows]
+
+
+def _metric_columns(cursor: Cursor, where: str, parameters: Sequence[Any]) -> list[RunColumn]:
+    rows = cursor.rows(
+        "SELECT v.name, v.context, count(*) AS runs, min(v.last) FILTER (isfinite(v.last)) AS min, "
+        f"max(v.last) FILTER (isfinite(v.last)) AS max FROM ({SERIES}) v "
+        "JOIN runs r ON r.id = v.run_id LEFT JOIN projects p ON p.id = r.project_id "
+        f"WHERE {where} GROUP BY v.name, v.context",
+        *parameters,
+    )
+    return [
+        RunColumn(
+            name=written("metric", row["name"], context_of(row["context"])),
+            kind="metric",
+            type="number",
+            runs=row["runs"],
+            min=row["min"],
+            max=row["max"],
+        )
+        for row in rows
+    ]
