@@ -253,6 +253,21 @@ class Lab:
             self, self.connection.record(Run, "POST", "runs", json=new, repeatable=True), own=True
         )
 
+    def autolog(self, frameworks: Iterable[str] | None = None, disable: bool = False) -> Any:
+        """Make runs of what other libraries train in this process, or no longer.
+
+        The active run (of `with lab.start_run()` or `%%mlship run`) is used where there is one. Whatever
+        fails in logging, training goes on; once disabled, the libraries are as they were before.
+
+        Args:
+            frameworks: of `sklearn`, `pytorch` and `transformers`; default: all that are installed.
+            disable: leave them as they were.
+
+        Raises:
+            InvalidInput: a framework that is not known or not installed.
+        """
+        return self.verbs.autolog(self, frameworks, disable)
+
     def run(self, run_id: int) -> RunHandle:
         """A run by its id.
 

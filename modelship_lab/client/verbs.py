@@ -3,11 +3,13 @@
 The client may not import them, so whoever connects hands them in: `modelship_lab.connect()` does.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelship_lab.records.errors import MissingDependency
 
 if TYPE_CHECKING:
+    from modelship_lab.client.lab import Lab
     from modelship_lab.client.projects import ProjectHandle
     from modelship_lab.client.runs import RunHandle
     from modelship_lab.records.labeling import QueueOrder
@@ -25,6 +27,9 @@ class Verbs(Protocol):
     def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
         """Suggest labels by the model of a run."""
 
+    def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
+        """Log what other libraries train in this process."""
+
     def export(self, run: "RunHandle", format: str) -> Any:
         """Export a run's model."""
 
@@ -40,6 +45,9 @@ class NoVerbs:
 
     def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
         raise _missing("Suggesting")
+
+    def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
+        raise _missing("Autologging")
 
     def export(self, run: "RunHandle", format: str) -> Any:
         raise _missing("Exporting")

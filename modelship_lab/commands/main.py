@@ -9,6 +9,7 @@ import click
 from modelship_lab.commands import (
     accounts,
     audit,
+    autolog,
     data,
     failures,
     keys,
@@ -48,6 +49,7 @@ for _verb in (
     *data.VERBS,
     *labeling.VERBS,
     *training.VERBS,
+    *autolog.VERBS,
     *runs.VERBS,
     *models.VERBS,
     *serving.VERBS,

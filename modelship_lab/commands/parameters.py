@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -115,6 +115,31 @@ class Named(click.ParamType[str]):
         return _starting_with(
             incomplete, [self._describe(item) for item in known(self._path, ctx) if self._is_meant(item)]
         )
+
+
+class OneOf(click.ParamType[str]):
+    """One of some names that are looked up when they are needed, because that costs an import.
+
+    Args:
+        name: what it is the name of, e.g. `recipe`.
+        offered: gives each name with what it means.
+    """
+
+    def __init__(self, name: str, offered: Callable[[], Mapping[str, str]]) -> None:
+        self.name = name
+        self._offered = offered
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(click.Choice(list(self._offered())).convert(value, param, ctx))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [
+            CompletionItem(name, help=meaning)
+            for name, meaning in self._offered().items()
+            if name.startswith(incomplete)
+        ]
 
 
 PROJECT = Named("project", "projects?limit=500", lambda item: (item["name"], item["task"]))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import OnMoved
     from modelship_lab.client.imports import OnProgress
+    from modelship_lab.learning.autolog import Autologging
     from modelship_lab.records.identity import Account
     from modelship_lab.records.labeling import QueueOrder
     from modelship_lab.records.serving import Deployment
@@ -104,6 +105,17 @@ class Session(ABC):
             InvalidInput: there is no notebook, or that is no name.
         """
         raise InvalidInput(f"'{name}' cannot be kept: only a notebook has variables.")
+
+    def autolog(self, frameworks: tuple[str, ...], disable: bool) -> "Autologging":
+        """Log what other libraries train in this process.
+
+        Raises:
+            InvalidInput: nothing is trained in this process.
+        """
+        raise InvalidInput(
+            "A shell trains nothing that could be logged: use `%mlship autolog` in a notebook, or "
+            "`modelship_lab.connect().autolog()` in a program."
+        )
 
     @abstractmethod
     def importing(self, title: str) -> "AbstractContextManager[OnProgress]":

@@ -5,32 +5,16 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from modelship_lab.commands.parameters import PROJECT, RUN, KeyValue
+from modelship_lab.commands.parameters import PROJECT, RUN, KeyValue, OneOf
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.errors import InvalidInput
 
 
-class RecipeName(click.ParamType[str]):
-    """The name of a recipe. The recipes are looked up when they are needed."""
+def _recipes() -> dict[str, str]:
+    from modelship_lab.learning.recipes import RECIPES
 
-    name = "recipe"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from modelship_lab.learning.recipes import RECIPES
-
-        return str(click.Choice(list(RECIPES)).convert(value, param, ctx))
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from modelship_lab.learning.recipes import RECIPES
-
-        return [
-            CompletionItem(name, help=recipe.summary)
-            for name, recipe in RECIPES.items()
-            if name.startswith(incomplete)
-        ]
+    return {name: recipe.summary for name, recipe in RECIPES.items()}
 
 
 class RecipeOption(KeyValue):
@@ -77,7 +61,11 @@ def _default(value: Any) -> str:
 
 @click.command(cls=TrainCommand)
 @click.argument("project", type=PROJECT)
-@click.option("--recipe", type=RecipeName(), help="How to train. Default: the first for the project's task.")
+@click.option(
+    "--recipe",
+    type=OneOf("recipe", _recipes),
+    help="How to train. Default: the first for the project's task.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Most passes over the training rows.")
 @click.option("--seed", type=click.IntRange(min=0), help="Split, weights and order follow from it.")
 @click.option(

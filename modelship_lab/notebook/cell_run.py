@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from modelship_lab.client.active_run import activated
 from modelship_lab.commands import failures
 from modelship_lab.commands.parameters import KEY_VALUE, PROJECT
 from modelship_lab.records.errors import LabError
@@ -53,13 +54,14 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
     run = _start(session, options)
     shell = session.shell
     before = shell.user_ns.get("run", _NOTHING)
-    shell.user_ns["run"] = run if run is not None else UntrackedRun()
+    named = shell.user_ns["run"] = run if run is not None else UntrackedRun()
     output = Tee(sys.stdout)
     errors = Tee(sys.stderr, output.kept)
     started = time.perf_counter()
     sys.stdout, sys.stderr = output, errors
     try:
-        result = shell.run_cell(cell, store_history=False)
+        with activated(named):
+            result = shell.run_cell(cell, store_history=False)
     finally:
         sys.stdout, sys.stderr = output.original, errors.original
         if before is _NOTHING:

@@ -30,6 +30,7 @@ _SHOWN = (
     ("modelship_lab.commands.results", "Identity"),
     ("modelship_lab.commands.results", "CreditReport"),
     ("modelship_lab.commands.results", "ToldOnce"),
+    ("modelship_lab.learning.autolog.autolog", "Autologging"),
     ("modelship_lab.records.bundle", "BundleManifest"),
     ("modelship_lab.records.events", "LabInfo"),
     ("modelship_lab.records.identity", "Account"),

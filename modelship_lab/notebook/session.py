@@ -3,11 +3,12 @@
 import getpass
 import keyword
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError
+from IPython.core.getipython import get_ipython
 from IPython.display import HTML, display
 
 from modelship_lab.commands.results import DeploymentReport, ProjectProgress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
+    from modelship_lab.learning.autolog import Autologging
     from modelship_lab.notebook.widgets import LabelerWidget
     from modelship_lab.records.labeling import QueueOrder
     from modelship_lab.records.serving import Deployment
@@ -60,6 +62,9 @@ class NotebookSession(Session):
         if not name.isidentifier() or keyword.iskeyword(name):
             raise InvalidInput(f"'{name}' is no name of a variable.")
         self.shell.user_ns[name] = value
+
+    def autolog(self, frameworks: tuple[str, ...], disable: bool) -> "Autologging":
+        return autologging(self.lab, frameworks, disable)
 
     @contextmanager
     def importing(self, title: str) -> "Iterator[OnProgress]":
@@ -142,6 +147,20 @@ def labeler(project: "ProjectHandle", order: "QueueOrder") -> "LabelerWidget":
     return LabelerWidget(project.lab, project_id=project.id, order=order, still=still)
 
 
+def autologging(lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> "Autologging":
+    """Log what other libraries train; a notebook shows each run under the cell that trains."""
+    from modelship_lab.learning.autolog import autolog
+
+    return autolog(lab, frameworks, disable, _show_live)
+
+
+def _show_live(run: "RunHandle") -> None:
+    if get_ipython() is not None:
+        from modelship_lab.notebook.run_display import show_run
+
+        show_run(run)
+
+
 def wait_for(run: "RunHandle") -> None:
     """Wait until a run has ended; an interrupt ends it cleanly with a checkpoint.
 
@@ -171,6 +190,9 @@ class NotebookVerbs:
         from modelship_lab.learning import suggest
 
         return suggest.suggest(project.lab, project, run_id)
+
+    def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
+        return autologging(lab, frameworks, disable)
 
     def export(self, run: "RunHandle", format: str) -> Any:
         from modelship_lab.learning import export

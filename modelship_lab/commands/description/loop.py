@@ -23,6 +23,7 @@ from modelship_lab.commands.results import (
     ProjectProgress,
     RunReport,
 )
+from modelship_lab.learning.autolog import Autologging
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.events import LabInfo
@@ -40,6 +41,14 @@ _MOST_NUMBERS = 5
 @describe.register
 def _(value: Done) -> Description:
     return Description(value.message)
+
+
+@describe.register
+def _(value: Autologging) -> Description:
+    if not value.logged:
+        return Description("Autologging is off")
+    note = "`%mlship autolog --off` leaves them as they were."
+    return Description("Autologging is on", tuple(value.logged.items()), note=note)
 
 
 @describe.register
