@@ -56,6 +56,7 @@ from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
+from modelship_lab.server.tracking.series import MetricSeries
 from modelship_lab.version import __version__
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -242,7 +243,8 @@ class ModelShipLab(ExtensionApp):
             snapshots=snapshots,
             runs=runs,
             heartbeats=heartbeats,
-            metrics=RunMetrics(database, runs, heartbeats, hub.publish_metrics),
+            metrics=RunMetrics(database, heartbeats, hub.publish_metrics),
+            series=MetricSeries(database, runs),
             artifacts=artifacts,
             run_table=RunTable(database),
             bundles=bundles,

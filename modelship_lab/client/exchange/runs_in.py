@@ -213,7 +213,12 @@ class _Arrival:
                 LoggedMetrics,
                 "POST",
                 f"runs/{handle.id}/metrics",
-                params={"producer": self._producer, "sequence": self._sequence},
+                params={
+                    "producer": self._producer,
+                    "sequence": self._sequence,
+                    # Elsewhere several points of a metric may have one step.
+                    "on_duplicate": "keep",
+                },
                 content=sink.getvalue().to_pybytes(),
                 headers={"Content-Type": ARROW},
                 repeatable=True,

@@ -34,6 +34,7 @@ from modelship_lab.server.api.endpoint import (
     Endpoint,
     FileContent,
     Request,
+    Serialized,
     Table,
     Upload,
 )
@@ -215,6 +216,9 @@ class EndpointHandler(LabHandler):
             self.set_header("Content-Type", ARROW)
             buffer = await asyncio.to_thread(_ipc_stream, result.table)
             await self._send_buffer(memoryview(buffer))
+        elif isinstance(result, Serialized):
+            self.set_header("Content-Type", "application/json")
+            self.write(result.json)
         elif isinstance(result, Content):
             self.set_status(result.status)
             self.set_header("Content-Type", result.content_type)

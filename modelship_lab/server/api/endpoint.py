@@ -20,7 +20,7 @@ import typing
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pyarrow as pa
 from pydantic import (
@@ -177,6 +177,13 @@ class Table:
     """An answer as an Arrow IPC stream."""
 
     table: pa.Table
+
+
+@dataclass(frozen=True)
+class Serialized(Generic[Body]):
+    """An answer as a record whose JSON is written already, for those of which making the record takes too long."""
+
+    json: bytes
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from modelship_lab.records.errors import (
     UnsupportedMediaType,
 )
 from modelship_lab.server.api.dialect import NATIVE, Dialect
-from modelship_lab.server.api.endpoint import ARROW, Content, Endpoint, FileContent, Table
+from modelship_lab.server.api.endpoint import ARROW, Content, Endpoint, FileContent, Serialized, Table
 from modelship_lab.server.api.forms import FORMS
 from modelship_lab.server.api.handler import LabHandler
 from modelship_lab.server.api.services import Services
@@ -157,6 +157,8 @@ def _response(endpoint: Endpoint, dialect: Dialect, definitions: dict[str, Any])
     answer = endpoint.response
     binary = {"schema": {"type": "string", "format": "binary"}}
     for kind in typing.get_args(answer) if _is_union(answer) else (answer,):
+        if typing.get_origin(kind) is Serialized:
+            (kind,) = typing.get_args(kind)
         if kind is Table:
             content[ARROW] = binary
         elif kind in (Content, FileContent):

@@ -38,6 +38,7 @@ from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
+from modelship_lab.server.tracking.series import MetricSeries
 
 
 @dataclass
@@ -74,6 +75,7 @@ class Services:
     run_table: RunTable
     heartbeats: Heartbeats
     metrics: RunMetrics
+    series: MetricSeries
     artifacts: Artifacts
     bundles: BundleStore
     models: Models

@@ -370,7 +370,7 @@ async def log_metric(services: Services, caller: Caller, run_id: int, body: Metr
     """Log a single metric."""
     moment = utc_now()
     point = MetricPoint(name=body.name, value=body.value, step=body.step, time=moment)
-    logged = await services.metrics.log_points(run_id, MetricPoints(points=(point,)), "", 0, caller)
+    logged = await services.metrics.log_points(run_id, MetricPoints(points=(point,)), "", 0, caller, "keep")
     return MetricOut(
         id=logged.first_number,
         run_id=run_id,
@@ -387,7 +387,7 @@ async def log_batch(services: Services, caller: Caller, run_id: int, body: Batch
     points = tuple(
         MetricPoint(name=name, value=value, step=body.step) for name, value in body.metrics.items()
     )
-    await services.metrics.log_points(run_id, MetricPoints(points=points), "", 0, caller)
+    await services.metrics.log_points(run_id, MetricPoints(points=points), "", 0, caller, "keep")
     return Message(message=f"Logged {len(points)} metrics successfully")
 
 
@@ -401,7 +401,7 @@ async def get_metrics(
     limit: Most = 1000,
 ) -> list[MetricOut]:
     """Get metrics for a run, in ascending order of their time."""
-    points = await services.metrics.points(run_id, caller, metric_name, min(limit, MAX_POINTS), skip)
+    points = await services.series.points(run_id, caller, metric_name, min(limit, MAX_POINTS), skip)
     return [
         MetricOut(
             id=point.number,
@@ -418,7 +418,7 @@ async def get_metrics(
 @AI_MANAGER.endpoint("GET", "metrics/{run_id}/history/{metric_name}", permission="read")
 async def get_metric_history(services: Services, caller: Caller, run_id: int, metric_name: str) -> HistoryOut:
     """Get metric history for a specific metric: every point of it, in ascending order of their time."""
-    table = await services.metrics.table(run_id, (metric_name,), caller)
+    table = await services.series.table(run_id, (metric_name,), caller)
     return await asyncio.to_thread(_history, metric_name, table)
 
 
@@ -434,7 +434,7 @@ async def get_metrics_summary(services: Services, caller: Caller, run_id: int) -
             mean_value=one.mean,
             total_points=one.count,
         )
-        for one in await services.metrics.summary(run_id, caller)
+        for one in await services.series.summary(run_id, caller)
     ]
 
 

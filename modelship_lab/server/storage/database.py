@@ -11,8 +11,9 @@ import logging
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,15 +97,30 @@ class Cursor:
         """All rows as Arrow batches, which are made one after the other as they are taken."""
         return self._connection.sql(sql, params=list(parameters)).to_arrow_reader(BATCH_ROWS)
 
-    def rows_with(self, sql: str, tables: dict[str, pa.Table], *parameters: Any) -> list[dict[str, Any]]:
-        """Like `rows`, with Arrow tables that the SQL may name."""
+    @contextmanager
+    def registered(self, tables: Mapping[str, pa.Table]) -> Iterator[None]:
+        """Arrow tables that SQL may name within."""
         try:
             for name, table in tables.items():
                 self._connection.register(name, table)
-            return self.rows(sql, *parameters)
+            yield
         finally:
             for name in tables:
                 self._connection.unregister(name)
+
+    def rows_with(self, sql: str, tables: Mapping[str, pa.Table], *parameters: Any) -> list[dict[str, Any]]:
+        """Like `rows`, with Arrow tables that the SQL may name."""
+        with self.registered(tables):
+            return self.rows(sql, *parameters)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within is of one state of the data. For use within one `Database.read`."""
+        self._connection.begin()
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
 
 class Transaction(Cursor):
@@ -119,11 +135,8 @@ class Transaction(Cursor):
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table, matching columns by name. The way in for everything that comes in bulk."""
-        self._connection.register("incoming_rows", rows)
-        try:
+        with self.registered({"incoming_rows": rows}):
             self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows").fetchall()
-        finally:
-            self._connection.unregister("incoming_rows")
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have `call` run on the writer thread once the transaction is on disk, before the caller is answered."""

@@ -72,6 +72,8 @@ _IS_PUBLIC = "coalesce(p.is_public, false)"
 
 _STAGE = "(SELECT arg_max(s.stage, s.id) FROM stage_changes s WHERE s.model_version_id = v.id)"
 
+_CONTEXT = ("context", "VARCHAR", "What else tells its series, as JSON: context->>'subset'.")
+
 TABLES: dict[str, Source] = {
     one.name: one
     for one in (
@@ -201,19 +203,32 @@ TABLES: dict[str, Source] = {
         ),
         Source(
             "metrics",
-            "Every point of every metric of the runs, in order of arrival.",
-            _columns(
-                "m",
-                ("run_id", "BIGINT"),
-                ("name", "VARCHAR"),
-                ("step", "BIGINT"),
-                ("time", "TIMESTAMP"),
-                ("value", "DOUBLE"),
+            "Every point of every metric of the runs.",
+            (
+                *_columns("s", ("run_id", "BIGINT"), ("name", "VARCHAR"), _CONTEXT),
+                *_columns("m", ("step", "BIGINT"), ("time", "TIMESTAMP"), ("value", "DOUBLE")),
             ),
-            "metrics m",
+            "metrics m JOIN metric_series s ON s.id = m.series_id",
             "r.owner_id",
             _IS_PUBLIC,
-            _IN_RUN.format(alias="m"),
+            _IN_RUN.format(alias="s"),
+        ),
+        Source(
+            "metric_summaries",
+            "What became of each metric of the runs.",
+            (
+                *_columns("s", ("run_id", "BIGINT"), ("name", "VARCHAR"), _CONTEXT),
+                Column("last", "DOUBLE", "s.last_value", "The value at the last step."),
+                *_columns("s", ("last_step", "BIGINT", "The greatest step."), ("last_time", "TIMESTAMP")),
+                *_columns("s", ("min", "DOUBLE", "Of the finite points."), ("max", "DOUBLE")),
+                Column("mean", "DOUBLE", "CASE WHEN s.finite > 0 THEN s.sum / s.finite END"),
+                Column("count", "BIGINT", "s.points", "Of all points."),
+                *_columns("s", ("first_step", "BIGINT", "The smallest step.")),
+            ),
+            "metric_series s",
+            "r.owner_id",
+            _IS_PUBLIC,
+            _IN_RUN.format(alias="s"),
         ),
         Source(
             "models",

@@ -1,312 +1,310 @@
-"""Metrics: stored in Arrow batches exactly once, read back reduced so that no spike disappears."""
+"""Metrics as they are logged: every batch is stored exactly once, and its series' figures with it."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from modelship_lab.records.errors import InvalidData
-from modelship_lab.records.metrics import (
-    LoggedMetrics,
-    MetricPoints,
-    Metrics,
-    MetricSummary,
-    NonFinite,
-    NumberedPoint,
-    Series,
-)
+from modelship_lab.records.metrics import LoggedMetrics, MetricPoints, OnDuplicate
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.storage.arrow_streams import read_stream
-from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+from modelship_lab.server.storage.database import Database, Transaction, now
 from modelship_lab.server.tracking.heartbeats import Heartbeats
-from modelship_lab.server.tracking.runs import Runs
-
-MAX_NAME = 250
+from modelship_lab.server.tracking.metric_batch import Flags, Integers, MetricBatch, batch_of, read_batch
 
 FEW = 1000
-"""So many points become a table in a few milliseconds; more of them do on another thread."""
+"""So many points are made a batch in a few milliseconds; more of them are on another thread."""
 
-SCHEMA = pa.schema(
-    [
-        ("name", pa.string()),
-        ("step", pa.int64()),
-        ("time", pa.timestamp("us", "UTC")),
-        ("value", pa.float64()),
-    ]
-)
+MAX_KNOWN = 200_000
+"""Series that are in memory, of the runs that logged last."""
 
 Publish = Callable[[int, int, int, int, pa.Table | None], None]
-"""Called after a commit with the run, its owner, the sequence before, the sequence now, and the points."""
+"""Called after a commit with the run, its owner, the sequence before, the sequence now, and the points.
+
+There are none when the batch changed what was told before: it has to be asked for.
+"""
+
+
+@dataclass
+class _Known:
+    """What is stored of a run, as the writer needs it for the next batch."""
+
+    batches: int
+    points: int
+    streams: dict[str, int]
+    """The last number of each producer."""
+    series: dict[tuple[str, str], int]
+    """The position of each series, by name and context, in the columns below."""
+    ids: Integers
+    last_steps: Integers
+
+    @property
+    def weight(self) -> int:
+        return len(self.series) + 1
 
 
 class RunMetrics:
-    """The metrics of all runs.
+    """Takes the metrics of all runs.
 
     Every accepted batch of a run has a number, 1, 2, 3, …, in the order of commits: a chart that
     has seen up to number n asks for, or is sent, what came after n.
     """
 
-    def __init__(self, database: Database, runs: Runs, heartbeats: Heartbeats, publish: Publish) -> None:
+    def __init__(self, database: Database, heartbeats: Heartbeats, publish: Publish) -> None:
         self._database = database
-        self._runs = runs
         self._heartbeats = heartbeats
         self._publish = publish
+        # All of these belong to the writer's thread, as it alone changes what they are about.
+        self._known: OrderedDict[int, _Known] = OrderedDict()
+        self._weight = 0
+        self._transaction: Transaction | None = None
+        self._open: dict[int, _Known] = {}
 
     async def log_table(
-        self, run_id: int, body: bytes, producer: str, sequence: int, caller: Caller
+        self,
+        run_id: int,
+        body: bytes,
+        producer: str,
+        sequence: int,
+        caller: Caller,
+        on_duplicate: OnDuplicate = "replace",
     ) -> LoggedMetrics:
-        """Store an Arrow IPC stream of points (see `SCHEMA`).
+        """Store an Arrow IPC stream of points (see `metric_batch.SCHEMA`).
 
         The producer numbers its batches upwards; one that was stored before is acknowledged again
         and not stored again. Batches of no producer ("") are all stored.
 
+        Args:
+            on_duplicate: what happens to a point whose series and step come again, also within the
+                batch: the last one counts, or all are kept.
+
         Raises:
-            InvalidData: not an Arrow stream of these columns, or a metric's name is too long.
+            InvalidData: not an Arrow stream of these columns, or a metric's name or context is none.
             NotFound: there is no such run for the caller.
             PermissionDenied: they may only read it.
         """
-        points = await asyncio.to_thread(_read_points, body)
-        return await self._store(run_id, points, producer, sequence, caller)
+        batch = await asyncio.to_thread(read_batch, body, on_duplicate)
+        return await self._store(run_id, batch, producer, sequence, caller, on_duplicate)
 
     async def log_points(
-        self, run_id: int, points: MetricPoints, producer: str, sequence: int, caller: Caller
+        self,
+        run_id: int,
+        points: MetricPoints,
+        producer: str,
+        sequence: int,
+        caller: Caller,
+        on_duplicate: OnDuplicate = "replace",
     ) -> LoggedMetrics:
         """`log_table` with points given as records; those without a time get the present one."""
         moment = now()
         if len(points.points) <= FEW:
-            table = _table(points, moment)
+            batch = batch_of(points, moment, on_duplicate)
         else:
             # A hundred thousand points take half a second, in which every other request would wait.
-            table = await asyncio.to_thread(_table, points, moment)
-        return await self._store(run_id, table, producer, sequence, caller)
+            batch = await asyncio.to_thread(batch_of, points, moment, on_duplicate)
+        return await self._store(run_id, batch, producer, sequence, caller, on_duplicate)
 
     async def _store(
-        self, run_id: int, points: pa.Table, producer: str, sequence: int, caller: Caller
+        self,
+        run_id: int,
+        batch: MetricBatch,
+        producer: str,
+        sequence: int,
+        caller: Caller,
+        on_duplicate: OnDuplicate,
     ) -> LoggedMetrics:
         def work(transaction: Transaction) -> LoggedMetrics:
             beat = self._heartbeats.beat(transaction, run_id, caller)
-            stream = transaction.row(
-                "SELECT last_sequence FROM metric_streams WHERE run_id = ? AND producer = ?", run_id, producer
-            )
-            if producer and stream is not None and sequence <= stream["last_sequence"]:
+            known = self._take(transaction, run_id)
+            if producer and sequence <= known.streams.get(producer, 0):
                 return LoggedMetrics(accepted=0, duplicate=True, stop=beat.stop, first_number=None)
-            before, points_before = _stored(transaction, run_id)
-            if stream is None:
-                transaction.execute(
-                    "INSERT INTO metric_streams (run_id, producer, last_sequence, batches, points) "
-                    "VALUES (?, ?, ?, 1, ?)",
-                    run_id,
-                    producer,
-                    sequence,
-                    points.num_rows,
-                )
-            else:
-                transaction.execute(
-                    "UPDATE metric_streams SET last_sequence = ?, batches = batches + 1, points = points + ? "
-                    "WHERE run_id = ? AND producer = ?",
-                    sequence,
-                    points.num_rows,
-                    run_id,
-                    producer,
-                )
-            count = points.num_rows
-            transaction.insert(
-                "metrics",
-                points.append_column("run_id", pa.repeat(pa.scalar(run_id, pa.int64()), count)).append_column(
-                    "batch", pa.repeat(pa.scalar(before + 1, pa.int64()), count)
-                ),
-            )
-            told = points.append_column("context", pa.repeat("{}", count))
+            _note_stream(transaction, run_id, known, producer, sequence)
+            changed = _add_points(transaction, run_id, known, batch, on_duplicate)
+            before, count = known.batches - 1, batch.points.num_rows
+            told = None if changed else batch.table
             transaction.after_commit(lambda: self._publish(run_id, beat.owner_id, before, before + 1, told))
             return LoggedMetrics(
-                accepted=count,
+                accepted=batch.accepted,
                 duplicate=False,
                 stop=beat.stop,
-                first_number=points_before + 1 if count else None,
+                first_number=known.points - count + 1 if count else None,
             )
 
         return await self._database.write(work)
 
-    async def table(self, run_id: int, names: tuple[str, ...], caller: Caller) -> pa.Table:
-        """All points of a run, in order of arrival.
+    def _take(self, transaction: Transaction, run_id: int) -> _Known:
+        """What is stored of a run, to be changed as the transaction changes it.
 
-        Raises:
-            NotFound: there is no such run for the caller.
+        What is in memory is taken out until the commit: so nothing is left of a transaction that is
+        rolled back, and the writes of one transaction see what those before them did.
         """
-        await self._runs.get(run_id, caller)
+        if self._transaction is not transaction:
+            self._transaction, self._open = transaction, {}
+        known = self._open.get(run_id)
+        if known is None:
+            known = self._known.pop(run_id, None)
+            if known is None:
+                known = _load(transaction, run_id)
+            else:
+                self._weight -= known.weight
+            self._open[run_id] = known
+            transaction.after_commit(lambda: self._keep(run_id, known))
+        return known
 
-        def work(cursor: Cursor) -> pa.Table:
-            where, parameters = _selection(run_id, names)
-            return cursor.table(
-                f"SELECT name, '{{}}' AS context, step, time, value FROM metrics {where} ORDER BY rowid",
-                *parameters,
-            )
+    def _keep(self, run_id: int, known: _Known) -> None:
+        self._known[run_id] = known
+        self._weight += known.weight
+        while self._weight > MAX_KNOWN:
+            _, oldest = self._known.popitem(last=False)
+            self._weight -= oldest.weight
 
-        return await self._database.read(work)
 
-    async def points(
-        self, run_id: int, caller: Caller, name: str | None, limit: int, offset: int
-    ) -> tuple[NumberedPoint, ...]:
-        """Points as they were logged, NaN and infinities too, in ascending order of time, then of arrival.
+def _load(transaction: Transaction, run_id: int) -> _Known:
+    streams = transaction.rows(
+        "SELECT producer, last_sequence, batches FROM metric_streams WHERE run_id = ?", run_id
+    )
+    series = transaction.table(
+        "SELECT name, context, id, last_step, points FROM metric_series WHERE run_id = ?", run_id
+    )
+    keys = zip(series["name"].to_pylist(), series["context"].to_pylist(), strict=True)
+    return _Known(
+        batches=sum(stream["batches"] for stream in streams),
+        points=sum(series["points"].to_pylist()),
+        streams={stream["producer"]: stream["last_sequence"] for stream in streams},
+        series={key: position for position, key in enumerate(keys)},
+        ids=np.array(series["id"], np.int64),
+        last_steps=np.array(series["last_step"], np.int64),
+    )
 
-        Args:
-            name: only those of this metric.
 
-        Raises:
-            NotFound: there is no such run for the caller.
-        """
-        await self._runs.get(run_id, caller)
-        where, parameters = ("WHERE name = ?", [name]) if name is not None else ("", [])
-        found = await self._database.read(
-            lambda cursor: cursor.rows(
-                "SELECT * FROM (SELECT row_number() OVER (ORDER BY rowid) AS number, name, value, step, time "
-                f"FROM metrics WHERE run_id = ?) {where} "
-                f"ORDER BY time, number LIMIT {limit:d} OFFSET {offset:d}",
-                run_id,
-                *parameters,
-            )
+def _note_stream(transaction: Transaction, run_id: int, known: _Known, producer: str, sequence: int) -> None:
+    if producer in known.streams:
+        transaction.execute(
+            "UPDATE metric_streams SET last_sequence = ?, batches = batches + 1 "
+            "WHERE run_id = ? AND producer = ?",
+            sequence,
+            run_id,
+            producer,
         )
-        return tuple(NumberedPoint(**row) for row in found)
-
-    async def summary(self, run_id: int, caller: Caller) -> tuple[MetricSummary, ...]:
-        """What became of each metric of a run, by name.
-
-        `last` is the value at the greatest step (the newest one there), and `count` counts all points. Smallest, largest and mean are those of the finite points alone, since one
-        NaN would make all three NaN; they are None when no point is finite.
-
-        Raises:
-            NotFound: there is no such run for the caller.
-        """
-        await self._runs.get(run_id, caller)
-        found = await self._database.read(lambda cursor: cursor.rows(_SUMMARY, run_id))
-        return tuple(MetricSummary(context={}, **row) for row in found)
-
-    async def read(self, run_id: int, names: tuple[str, ...], max_points: int, caller: Caller) -> Metrics:
-        """The points of a run, at most `max_points` of each series.
-
-        A longer series is cut into pieces of equal width, each with its smallest and largest point,
-        so that no spike disappears.
-
-        Raises:
-            NotFound: there is no such run for the caller.
-        """
-        await self._runs.get(run_id, caller)
-
-        def work(cursor: Cursor) -> Metrics:
-            where, parameters = _selection(run_id, names)
-            counts = cursor.rows(
-                "SELECT name, count(*) AS points, min(step) AS first, max(step) AS last "
-                f"FROM metrics {where} GROUP BY name ORDER BY name",
-                *parameters,
-            )
-            series = []
-            for entry in counts:
-                name, reduced = entry["name"], entry["points"] > max_points
-                if reduced:
-                    width = (entry["last"] - entry["first"] + 1) / max_points
-                    points = cursor.table(_REDUCED, run_id, name, entry["first"], width)
-                else:
-                    points = cursor.table(
-                        "SELECT step, epoch_us(time) / 1e6 AS time, "
-                        "CASE WHEN isfinite(value) THEN value END AS value FROM metrics "
-                        "WHERE run_id = ? AND name = ? ORDER BY step, rowid",
-                        run_id,
-                        name,
-                    )
-                odd = cursor.rows(
-                    "SELECT step, epoch_us(time) / 1e6 AS time, value::VARCHAR AS kind FROM metrics "
-                    "WHERE run_id = ? AND name = ? AND NOT isfinite(value) ORDER BY step",
-                    run_id,
-                    name,
-                )
-                series.append(
-                    Series(
-                        name=name,
-                        steps=points["step"].to_pylist(),
-                        times=points["time"].to_pylist(),
-                        values=points["value"].to_pylist(),
-                        low=points["low"].to_pylist() if reduced else None,
-                        high=points["high"].to_pylist() if reduced else None,
-                        counts=points["count"].to_pylist() if reduced else None,
-                        nonfinite=tuple(NonFinite(**one) for one in odd[:100]),
-                        nonfinite_count=len(odd),
-                        points=entry["points"],
-                        reduced=reduced,
-                    )
-                )
-            return Metrics(series=tuple(series), sequence=_stored(cursor, run_id)[0])
-
-        return await self._database.read(work)
+    else:
+        transaction.execute(
+            "INSERT INTO metric_streams (run_id, producer, last_sequence, batches) VALUES (?, ?, ?, 1)",
+            run_id,
+            producer,
+            sequence,
+        )
+    known.streams[producer] = sequence
+    known.batches += 1
 
 
-_SUMMARY = """
-    SELECT name, last(CASE WHEN isfinite(value) THEN value END ORDER BY step, time, rowid) AS last,
-           max(step) AS last_step, last(time ORDER BY step, time, rowid) AS last_time,
-           min(value) FILTER (isfinite(value)) AS min,
-           max(value) FILTER (isfinite(value)) AS max,
-           avg(value) FILTER (isfinite(value)) AS mean,
-           count(*) AS count, min(step) AS first_step
-    FROM metrics WHERE run_id = ? GROUP BY name ORDER BY name
+def _add_points(
+    transaction: Transaction, run_id: int, known: _Known, batch: MetricBatch, on_duplicate: OnDuplicate
+) -> bool:
+    """Store the points and the figures of their series.
+
+    Returns:
+        Whether more was done than to append: steps went backwards, or points were replaced.
+    """
+    if not batch.keys:
+        return False
+    missing = len(known.series)
+    position = np.fromiter(
+        (known.series.setdefault(key, len(known.series)) for key in batch.keys), np.int64, len(batch.keys)
+    )
+    first_steps, last_steps = (np.asarray(batch.figures[name]) for name in ("first_step", "last_step"))
+    is_new = position >= missing
+    if is_new.any():
+        _make_room(transaction, known)
+    ids = known.ids[position]
+    figures = batch.figures.add_column(0, "id", pa.array(ids, pa.int32()))
+    points = batch.points.add_column(0, "series_id", pa.array(ids[batch.series], pa.int32()))
+    if is_new.any():
+        _insert_series(transaction, run_id, batch, figures, is_new)
+    is_before = ~is_new & (first_steps <= known.last_steps[position])
+    replaced = 0
+    if on_duplicate == "replace" and is_before.any():
+        replaced = _delete_points(transaction, points.filter(pa.array(is_before[batch.series])))
+    transaction.insert("metrics", points)
+    if replaced:
+        _recompute(transaction, ids[is_before])
+    merged = ~is_new & ~is_before if replaced else ~is_new
+    if merged.any():
+        transaction.rows_with(_MERGE, {"batch_figures": figures.filter(pa.array(merged))})
+    known.last_steps[position] = np.where(
+        is_new, last_steps, np.maximum(known.last_steps[position], last_steps)
+    )
+    known.points += points.num_rows - replaced
+    return on_duplicate == "replace" and (bool(is_before.any()) or not batch.is_rising)
+
+
+def _make_room(transaction: Transaction, known: _Known) -> None:
+    """Give ids to the series that are new in `known.series`."""
+    count = len(known.series) - len(known.ids)
+    ids = transaction.column("SELECT nextval('metric_series_ids') FROM range(?)", count)
+    known.ids = np.append(known.ids, ids)
+    known.last_steps = np.append(known.last_steps, np.zeros(count, np.int64))
+
+
+def _insert_series(
+    transaction: Transaction, run_id: int, batch: MetricBatch, figures: pa.Table, is_new: Flags
+) -> None:
+    names, contexts = zip(*batch.keys, strict=True)
+    columns = {
+        "run_id": pa.repeat(pa.scalar(run_id, pa.int64()), len(names)),
+        "name": pa.array(names, pa.string()),
+        "context": pa.array(contexts, pa.string()),
+    }
+    for name, column in columns.items():
+        figures = figures.append_column(name, column)
+    transaction.insert("metric_series", figures.filter(pa.array(is_new)))
+
+
+def _delete_points(transaction: Transaction, points: pa.Table) -> int:
+    """Delete what is stored of the same series and steps; returns how much that was."""
+    (deleted,) = transaction.rows_with(
+        "DELETE FROM metrics USING batch_points b WHERE metrics.series_id = b.series_id AND metrics.step = b.step",
+        {"batch_points": points.select(["series_id", "step"])},
+    )
+    return int(deleted["Count"])
+
+
+def _recompute(transaction: Transaction, ids: Integers) -> None:
+    transaction.rows_with(_RECOMPUTE, {"changed": pa.table({"id": pa.array(ids, pa.int32())})})
+
+
+_MERGE = """
+    UPDATE metric_series SET
+        points = metric_series.points + b.points,
+        first_step = least(metric_series.first_step, b.first_step),
+        last_value = CASE WHEN (b.last_step, b.last_time) >= (metric_series.last_step, metric_series.last_time)
+                     THEN b.last_value ELSE metric_series.last_value END,
+        last_time = CASE WHEN (b.last_step, b.last_time) >= (metric_series.last_step, metric_series.last_time)
+                    THEN b.last_time ELSE metric_series.last_time END,
+        last_step = greatest(metric_series.last_step, b.last_step),
+        finite = metric_series.finite + b.finite,
+        min = least(metric_series.min, b.min),
+        max = greatest(metric_series.max, b.max),
+        sum = metric_series.sum + b.sum
+    FROM batch_figures b WHERE metric_series.id = b.id
 """
 
-_REDUCED = """
-    SELECT min(step) AS step, epoch_us(arg_min(time, step)) / 1e6 AS time,
-           avg(value) FILTER (isfinite(value)) AS value,
-           min(value) FILTER (isfinite(value)) AS low,
-           max(value) FILTER (isfinite(value)) AS high, count(*) AS count
-    FROM metrics WHERE run_id = ?1 AND name = ?2
-    GROUP BY floor((step - ?3) / ?4) ORDER BY step
+_RECOMPUTE = """
+    UPDATE metric_series SET
+        points = f.points, first_step = f.first_step, last_step = f.last_step,
+        last_time = f.last_point.time, last_value = f.last_point.value,
+        finite = f.finite, min = f.min, max = f.max, sum = f.sum
+    FROM (
+        SELECT series_id, count(*) AS points, min(step) AS first_step, max(step) AS last_step,
+               last({time: time, value: value} ORDER BY step, time, rowid) AS last_point,
+               count(number) AS finite, min(number) AS min, max(number) AS max,
+               coalesce(sum(number), 0) AS sum
+        FROM (
+            SELECT *, rowid, CASE WHEN isfinite(value) THEN value END AS number
+            FROM metrics WHERE series_id IN (SELECT id FROM changed)
+        )
+        GROUP BY series_id
+    ) f
+    WHERE metric_series.id = f.series_id
 """
-
-
-def _table(points: MetricPoints, moment: datetime) -> pa.Table:
-    """Points as a table; those without a time get `moment`, UTC without a zone."""
-    return pa.table(
-        {
-            "name": [point.name for point in points.points],
-            "step": pa.array([point.step for point in points.points], pa.int64()),
-            "time": pa.array(
-                [
-                    point.time.replace(tzinfo=None) if point.time is not None else moment
-                    for point in points.points
-                ],
-                pa.timestamp("us"),
-            ),
-            "value": pa.array([point.value for point in points.points], pa.float64()),
-        }
-    )
-
-
-def _selection(run_id: int, names: tuple[str, ...]) -> tuple[str, list[Any]]:
-    if names:
-        return "WHERE run_id = ? AND list_contains(?, name)", [run_id, list(names)]
-    return "WHERE run_id = ?", [run_id]
-
-
-def _stored(cursor: Cursor, run_id: int) -> tuple[int, int]:
-    """How many batches and points of a run are stored."""
-    row = cursor.row(
-        "SELECT coalesce(sum(batches), 0)::BIGINT AS batches, coalesce(sum(points), 0)::BIGINT AS points "
-        "FROM metric_streams WHERE run_id = ?",
-        run_id,
-    )
-    assert row is not None
-    return row["batches"], row["points"]
-
-
-def _read_points(body: bytes) -> pa.Table:
-    try:
-        points = read_stream(body, SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        raise InvalidData(
-            "The metrics are not an Arrow IPC stream with the columns name (string), step (int64), "
-            "time (timestamp[us, UTC]) and value (float64)."
-        ) from error
-    if any(column.null_count for column in points.columns):
-        raise InvalidData("A metric point has no name, step, time or value.")
-    if points.num_rows and pc.max(pc.utf8_length(points["name"])).as_py() > MAX_NAME:
-        raise InvalidData(f"The name of a metric is longer than {MAX_NAME} characters.")
-    return points.set_column(2, "time", points["time"].cast(pa.timestamp("us")))

@@ -287,7 +287,11 @@ class Runs:
         )
         if kept is not None:
             raise Conflict(f"Run {kept} cannot be deleted: a registered model version comes from it.")
-        for table in ("metrics", "metric_streams", "artifacts", "run_values"):
+        transaction.execute(
+            f"DELETE FROM metrics WHERE series_id IN (SELECT id FROM metric_series WHERE run_id {listed})",
+            *run_ids,
+        )
+        for table in ("metric_series", "metric_streams", "artifacts", "run_values"):
             transaction.execute(f"DELETE FROM {table} WHERE run_id {listed}", *run_ids)
         transaction.execute(f"DELETE FROM runs WHERE id {listed}", *run_ids)
         for run_id in run_ids:

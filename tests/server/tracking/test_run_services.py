@@ -21,6 +21,7 @@ from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.recent_runs import RecentRuns
 from modelship_lab.server.tracking.runs import Runs
+from modelship_lab.server.tracking.series import MetricSeries
 
 ALICE = Caller(account_id=7, name="alice", permissions=REGISTERED, credential="session:a")
 BOB = Caller(account_id=8, name="bob", permissions=REGISTERED, credential="session:b")
@@ -33,6 +34,7 @@ class Tracking:
     runs: Runs
     heartbeats: Heartbeats
     metrics: RunMetrics
+    series: MetricSeries
 
 
 @pytest.fixture
@@ -44,9 +46,12 @@ def with_tracking(tmp_path: Path) -> Callable[[Callable[[Tracking], Awaitable[No
         events = EventLog(database)
         runs = Runs(database, events)
         heartbeats = Heartbeats(database, events, runs)
-        metrics = RunMetrics(database, runs, heartbeats, lambda *_: None)
+        metrics = RunMetrics(database, heartbeats, lambda *_: None)
+        series = MetricSeries(database, runs)
         try:
-            asyncio.run(work(Tracking(database, Projects(database, events), runs, heartbeats, metrics)))
+            asyncio.run(
+                work(Tracking(database, Projects(database, events), runs, heartbeats, metrics, series))
+            )
         finally:
             database.close()
 
@@ -65,19 +70,19 @@ def test_points_are_numbered_by_arrival_and_told_by_time(with_tracking) -> None:
         run = await lab.runs.create(NewRun(), ALICE)
         first = points(("a", math.nan, "2026-01-01T12:00:02"), ("b", 1.0, "2026-01-01T12:00:01"))
         second = points(("a", -math.inf, "2026-01-01T12:00:02"), ("a", 5.0, "2026-01-01T12:00:00"))
-        assert (await lab.metrics.log_points(run.id, first, "", 0, ALICE)).first_number == 1
-        assert (await lab.metrics.log_points(other.id, first, "", 0, ALICE)).first_number == 1
-        assert (await lab.metrics.log_points(run.id, second, "", 0, ALICE)).first_number == 3
-        empty = await lab.metrics.log_points(run.id, MetricPoints(points=()), "", 0, ALICE)
+        assert (await lab.metrics.log_points(run.id, first, "", 0, ALICE, "keep")).first_number == 1
+        assert (await lab.metrics.log_points(other.id, first, "", 0, ALICE, "keep")).first_number == 1
+        assert (await lab.metrics.log_points(run.id, second, "", 0, ALICE, "keep")).first_number == 3
+        empty = await lab.metrics.log_points(run.id, MetricPoints(points=()), "", 0, ALICE, "keep")
         assert empty.first_number is None
-        told = await lab.metrics.points(run.id, ALICE, None, 10, 0)
+        told = await lab.series.points(run.id, ALICE, None, 10, 0)
         assert [(one.number, one.name) for one in told] == [(4, "a"), (2, "b"), (1, "a"), (3, "a")]
         assert math.isnan(told[2].value) and told[3].value == -math.inf
         assert told[0].time.isoformat() == "2026-01-01T12:00:00+00:00"
-        page = await lab.metrics.points(run.id, ALICE, "a", 1, 1)
+        page = await lab.series.points(run.id, ALICE, "a", 1, 1)
         assert [one.number for one in page] == [1]
         with pytest.raises(NotFound):
-            await lab.metrics.points(run.id, BOB, None, 10, 0)
+            await lab.series.points(run.id, BOB, None, 10, 0)
 
     with_tracking(work)
 
@@ -92,8 +97,8 @@ def test_a_summary_is_not_spoiled_by_what_is_no_number(with_tracking) -> None:
             ("loss", math.inf, "2026-01-01T12:00:02"),
             ("lost", math.nan, None),
         )
-        await lab.metrics.log_points(run.id, logged, "", 0, ALICE)
-        loss, lost = await lab.metrics.summary(run.id, ALICE)
+        await lab.metrics.log_points(run.id, logged, "", 0, ALICE, "keep")
+        loss, lost = await lab.series.summary(run.id, ALICE)
         assert (loss.name, loss.last, loss.min, loss.max, loss.mean, loss.count) == (
             "loss",
             4.0,
@@ -105,7 +110,7 @@ def test_a_summary_is_not_spoiled_by_what_is_no_number(with_tracking) -> None:
         assert (lost.name, lost.min, lost.max, lost.mean, lost.count) == ("lost", None, None, None, 1)
         assert lost.last is None
         with pytest.raises(NotFound):
-            await lab.metrics.summary(run.id, BOB)
+            await lab.series.summary(run.id, BOB)
 
     with_tracking(work)
 
@@ -131,7 +136,7 @@ def test_the_runs_of_a_project_are_deleted_all_or_none(with_tracking) -> None:
         project = await lab.projects.create(NewProject(name="p", is_public=True), ALICE)
         made = [await lab.runs.create(NewRun(project=project.id), ALICE) for _ in range(3)]
         kept = await lab.runs.create(NewRun(), ALICE)
-        await lab.metrics.log_points(made[0].id, points(("a", 1.0, None)), "", 0, ALICE)
+        await lab.metrics.log_points(made[0].id, points(("a", 1.0, None)), "", 0, ALICE, "keep")
         with pytest.raises(PermissionDenied):
             await lab.runs.delete_of_project(project, BOB)
         version = (

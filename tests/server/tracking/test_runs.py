@@ -105,19 +105,19 @@ def test_metrics_come_back_as_they_were_sent(lab_server):
     client = lab_server.client
     run = new_run(client)
     values = [0.5, math.nan, math.inf, -math.inf, 1e-300]
-    answer = log(client, run, stream(["loss"] * 5, [1, 2, 3, 3, -1], values))
+    answer = log(client, run, stream(["loss"] * 5, [1, 2, 3, 4, -1], values))
     assert answer.json() == {"accepted": 5, "duplicate": False, "stop": False, "first_number": 1}
     table = raw(client, run)
-    assert table["step"].to_pylist() == [1, 2, 3, 3, -1]
+    assert table["step"].to_pylist() == [1, 2, 3, 4, -1]
     assert [str(value) for value in table["value"].to_pylist()] == [str(value) for value in values]
     (series,) = client.get(f"runs/{run['id']}/metrics").json()["series"]
     assert (series["name"], series["context"], series["points"]) == ("loss", {}, 5)
-    assert series["steps"] == [-1, 1, 2, 3, 3]
+    assert series["steps"] == [-1, 1, 2, 3, 4]
     assert series["values"] == [1e-300, 0.5, None, None, None]
     assert [(one["step"], one["kind"]) for one in series["nonfinite"]] == [
         (2, "nan"),
         (3, "inf"),
-        (3, "-inf"),
+        (4, "-inf"),
     ]
     assert series["nonfinite_count"] == 3
 
@@ -125,12 +125,12 @@ def test_metrics_come_back_as_they_were_sent(lab_server):
 def test_a_batch_sent_again_is_stored_once(lab_server):
     client = lab_server.client
     run = new_run(client)
-    body = stream(["loss"], [1], [1.0])
-    assert log(client, run, body, sequence=1).json()["accepted"] == 1
-    again = log(client, run, body, sequence=1).json()
+    first, second, third = (stream(["loss"], [step], [1.0]) for step in (1, 2, 3))
+    assert log(client, run, first, sequence=1).json()["accepted"] == 1
+    again = log(client, run, first, sequence=1).json()
     assert again == {"accepted": 0, "duplicate": True, "stop": False, "first_number": None}
-    assert log(client, run, body, sequence=2).json()["first_number"] == 2
-    assert log(client, run, body, producer="other", sequence=1).json()["first_number"] == 3
+    assert log(client, run, second, sequence=2).json()["first_number"] == 2
+    assert log(client, run, third, producer="other", sequence=1).json()["first_number"] == 3
     assert raw(client, run).num_rows == 3
     assert client.get(f"runs/{run['id']}/metrics").json()["sequence"] == 3
 
