@@ -1,13 +1,16 @@
-"""`%%mlship run NAME`: a cell as a run, with its code, output, duration and environment.
+"""`%%mlship run NAME`: a cell as a run, with its code, output, pictures, duration and environment.
 
 Tracking never breaks the cell: when the lab is away, the cell is executed all the same, with a
 `run` that takes everything and keeps nothing.
 """
 
+import base64
+import binascii
 import io
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -18,10 +21,14 @@ from modelship_lab.commands.parameters import KEY_VALUE, PROJECT
 from modelship_lab.records.errors import LabError
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from modelship_lab.client import RunHandle
     from modelship_lab.notebook.session import NotebookSession
 
 _MOST_OUTPUT = 1_000_000
+_MOST_PICTURES = 20
+_LARGEST_PICTURE = 8 << 20
 
 
 @click.command("run")
@@ -55,12 +62,15 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
     shell = session.shell
     before = shell.user_ns.get("run", _NOTHING)
     named = shell.user_ns["run"] = run if run is not None else UntrackedRun()
+    if run is not None:
+        _show(run)
     output = Tee(sys.stdout)
     errors = Tee(sys.stderr, output.kept)
+    pictures = Pictures()
     started = time.perf_counter()
     sys.stdout, sys.stderr = output, errors
     try:
-        with activated(named):
+        with activated(named), pictures.of(shell):
             result = shell.run_cell(cell, store_history=False)
     finally:
         sys.stdout, sys.stderr = output.original, errors.original
@@ -73,9 +83,8 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
         value = "" if result.result is None else f"{result.result!r}\n"
         # In a terminal the value is printed; in a notebook it is a display of its own.
         text += "" if text.endswith(value) else value
-        _finish(
-            run, cell, text, time.perf_counter() - started, result.error_in_exec or result.error_before_exec
-        )
+        raised = result.error_in_exec or result.error_before_exec
+        _finish(run, cell, text, pictures.kept, time.perf_counter() - started, raised)
 
 
 def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | None":
@@ -95,11 +104,31 @@ def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | 
         return None
 
 
-def _finish(run: "RunHandle", cell: str, output: str, duration_s: float, error: BaseException | None) -> None:
+def _show(run: "RunHandle") -> None:
+    """Show the run's live chart; it is no part of the cell's output."""
+    try:
+        from modelship_lab.notebook.run_display import show_run
+
+        show_run(run)
+    except Exception as problem:
+        # The cell must be executed, whatever is wrong with its surroundings.
+        print(f"Run {run.id} cannot be shown: {problem}", file=sys.stderr)
+
+
+def _finish(
+    run: "RunHandle",
+    cell: str,
+    output: str,
+    pictures: list[bytes],
+    duration_s: float,
+    error: BaseException | None,
+) -> None:
     try:
         run.save_artifact("cell.py", cell, "text/x-python")
         if output:
             run.save_artifact("output.txt", output, "text/plain")
+        for number, picture in enumerate(pictures, 1):
+            run.save_artifact(f"figure-{number}.png", picture, "image/png")
         run.set_summary({"duration_s": duration_s})
         if error is None:
             run.finish()
@@ -128,6 +157,34 @@ class Tee(io.TextIOBase):
 
     def isatty(self) -> bool:
         return False
+
+
+class Pictures:
+    """The first pictures that a cell displays, e.g. matplotlib's figures."""
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+
+    @contextmanager
+    def of(self, shell: "InteractiveShell") -> Iterator[None]:
+        """Keep what is displayed inside. Only a kernel's displays can be looked at."""
+        publisher: Any = shell.display_pub
+        if not hasattr(publisher, "register_hook"):
+            yield
+            return
+        publisher.register_hook(self._look)
+        try:
+            yield
+        finally:
+            publisher.unregister_hook(self._look)
+
+    def _look(self, message: dict[str, Any]) -> dict[str, Any]:
+        data = message.get("content", {}).get("data", {}).get("image/png")
+        is_picture = message.get("msg_type") == "display_data" and isinstance(data, str)
+        if is_picture and len(self.kept) < _MOST_PICTURES and len(data) <= _LARGEST_PICTURE:
+            with suppress(binascii.Error):
+                self.kept.append(base64.b64decode(data))
+        return message
 
 
 class UntrackedRun:
