@@ -50,3 +50,8 @@ export function ago(time: string, now_ms = Date.now()): string {
   if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h ago`;
   return `${Math.round(seconds / 86_400)} d ago`;
 }
+
+/** 1 range, 12 ranges, 1,200 ranges */
+export function counted(number: number, one: string, many = `${one}s`): string {
+  return `${count(number)} ${number === 1 ? one : many}`;
+}

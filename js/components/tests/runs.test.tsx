@@ -1,17 +1,44 @@
-import type { Evaluation, Metrics, Run } from "@modelship-lab/core";
+import type { Artifact, Evaluation, Metrics, MetricSummary, Page, Query, Run } from "@modelship-lab/core";
 import { act, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeLab } from "../../core/tests/fake_lab";
+import { extentOf } from "../src/chart/drawing";
+import type { PlotProps } from "../src/chart/Plot";
 import { RunChart, RunList } from "../src/index";
 
 const drawn = vi.hoisted(() => ({ count: 0 }));
 // jsdom has no canvas; what a plot is given is looked at instead.
-vi.mock("../src/chart/Plot", () => ({
-  Plot: (props: { data: unknown; label: string }) => {
-    drawn.count++;
-    return <div data-testid="plot" aria-label={props.label} data-points={JSON.stringify(props.data)} />;
-  },
-}));
+vi.mock("../src/chart/Plot", async () => {
+  const { useEffect, useRef } = await import("react");
+  return {
+    Plot: (props: PlotProps) => {
+      const latest = useRef(props);
+      const place = useRef<HTMLDivElement>(null);
+      drawn.count++;
+      useEffect(() => {
+        latest.current = props;
+      });
+      useEffect(() => {
+        const draw = (): void => {
+          const drawing = props.source!.read();
+          const { logX = false, logY = false, robust = false } = latest.current;
+          const extent = extentOf(drawing, latest.current.range ?? null, { logX, logY, robust, fromZero: false });
+          place.current!.dataset.curves = JSON.stringify(drawing.curves.map(({ x, y }) => [x, y]));
+          latest.current.onDrawn?.(drawing, extent);
+        };
+        draw();
+        return props.source!.subscribe(draw);
+      }, [props.source]);
+      return (
+        <div ref={place} data-testid="plot" aria-label={props.label}>
+          <button type="button" onClick={() => props.onRange?.({ start: 2, end: 3 })}>
+            drag
+          </button>
+        </div>
+      );
+    },
+  };
+});
 
 const run = (id: number, change: Partial<Run> = {}): Run => ({
   id,
@@ -43,8 +70,30 @@ const run = (id: number, change: Partial<Run> = {}): Run => ({
 });
 const metrics: Metrics = {
   sequence: 1,
-  series: { train_loss: { steps: [1, 2], values: [0.9, 0.5], times: [1, 2], reduced: false } },
+  series: [
+    {
+      name: "train_loss",
+      context: {},
+      steps: [1, 2],
+      values: [0.9, 0.5],
+      times: [1, 2],
+      x: null,
+      low: null,
+      high: null,
+      counts: null,
+      nonfinite: [],
+      nonfinite_count: 0,
+      points: 2,
+      reduced: false,
+    },
+  ],
 };
+const catalog = (...names: string[]): Page<MetricSummary> => ({
+  items: names.map((name) => ({ name, context: {}, last: 0.5, last_step: 2, count: 2 })),
+  total: names.length,
+  limit: 1000,
+  offset: 0,
+});
 const evaluation: Evaluation = {
   task: "text_classification",
   classes: ["ham", "spam"],
@@ -71,12 +120,18 @@ const evaluation: Evaluation = {
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
-const wait = (ms: number): Promise<void> => act(async () => void (await vi.advanceTimersByTimeAsync(ms)));
+/** Lets time pass, with what the page does in it. */
+const wait = async (ms: number): Promise<void> => {
+  for (let passed = 0; passed < ms; passed += 50) {
+    await act(async () => void (await vi.advanceTimersByTimeAsync(Math.min(50, ms - passed))));
+  }
+};
 
 function lab(record: Run): FakeLab {
   const fake = new FakeLab(0);
   fake.answers.set("GET runs/12", record);
   fake.answers.set("GET runs/12/metrics", metrics);
+  fake.answers.set("GET runs/12/metrics/summary", catalog("train_loss"));
   return fake;
 }
 
@@ -87,27 +142,162 @@ describe("RunChart", () => {
     render(<RunChart connection={fake} runIds={[12]} />);
     await wait(300);
     expect(screen.getByText("running")).toBeTruthy();
-    expect(screen.getByText("train_loss").nextSibling?.textContent).toBe("0.5");
+    expect(screen.getByText("train_loss", { selector: "span" }).nextSibling?.textContent).toBe("0.5");
     fireEvent.click(screen.getByRole("button", { name: "Stop" }));
     await wait(300);
     expect(fake.calls.some((call) => call.method === "POST" && call.path === "runs/12/stop")).toBe(true);
     expect(screen.getByText("stopping")).toBeTruthy();
   });
 
-  it("draws at most ten times a second however fast metrics arrive", async () => {
+  it("follows metrics without drawing the page for them", async () => {
     const fake = lab(run(12, { status: "running", ended_at: null }));
     render(<RunChart connection={fake} runIds={[12]} />);
-    await wait(500);
+    await wait(1000);
     const before = drawn.count;
     for (let batch = 1; batch <= 100; batch++) {
-      const series = { train_loss: { steps: [batch + 2], values: [1 / batch], times: [batch] } };
-      fake.tell("run:12", { type: "metrics", topic: "run:12", from: batch, sequence: batch + 1, series });
+      const one = { name: "train_loss", context: {}, steps: [batch + 2], values: [1 / batch], times: [batch] };
+      fake.tell("run:12", { type: "metrics", topic: "run:12", from: batch, sequence: batch + 1, series: [one] });
       await wait(10);
     }
     await wait(300);
-    expect(drawn.count - before).toBeLessThanOrEqual(12);
-    const points = JSON.parse(screen.getByTestId("plot").dataset.points!) as number[][];
-    expect(points[0]).toHaveLength(102);
+    expect(drawn.count - before).toBeLessThanOrEqual(5);
+    const [curve] = JSON.parse(screen.getByTestId("plot").dataset.curves!) as number[][][];
+    expect(curve![0]).toHaveLength(102);
+    expect(screen.getByText("train_loss", { selector: "span" }).nextSibling?.textContent).toBe("0.01");
+  });
+
+  it("says what a picture cannot show, until the points themselves are here", async () => {
+    const fake = lab(run(12));
+    const series = metrics.series[0]!;
+    const many = {
+      ...series,
+      low: [0.1, 0.4],
+      high: [7, 0.6],
+      counts: [500, 500],
+      nonfinite: [{ step: 2, time: 2, kind: "nan" as const }],
+      nonfinite_count: 1,
+      points: 1000,
+      reduced: true,
+    };
+    fake.answers.set("GET runs/12/metrics", ({ query }: { query: Query }) =>
+      query.start === undefined ? { sequence: 1, series: [many] } : metrics,
+    );
+    render(<RunChart connection={fake} runIds={[12]} />);
+    await wait(600);
+    expect(screen.getByText("1,000 points as 2 ranges; zoom for all of them")).toBeTruthy();
+    expect(screen.getByText("1 NaN")).toBeTruthy();
+    fireEvent.click(screen.getByRole("button", { name: "drag" }));
+    await wait(600);
+    expect(fake.calls.at(-1)!.query).toMatchObject({ names: ["train_loss"], start: 2, end: 3 });
+    expect(screen.queryByText(/zoom for all/)).toBeNull();
+    fireEvent.click(screen.getByRole("button", { name: "Show everything" }));
+    await wait(600);
+    expect(screen.getByText(/zoom for all/)).toBeTruthy();
+  });
+
+  it("makes a few of very many charts, folds the machine's away, and finds one by name", async () => {
+    const fake = lab(run(12));
+    const names = Array.from({ length: 1500 }, (_, index) => `layer/weight${index}`);
+    fake.answers.set("GET runs/12/metrics/summary", catalog("train_loss", "system/cpu", ...names));
+    render(<RunChart connection={fake} runIds={[12]} labId="filter" />);
+    await wait(900);
+    expect(screen.getAllByTestId("plot")).toHaveLength(25);
+    expect(screen.getByRole("button", { name: /system\// }).getAttribute("aria-expanded")).toBe("false");
+    fireEvent.change(screen.getByRole("searchbox"), { target: { value: "weight1499$|cpu" } });
+    await wait(600);
+    expect(screen.getAllByTestId("plot")).toHaveLength(1);
+    fireEvent.click(screen.getByRole("button", { name: /system\// }));
+    expect(screen.getAllByTestId("plot")).toHaveLength(2);
+    fireEvent.change(screen.getByRole("searchbox"), { target: { value: "weight(" } });
+    await wait(600);
+    expect(screen.getByRole("alert").textContent).toContain("no regular expression");
+    expect(screen.getByText("No metric has such a name.")).toBeTruthy();
+  });
+
+  it("remembers how the reader looked at it", async () => {
+    const fake = lab(run(12));
+    const { unmount } = render(<RunChart connection={fake} runIds={[12]} labId="memory" />);
+    await wait(600);
+    fireEvent.change(screen.getByRole("slider"), { target: { value: "0.9" } });
+    fireEvent.click(screen.getByRole("checkbox", { name: "log y" }));
+    fireEvent.click(screen.getByRole("button", { name: /^train_loss/ }));
+    await wait(600);
+    unmount();
+    render(<RunChart connection={fake} runIds={[12]} labId="memory" />);
+    await wait(600);
+    expect(screen.getByText("smoothed 0.90")).toBeTruthy();
+    expect(screen.getByRole<HTMLInputElement>("checkbox", { name: "log y" }).checked).toBe(true);
+    expect(screen.getByRole("button", { name: /^train_loss/, pressed: false })).toBeTruthy();
+    expect(JSON.parse(screen.getByTestId("plot").dataset.curves!)).toEqual([]);
+  });
+
+  it("lists the parts of a run, opens one, and comes back", async () => {
+    const fake = lab(run(12, { children: 1 }));
+    fake.answers.set("GET runs?parent_id=12&limit=20", { items: [run(15, { parent_id: 12 })], total: 1, limit: 20, offset: 0 });
+    fake.answers.set("GET runs/15", run(15, { parent_id: 12 }));
+    fake.answers.set("GET runs/15/metrics/summary", catalog());
+    render(<RunChart connection={fake} runIds={[12]} />);
+    await wait(600);
+    fireEvent.click(screen.getByRole("button", { name: "run 15" }));
+    await wait(600);
+    expect(screen.getByRole("heading", { name: "run 15" })).toBeTruthy();
+    expect(screen.getByText("Nothing was logged.")).toBeTruthy();
+    fireEvent.click(screen.getByRole("button", { name: /back to run 12/ }));
+    await wait(600);
+    expect(screen.getByRole("heading", { name: "run 12" })).toBeTruthy();
+  });
+
+  it("shows pictures by their steps, tables by their rows, and texts as they are", async () => {
+    const kept = (id: number, change: Partial<Artifact>): Artifact => ({
+      id,
+      run_id: 12,
+      name: "images/sample",
+      kind: "image",
+      step: id,
+      caption: "",
+      size: 10,
+      digest: `d${id}`,
+      content_type: "image/png",
+      created_at: "2026-01-01T00:00:00Z",
+      ...change,
+    });
+    const fake = lab(run(12));
+    fake.answers.set("GET runs/12/artifacts?limit=1000", {
+      items: [kept(1, {}), kept(2, {}), kept(3, { name: "rows", kind: "table", step: null }), kept(4, { name: "model.bin", kind: "file" })],
+      total: 4,
+    });
+    fake.answers.set("GET runs/12/artifact-rows/rows?limit=25&offset=0", {
+      columns: ["word", "count"],
+      rows: [["<b>bold</b>", 3]],
+      total: 60,
+    });
+    fake.answers.set("GET runs/12/artifact-rows/rows?limit=25&offset=25", { columns: ["word", "count"], rows: [["next", 4]], total: 60 });
+    render(<RunChart connection={fake} runIds={[12]} labId="media" />);
+    await wait(600);
+    fireEvent.click(screen.getByRole("tab", { name: "media" }));
+    await wait(600);
+    expect(screen.getByRole("img").getAttribute("src")).toBe("/runs/12/artifacts/images%2Fsample?step=2");
+    fireEvent.change(screen.getByRole("slider", { name: "Step of images/sample" }), { target: { value: "0" } });
+    await wait(100);
+    expect(screen.getByRole("img").getAttribute("src")).toContain("step=1");
+    expect(screen.getByText("<b>bold</b>")).toBeTruthy();
+    expect(screen.queryByText("model.bin")).toBeNull();
+    fireEvent.click(screen.getByRole("button", { name: /after/ }));
+    await wait(100);
+    expect(screen.getByText("next")).toBeTruthy();
+  });
+
+  it("shows what ran", async () => {
+    const environment = { command: ["python", "train.py"], git: { commit: "abc", branch: "main", dirty: true }, packages: { torch: "2.1" } };
+    const fake = lab(run(12, { environment }));
+    fake.answers.set("GET runs/12/artifacts?limit=1000", { items: [], total: 0 });
+    render(<RunChart connection={fake} runIds={[12]} labId="source" />);
+    await wait(600);
+    fireEvent.click(screen.getByRole("tab", { name: "source" }));
+    await wait(100);
+    expect(screen.getByText("python train.py")).toBeTruthy();
+    expect(screen.getByText("abc · main · with changes")).toBeTruthy();
+    expect(screen.getByText("torch==2.1")).toBeTruthy();
   });
 
   it("shows how a finished run ended, and the errors behind a cell of the confusion matrix", async () => {
@@ -143,14 +333,20 @@ describe("RunChart", () => {
     expect(screen.getByRole("alert").textContent).toContain("CUDA is out of memory.");
   });
 
-  it("overlays several runs", async () => {
+  it("overlays several runs, hides one, and says which line is whose", async () => {
     const fake = lab(run(12));
     fake.answers.set("GET runs/13", run(13));
     fake.answers.set("GET runs/13/metrics", metrics);
-    render(<RunChart connection={fake} runIds={[12, 13]} />);
-    await wait(300);
-    expect(screen.getByText("train_loss · run 12")).toBeTruthy();
-    expect(screen.getByText("train_loss · run 13")).toBeTruthy();
+    fake.answers.set("GET runs/13/metrics/summary", catalog("train_loss"));
+    render(<RunChart connection={fake} runIds={[12, 13]} labId="several" />);
+    await wait(600);
+    const lines = (): unknown[] => JSON.parse(screen.getByTestId("plot").dataset.curves!) as unknown[];
+    expect(lines()).toHaveLength(2);
+    const panel = within(screen.getByRole("region", { name: "train loss" }));
+    expect(panel.getByRole("button", { name: /run 12/ })).toBeTruthy();
+    fireEvent.click(screen.getAllByRole("button", { name: /Hide run 13|run 13/ })[0]!);
+    await wait(600);
+    expect(lines()).toHaveLength(1);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { LabEvent, Points, WindowMetrics } from "./records";
+import type { LabEvent, SeriesPoints, WindowMetrics } from "./records";
 
 /** What the server says when it refuses, or what kept a request from reaching it. */
 export class LabError extends Error {
@@ -48,6 +48,13 @@ export function errorFromAnswer(status: number, body: unknown): LabError {
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export type Query = Record<string, string | number | boolean | readonly (string | number)[] | null | undefined>;
 
+export interface RequestOptions {
+  query?: Query;
+  body?: unknown;
+  /** Ends the wait for an answer that nobody needs any more. */
+  signal?: AbortSignal;
+}
+
 export interface MetricsMessage {
   type: "metrics";
   topic: string;
@@ -55,7 +62,7 @@ export interface MetricsMessage {
   sequence: number;
   /** Number of the batch that this message follows. */
   from: number;
-  series: Record<string, Points>;
+  series: SeriesPoints[];
   /** True when there were too many points to send: fetch them. */
   gap?: boolean;
 }
@@ -74,9 +81,11 @@ export interface Connection {
   /** True when messages arrive by themselves; false means that screens have to poll. */
   readonly live: boolean;
   /** The JSON answer of `{base}mlship/api/{path}`. @throws LabError */
-  request<Answer>(method: Method, path: string, options?: { query?: Query; body?: unknown }): Promise<Answer>;
+  request<Answer>(method: Method, path: string, options?: RequestOptions): Promise<Answer>;
   /** What `{base}mlship/api/{path}` has as text, e.g. a run's file. @throws LabError */
   text(path: string): Promise<string>;
+  /** An address at which the browser reads the bytes of `{base}mlship/api/{path}`, as for an `<img>`. */
+  fileUrl(path: string): Promise<string>;
   /** An address for an `<img>` of this image; it stays valid while the connection is open. */
   imageUrl(digest: string): Promise<string>;
   /** Calls `listener` with every message of `topic` (`*`: all events) until the returned function is called. */

@@ -5,7 +5,7 @@ import {
   type Connection,
   type LiveListener,
   type Method,
-  type Query,
+  type RequestOptions,
 } from "./connection";
 import { LiveSocket } from "./live";
 
@@ -40,9 +40,9 @@ export class HttpConnection implements Connection {
   async request<Answer>(
     method: Method,
     path: string,
-    options: { query?: Query; body?: unknown } = {},
+    options: RequestOptions = {},
   ): Promise<Answer> {
-    const { response, text } = await this.send(method, withQuery(path, options.query), options.body);
+    const { response, text } = await this.send(method, withQuery(path, options.query), options);
     let answer: unknown = null;
     try {
       answer = text ? JSON.parse(text) : null;
@@ -55,13 +55,17 @@ export class HttpConnection implements Connection {
   }
 
   async text(path: string): Promise<string> {
-    const { response, text } = await this.send("GET", path, undefined, "*/*");
+    const { response, text } = await this.send("GET", path, {}, "*/*");
     if (!response.ok) throw errorFromAnswer(response.status, asJson(text));
     return text;
   }
 
-  async imageUrl(digest: string): Promise<string> {
-    const url = `${this.baseUrl}mlship/api/blobs/${encodeURIComponent(digest)}`;
+  imageUrl(digest: string): Promise<string> {
+    return this.fileUrl(`blobs/${encodeURIComponent(digest)}`);
+  }
+
+  async fileUrl(path: string): Promise<string> {
+    const url = `${this.baseUrl}mlship/api/${path}`;
     if (!this.token) return url;
     const response = await fetch(url, { headers: { Authorization: `Bearer ${this.token}` } });
     if (!response.ok) throw errorFromAnswer(response.status, null);
@@ -79,7 +83,7 @@ export class HttpConnection implements Connection {
   private async send(
     method: Method,
     path: string,
-    body: unknown,
+    { body, signal }: RequestOptions,
     accept = "application/json",
   ): Promise<{ response: Response; text: string }> {
     const headers: Record<string, string> = { Accept: accept };
@@ -97,7 +101,7 @@ export class HttpConnection implements Connection {
         credentials: "same-origin",
         redirect: "error",
         body: body === undefined ? undefined : JSON.stringify(body),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])]),
       });
       return { response, text: await response.text() };
     } catch (error) {

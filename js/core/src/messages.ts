@@ -1,4 +1,12 @@
-import { errorFromAnswer, LabError, withQuery, type Connection, type Method, type Query } from "./connection";
+import {
+  errorFromAnswer,
+  LabError,
+  unreachable,
+  withQuery,
+  type Connection,
+  type Method,
+  type RequestOptions,
+} from "./connection";
 
 /** The part of a widget's model that carries messages to Python and back. */
 export interface MessageChannel {
@@ -22,6 +30,8 @@ function imageType(bytes: Uint8Array): string {
   if (bytes[0] === 0xff) return "image/jpeg";
   if (bytes[0] === 0x47) return "image/gif";
   if (bytes[0] === 0x52) return "image/webp";
+  // An image element runs nothing of what a drawing may carry.
+  if (bytes[0] === 0x3c) return "image/svg+xml";
   return "application/octet-stream";
 }
 
@@ -33,7 +43,7 @@ export class MessageConnection implements Connection {
   readonly live = false;
   private count = 0;
   private readonly waiting = new Map<number, (reply: Reply, buffers: DataView[]) => void>();
-  private readonly images = new Map<string, Promise<string>>();
+  private readonly files = new Map<string, Promise<string>>();
 
   constructor(private readonly channel: MessageChannel) {
     channel.on("msg:custom", this.receive);
@@ -42,9 +52,10 @@ export class MessageConnection implements Connection {
   async request<Answer>(
     method: Method,
     path: string,
-    options: { query?: Query; body?: unknown } = {},
+    options: RequestOptions = {},
   ): Promise<Answer> {
     const { reply } = await this.ask(method, withQuery(path, options.query), options.body);
+    if (options.signal?.aborted) throw unreachable(options.signal.reason);
     return reply.body as Answer;
   }
 
@@ -56,16 +67,22 @@ export class MessageConnection implements Connection {
   }
 
   imageUrl(digest: string): Promise<string> {
-    let url = this.images.get(digest);
+    return this.fileUrl(`blobs/${encodeURIComponent(digest)}`);
+  }
+
+  fileUrl(path: string): Promise<string> {
+    let url = this.files.get(path);
     if (!url) {
-      url = this.ask("GET", `blobs/${encodeURIComponent(digest)}`, undefined).then(({ buffers }) => {
+      url = this.ask("GET", path, undefined).then(({ reply, buffers }) => {
         const view = buffers[0];
-        if (!view) throw new LabError(502, "INVALID_ANSWER", "The kernel sent no picture.");
+        // What is JSON comes as such.
+        if (!view && reply.body !== null) return URL.createObjectURL(new Blob([JSON.stringify(reply.body)]));
+        if (!view) throw new LabError(502, "INVALID_ANSWER", "The kernel sent no file.");
         const bytes = new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset, view.byteLength);
         return URL.createObjectURL(new Blob([bytes], { type: imageType(bytes) }));
       });
-      url.catch(() => this.images.delete(digest));
-      this.images.set(digest, url);
+      url.catch(() => this.files.delete(path));
+      this.files.set(path, url);
     }
     return url;
   }
@@ -76,10 +93,10 @@ export class MessageConnection implements Connection {
 
   close(): void {
     this.channel.off("msg:custom", this.receive);
-    for (const url of this.images.values()) {
+    for (const url of this.files.values()) {
       url.then((address) => URL.revokeObjectURL(address)).catch(() => undefined);
     }
-    this.images.clear();
+    this.files.clear();
   }
 
   private ask(method: Method, path: string, body: unknown): Promise<{ reply: Reply; buffers: DataView[] }> {

@@ -172,6 +172,11 @@ export interface Run {
   project_id: number | null;
   project: string | null;
   recipe: string;
+  /** The run of which this one is a part. */
+  parent_id: number | null;
+  group: string;
+  /** How many runs are parts of this one. */
+  children: number;
   status: RunStatus;
   params: Record<string, unknown>;
   tags: string[];
@@ -191,27 +196,83 @@ export interface Run {
   ended_at: string | null;
   heartbeat_at: string;
   updated_at: string;
-  parent_id: number | null;
-  group: string;
-  /** How many runs it is the parent of. */
-  children: number;
 }
 
-/** The points of one metric in order of arrival; `times` in seconds since the Unix epoch. */
+/** What else tells a series from others of its name: `{subset: "val"}`. */
+export type Context = Record<string, string>;
+
+/** A stored value that is no number, and where. */
+export interface NonFinite {
+  step: number;
+  time: number;
+  kind: "nan" | "inf" | "-inf";
+}
+
+/** Points as they follow live; `times` in seconds since the Unix epoch, null for values that are no number. */
 export interface Points {
   steps: number[];
   values: (number | null)[];
   times: number[];
+  nonfinite?: NonFinite[];
 }
 
-export interface Series extends Points {
+export interface SeriesPoints extends Points {
+  name: string;
+  context: Context;
+}
+
+/**
+ * One metric of a run in one context, in the order of the axis that was asked for: single points, or (`reduced`)
+ * ranges of equal width with the mean, smallest and largest value and the number of points of each.
+ */
+export interface Series extends SeriesPoints {
+  /** Where the points stand on the axis, if that is another metric. */
+  x: number[] | null;
+  low: (number | null)[] | null;
+  high: (number | null)[] | null;
+  counts: number[] | null;
+  /** The first of them. */
+  nonfinite: NonFinite[];
+  nonfinite_count: number;
+  /** How many points are stored in the stretch that was asked for. */
+  points: number;
   reduced: boolean;
 }
 
 export interface Metrics {
-  series: Record<string, Series>;
+  series: Series[];
   /** Number of the newest batch of this run that is in here. */
   sequence: number;
+}
+
+/** What became of one series of a run. */
+export interface MetricSummary {
+  name: string;
+  context: Context;
+  last: number | null;
+  last_step: number;
+  count: number;
+}
+
+export type ArtifactKind = "file" | "image" | "table" | "figure" | "text";
+
+export interface Artifact {
+  id: number;
+  run_id: number;
+  name: string;
+  kind: ArtifactKind;
+  step: number | null;
+  caption: string;
+  size: number;
+  digest: string;
+  content_type: string;
+  created_at: string;
+}
+
+export interface TableRows {
+  columns: string[];
+  rows: unknown[][];
+  total: number;
 }
 
 export interface ClassReport {

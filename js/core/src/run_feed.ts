@@ -1,52 +1,61 @@
 import { Backoff } from "./backoff";
-import { LabError, type Connection, type LiveMessage, type MetricsMessage } from "./connection";
-import { MetricPoints } from "./points";
-import type { Evaluation, Metrics, Run } from "./records";
+import { LabError, type Connection, type LiveMessage } from "./connection";
+import { MetricFeed } from "./metric_feed";
+import type { Evaluation, Run } from "./records";
 import { Store } from "./store";
 
-const MAX_POINTS = 1000;
 /** How often a page without a live socket asks. */
 const POLL_MS = 1500;
+/** The newest figures are told at most so often; curves move by themselves. */
+const TELL_MS = 500;
+/** Several events in a row (summary, status) are one look at the run. */
+const EVENT_MS = 150;
 
 export interface RunFeedState {
   run: Run | null;
-  metrics: ReadonlyMap<string, MetricPoints>;
-  /** Grows with every change of `metrics`, whose arrays are changed in place. */
+  /** Grows with every change of what the metrics' catalog says. */
   revision: number;
+  /** Whether it is known which metrics there are. */
+  listed: boolean;
+  /** Whether the points of a stretch are on their way. */
+  busy: boolean;
   evaluation: Evaluation | null;
   problem: LabError | null;
   stopping: boolean;
 }
 
-/**
- * One run as it goes: its record and metrics from the server, then the deltas of the live socket.
- *
- * A delta that does not follow the newest batch known here is a gap: everything is fetched again.
- */
+/** One run as it goes: its record from the server, renewed by events, and its metrics. */
 export class RunFeed {
   readonly store: Store<RunFeedState>;
-  private metrics = new Map<string, MetricPoints>();
-  private sequence: number | null = null;
-  private early: MetricsMessage[] = [];
+  readonly metrics: MetricFeed;
+  private closed = false;
   private fetching = false;
   private again = false;
-  private closed = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private runTimer: ReturnType<typeof setTimeout> | undefined;
+  private tellTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
   private readonly stopListening: () => void;
 
+  /** @param points into so many ranges a longer series is reduced */
   constructor(
     private readonly connection: Connection,
     readonly runId: number,
+    points = 700,
   ) {
     this.store = new Store<RunFeedState>({
       run: null,
-      metrics: this.metrics,
       revision: 0,
+      listed: false,
+      busy: false,
       evaluation: null,
       problem: null,
       stopping: false,
+    });
+    this.metrics = new MetricFeed(connection, runId, {
+      points,
+      changed: () => this.catalogChanged(),
+      failed: (error) => this.fail(error),
     });
     this.stopListening = connection.subscribe(`run:${runId}`, (message) => this.hear(message));
     void this.fetchAll();
@@ -71,7 +80,9 @@ export class RunFeed {
     this.closed = true;
     clearTimeout(this.timer);
     clearTimeout(this.runTimer);
+    clearTimeout(this.tellTimer);
     this.stopListening();
+    this.metrics.close();
   }
 
   private async fetchAll(): Promise<void> {
@@ -83,29 +94,17 @@ export class RunFeed {
     this.fetching = true;
     clearTimeout(this.timer);
     try {
-      const [run, metrics] = await Promise.all([
+      const [run] = await Promise.all([
         this.connection.request<Run>("GET", `runs/${this.runId}`),
-        this.connection.request<Metrics>("GET", `runs/${this.runId}/metrics`, { query: { max_points: MAX_POINTS } }),
+        this.metrics.refresh(),
       ]);
       if (this.closed) return;
-      this.metrics = new Map(
-        Object.entries(metrics.series).map(([name, series]) => [name, MetricPoints.from(series, MAX_POINTS)]),
-      );
-      this.sequence = metrics.sequence;
       this.backoff.reset();
-      this.store.set({ problem: null });
+      this.store.set({ problem: null, listed: true });
       this.setRun(run);
-      this.changed();
-      const early = this.early;
-      this.early = [];
-      for (const message of early) this.follow(message);
       if (!this.connection.live && goesOn(run)) this.later(POLL_MS);
     } catch (error) {
-      if (this.closed) return;
-      const problem = asLabError(error);
-      this.store.set({ problem });
-      // A run that does not exist will not appear; a server that is away or a login will come back.
-      if (problem.temporary || problem.signedOut) this.later(this.backoff.next());
+      this.fail(error);
     } finally {
       this.fetching = false;
     }
@@ -115,6 +114,14 @@ export class RunFeed {
     }
   }
 
+  private fail(error: unknown): void {
+    if (this.closed) return;
+    const problem = asLabError(error);
+    this.store.set({ problem });
+    // A run that does not exist will not appear; a server that is away or a login will come back.
+    if (problem.temporary || problem.signedOut) this.later(this.backoff.next());
+  }
+
   private later(wait_ms: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.fetchAll(), wait_ms);
@@ -122,33 +129,15 @@ export class RunFeed {
 
   private hear(message: LiveMessage): void {
     if (message.type === "metrics") {
-      if (this.sequence === null || this.fetching) this.early.push(message);
-      else this.follow(message);
+      this.metrics.follow(message);
     } else if (message.type === "reconnected") {
       void this.fetchAll();
     } else if (message.type === "event") {
-      // Several events in a row (summary, status) are one look at the run.
       this.runTimer ??= setTimeout(() => {
         this.runTimer = undefined;
         void this.fetchRun();
-      }, 150);
+      }, EVENT_MS);
     }
-  }
-
-  private follow(message: MetricsMessage): void {
-    if (this.sequence === null || message.sequence <= this.sequence) return;
-    if (message.gap || message.from !== this.sequence) {
-      // Points are missing, or overlap with those here: only the server can tell which are new.
-      void this.fetchAll();
-      return;
-    }
-    for (const [name, points] of Object.entries(message.series)) {
-      let series = this.metrics.get(name);
-      if (!series) this.metrics.set(name, (series = new MetricPoints(MAX_POINTS)));
-      series.append(points);
-    }
-    this.sequence = message.sequence;
-    this.changed();
   }
 
   private async fetchRun(): Promise<void> {
@@ -176,8 +165,13 @@ export class RunFeed {
     }
   }
 
-  private changed(): void {
-    this.store.set({ metrics: this.metrics, revision: this.store.get().revision + 1 });
+  private catalogChanged(): void {
+    const { metrics, store } = this;
+    if (metrics.busy !== store.get().busy) store.set({ busy: metrics.busy });
+    this.tellTimer ??= setTimeout(() => {
+      this.tellTimer = undefined;
+      store.set({ revision: store.get().revision + 1 });
+    }, store.get().revision === 0 ? 0 : TELL_MS);
   }
 }
 

@@ -84,6 +84,10 @@ export class FakeLab implements Connection {
     return this.request<string>("GET", path);
   }
 
+  fileUrl(path: string): Promise<string> {
+    return Promise.resolve(`/${path}`);
+  }
+
   imageUrl(digest: string): Promise<string> {
     return Promise.resolve(`/blobs/${digest}`);
   }

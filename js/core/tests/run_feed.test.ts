@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { RunFeed, type Metrics, type MetricsMessage, type Run } from "../src/index";
+import {
+  RunFeed,
+  type Metrics,
+  type MetricsMessage,
+  type MetricSummary,
+  type Query,
+  type Run,
+  type SeriesPoints,
+} from "../src/index";
 import { away, FakeLab } from "./fake_lab";
 
 const run = (change: Partial<Run> = {}): Run => ({
@@ -31,28 +39,42 @@ const run = (change: Partial<Run> = {}): Run => ({
   ...change,
 });
 
+const points = (first: number, last: number): SeriesPoints => {
+  const steps = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  return { name: "loss", context: {}, steps, values: steps.map((step) => step / 10), times: steps };
+};
 /** The server's store: batch n is the point (n, n / 10). */
-const metrics = (sequence: number): Metrics => {
-  const steps = Array.from({ length: sequence }, (_, index) => index + 1);
-  return {
-    sequence,
-    series: { loss: { steps, values: steps.map((step) => step / 10), times: steps, reduced: false } },
-  };
-};
-const delta = (from: number, to: number): MetricsMessage => {
-  const steps = Array.from({ length: to - from }, (_, index) => from + index + 1);
-  return {
-    type: "metrics",
-    topic: "run:12",
-    from,
-    sequence: to,
-    series: { loss: { steps, values: steps.map((step) => step / 10), times: steps } },
-  };
-};
+const metrics = (sequence: number, first = 1, last = sequence): Metrics => ({
+  sequence,
+  series: [
+    {
+      ...points(first, last),
+      x: null,
+      low: null,
+      high: null,
+      counts: null,
+      nonfinite: [],
+      nonfinite_count: 0,
+      points: last - first + 1,
+      reduced: false,
+    },
+  ],
+});
+const delta = (from: number, to: number): MetricsMessage => ({
+  type: "metrics",
+  topic: "run:12",
+  from,
+  sequence: to,
+  series: [points(from + 1, to)],
+});
+const summary = (name: string, last_step: number): MetricSummary => ({ name, context: {}, last: 0.5, last_step, count: 1 });
 
 let lab: FakeLab;
 let feed: RunFeed;
 let stored = 3;
+/** How often a watcher was told. */
+let drawn = 0;
+let unwatch = (): void => undefined;
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -60,6 +82,8 @@ beforeEach(() => {
   lab = new FakeLab(0);
   lab.answers.set("GET runs/12", run());
   lab.answers.set("GET runs/12/metrics", () => metrics(stored));
+  lab.answers.set("GET runs/12/metrics/summary", { items: [summary("loss", 3)], total: 1, limit: 1000, offset: 0 });
+  drawn = 0;
 });
 afterEach(() => {
   feed.close();
@@ -69,9 +93,11 @@ afterEach(() => {
 const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
 const open = async (): Promise<void> => {
   feed = new RunFeed(lab, 12);
+  unwatch = feed.metrics.watch("loss", () => drawn++);
+  await settle();
   await settle();
 };
-const steps = (): number[] => feed.store.get().metrics.get("loss")?.steps ?? [];
+const steps = (): readonly number[] => feed.metrics.series("loss")[0]?.steps ?? [];
 const fetches = (): number => lab.calls.filter((call) => call.path === "runs/12/metrics").length;
 
 describe("RunFeed", () => {
@@ -100,22 +126,109 @@ describe("RunFeed", () => {
   it("fetches when the server says that there was too much to send", async () => {
     await open();
     stored = 9;
-    lab.tell("run:12", { ...delta(3, 9), series: {}, gap: true });
+    lab.tell("run:12", { ...delta(3, 9), series: [], gap: true });
     await settle();
     expect(steps()).toHaveLength(9);
   });
 
   it("keeps the deltas that arrive while it fetches", async () => {
+    await open();
     let release = (): void => undefined;
     lab.gate = new Promise((resolve) => (release = resolve));
-    feed = new RunFeed(lab, 12);
-    lab.tell("run:12", delta(2, 3));
-    lab.tell("run:12", delta(3, 5));
+    lab.tell("run:12", { type: "reconnected" });
+    lab.tell("run:12", delta(3, 4));
+    lab.tell("run:12", delta(4, 6));
+    stored = 5;
     lab.gate = null;
     release();
     await settle();
-    expect(steps()).toEqual([1, 2, 3, 4, 5]);
-    expect(fetches()).toBe(1);
+    expect(steps()).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(fetches()).toBe(2);
+  });
+
+  it("asks no more than once a second for what always comes with holes", async () => {
+    await open();
+    for (let batch = 4; batch < 54; batch++) {
+      stored = batch;
+      lab.tell("run:12", { ...delta(batch - 1, batch), series: [], gap: true });
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(fetches()).toBeLessThanOrEqual(8);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(steps()).toHaveLength(53);
+  });
+
+  it("fetches nothing that nobody looks at, and only what is looked at", async () => {
+    feed = new RunFeed(lab, 12);
+    await settle();
+    await settle();
+    expect(fetches()).toBe(0);
+    expect([...feed.metrics.catalog.keys()]).toEqual(["loss"]);
+    unwatch = feed.metrics.watch("loss", () => drawn++);
+    await settle();
+    expect(lab.calls.at(-1)!.query.names).toEqual(["loss"]);
+    unwatch();
+    const before = drawn;
+    lab.tell("run:12", delta(3, 4));
+    expect(drawn).toBe(before);
+    expect(feed.metrics.last("loss", {})).toBe(0.4);
+  });
+
+  it("takes a new context of a metric as a series of its own", async () => {
+    await open();
+    lab.tell("run:12", { ...delta(3, 4), series: [{ ...points(4, 4), context: { subset: "val" } }] });
+    expect(feed.metrics.series("loss").map(({ context, length }) => [context, length])).toEqual([
+      [{}, 3],
+      [{ subset: "val" }, 1],
+    ]);
+  });
+
+  it("fetches a stretch once the reader has chosen it, lets live points in, and goes back", async () => {
+    lab.answers.set("GET runs/12/metrics", ({ query }: { query: Query }) =>
+      query.start === undefined ? metrics(stored) : metrics(stored, Number(query.start), Math.min(stored, Number(query.end))),
+    );
+    stored = 20;
+    await open();
+    for (const start of [2, 3, 4]) feed.metrics.zoom({ start, end: 22 });
+    expect(feed.store.get().busy).toBe(true);
+    await vi.advanceTimersByTimeAsync(200);
+    const asked = lab.calls.filter((call) => call.query.start !== undefined);
+    expect(asked.map((call) => [call.query.start, call.query.end])).toEqual([[4, 22]]);
+    expect(feed.store.get().busy).toBe(false);
+    expect([steps()[0], steps().length]).toEqual([4, 17]);
+    lab.tell("run:12", delta(20, 23));
+    // Step 23 is beyond the stretch, but the whole has it.
+    expect(steps().at(-1)).toBe(22);
+    feed.metrics.zoom(null);
+    expect([steps()[0], steps().at(-1)]).toEqual([1, 23]);
+  });
+
+  it("asks anew when the axis is another one", async () => {
+    await open();
+    feed.metrics.setAxis("metric:samples");
+    await settle();
+    expect(lab.calls.at(-1)!.query.x).toBe("metric:samples");
+    // Where new points belong only the server knows.
+    stored = 4;
+    const before = fetches();
+    lab.tell("run:12", delta(3, 4));
+    await vi.advanceTimersByTimeAsync(1100);
+    expect(fetches()).toBe(before + 1);
+    expect(steps()).toHaveLength(4);
+  });
+
+  it("lists many names page by page, and all of them only when asked", async () => {
+    const page = ({ query }: { query: Query }): unknown => {
+      const offset = Number(query.offset);
+      const items = Array.from({ length: 1000 }, (_, index) => summary(`m${offset + index}`, 1));
+      return { items, total: 5000, limit: 1000, offset };
+    };
+    lab.answers.set("GET runs/12/metrics/summary", page);
+    await open();
+    await settle();
+    expect([feed.metrics.catalog.size, feed.metrics.unlisted]).toEqual([2000, 3000]);
+    await feed.metrics.listAll();
+    expect([feed.metrics.catalog.size, feed.metrics.unlisted]).toEqual([5000, 0]);
   });
 
   it("fetches again after the socket was away", async () => {

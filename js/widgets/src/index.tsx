@@ -43,7 +43,7 @@ function Screen(props: { view: View; connection: Connection; labId: string }): R
     case "labeler":
       return <Labeler connection={connection} labId={labId} projectId={view.project_id} order={view.order} />;
     case "run_chart":
-      return <RunChart connection={connection} runIds={view.run_ids} />;
+      return <RunChart connection={connection} runIds={view.run_ids} labId={labId} />;
     case "run_table":
       return <RunTable connection={connection} labId={labId} {...view} />;
     case "comparison":

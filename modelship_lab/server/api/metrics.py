@@ -67,7 +67,10 @@ async def read_metrics(
 
 
 @endpoint("GET", "runs/{run_id}/metrics/summary", permission="read")
-async def summarize_metrics(services: Services, caller: Caller, run_id: int) -> Page[MetricSummary]:
+async def summarize_metrics(
+    services: Services, caller: Caller, run_id: int, limit: int = 100_000, offset: int = 0
+) -> Page[MetricSummary]:
     """What became of each metric of a run, by name and context."""
     items = await services.series.summary(run_id, caller)
-    return Page(items=items, total=len(items), limit=len(items), offset=0)
+    limit, offset = max(limit, 1), max(offset, 0)
+    return Page(items=tuple(items[offset : offset + limit]), total=len(items), limit=limit, offset=offset)

@@ -1,51 +1,173 @@
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import type { Range } from "@modelship-lab/core";
+import { useEffect, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import uPlot from "uplot";
+import { drawingOf, extentOf, nearest, type Drawing, type DrawingSource, type Extent, type Line } from "./drawing";
+import { drawNot, drawSoon } from "./frames";
+import { optionsOf } from "./options";
+import { paint } from "./paint";
+import { Colors, useTheme } from "./theme";
+import { moved, scaled } from "./zoom";
 
-export interface Line {
-  label: string;
-  color: string;
-  dash?: number[];
-  width?: number;
-  /** 0 to 1; a faint line is drawn behind a smoothed one. */
-  opacity?: number;
-  fill?: boolean;
+export type { Line } from "./drawing";
+
+/** A plot is drawn at most so often, however fast its data change. */
+const REDRAW_MS = 90;
+/** Plots are made before they come into view. */
+const AHEAD = "250px";
+
+/** Where the pointer is. */
+export interface Hover {
+  x: number;
+  /** The value of y under the pointer. */
+  y: number;
+  /** In pixels from the corner of the plot. */
+  left: number;
+  top: number;
+  width: number;
 }
 
 export interface PlotProps {
   /** The x values, then the values of each line; null is a gap, undefined only means "no point here". */
-  data: uPlot.AlignedData;
-  lines: Line[];
+  data?: uPlot.AlignedData;
+  lines?: Line[];
+  /** In place of `data` and `lines`: curves that each have their own x, and that change by themselves. */
+  source?: DrawingSource;
   height: number;
+  logX?: boolean;
   logY?: boolean;
   /** Always show zero, as for rates. */
   fromZero?: boolean;
+  /** Leave room for most values only; what lies beyond is marked at the edge. */
+  robust?: boolean;
   /** x counts seconds: ticks stand at whole minutes and hours. */
   seconds?: boolean;
+  /** x is a moment in seconds since the Unix epoch: ticks are times of day. */
+  clock?: boolean;
+  /** x is any number, not a count. */
+  real?: boolean;
+  /** What x is, written under the axis. */
+  labelX?: string;
   formatX?: (value: number) => string;
   formatY?: (value: number) => string;
+  /** The stretch of x that is shown; all of it if there is none. */
+  range?: Range | null;
+  /** Makes the plot zoom by dragging, wheel and keys; called with the stretch that is asked for, null for all. */
+  onRange?: (range: Range | null) => void;
+  /** The key of the curve that is looked at; the others are faint. */
+  highlight?: string | null;
   /** Plots with the same key show their cursors at the same x. */
   syncKey?: string;
+  /** Called with the position in `data` that is nearest to the cursor, also to that of a plot of the same key. */
   onCursor?: (index: number | null) => void;
+  /** Called with where the pointer is over this plot. */
+  onHover?: (hover: Hover | null) => void;
+  /** Called after each drawing with what could be shown. */
+  onDrawn?: (drawing: Drawing, extent: Extent) => void;
   label: string;
+  children?: ReactNode;
 }
 
-/** A line chart in the colors of the page. It is drawn again from scratch only when its lines change. */
+/**
+ * A line chart in the colors of the page.
+ *
+ * Its canvas exists only while it is in view. Drawing happens in the page's frames and without React, so that
+ * live curves cost nothing but their own drawing.
+ */
 export function Plot(props: PlotProps): ReactNode {
-  const { data, lines, height, logY = false, fromZero = false, syncKey } = props;
   const place = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
+  const redraw = useRef<(() => void) | null>(null);
+  const shown = useRef<{ whole: Range; view: Range } | null>(null);
   const theme = useTheme();
-  const shape = JSON.stringify([lines, height, logY, fromZero, props.seconds, syncKey, theme]);
+  const visible = useVisible(place);
+  const { data, lines, source, height, logX, logY, fromZero, robust, range, highlight } = props;
+  const frame = JSON.stringify([
+    height,
+    logX,
+    logY,
+    fromZero,
+    props.seconds,
+    props.clock,
+    props.real,
+    props.labelX,
+    props.syncKey,
+    theme,
+  ]);
 
   useEffect(() => {
     latest.current = props;
   });
 
   useEffect(() => {
+    if (!visible) return;
     const element = place.current!;
-    const made = new uPlot(optionsOf(latest, element), latest.current.data, element);
-    plot.current = made;
+    const colors = new Colors(element);
+    const read = (): Drawing => {
+      const { source: live, data: table, lines: looks } = latest.current;
+      return live ? live.read() : drawingOf(table ?? [[]], looks ?? []);
+    };
+    let drawing: Drawing = { curves: [], marks: [] };
+    let extent: Extent = { x: null, low: 0, high: 1, outside: 0, undrawn: 0 };
+    const measure = (): void => {
+      const { logX: x = false, logY: y = false, robust: most = false, fromZero: zero = false } = latest.current;
+      const scaling = { logX: x, logY: y, robust: most, fromZero: zero };
+      drawing = read();
+      extent = extentOf(drawing, latest.current.range ?? null, scaling);
+      shown.current = extent.x && { whole: drawing.whole ?? wholeOf(drawing) ?? extent.x, view: extent.x };
+    };
+    measure();
+    const corners = (): uPlot.AlignedData => [
+      extent.x ? [extent.x.start, extent.x.end] : [],
+      extent.x ? [extent.low, extent.high] : [],
+    ];
+    const made = new uPlot(
+      optionsOf(latest.current, element, colors, () => extent, {
+        draw: (plot) => {
+          paint(plot, drawing, colors, latest.current.highlight ?? null);
+          latest.current.onDrawn?.(drawing, extent);
+        },
+        cursor: (plot) => tellCursor(plot, latest.current),
+        select: (plot) => {
+          const { left, width } = plot.select;
+          if (width < 4) return;
+          const selected = { start: plot.posToVal(left, "x"), end: plot.posToVal(left + width, "x") };
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          latest.current.onRange?.(selected);
+        },
+      }),
+      corners(),
+      element,
+    );
+
+    let drawn_at = performance.now();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const draw = (): void => {
+      drawn_at = performance.now();
+      measure();
+      made.setData(corners());
+    };
+    redraw.current = () => drawSoon(draw);
+    const changed = (): void => {
+      timer ??= setTimeout(
+        () => {
+          timer = undefined;
+          drawSoon(draw);
+        },
+        Math.max(0, drawn_at + REDRAW_MS - performance.now()),
+      );
+    };
+    const stop = source?.subscribe(changed);
+    const wheel = (event: WheelEvent): void => {
+      const { onRange, logX: log } = latest.current;
+      // Without a modifier the wheel scrolls the page, unless the plot was chosen first.
+      const meant = event.ctrlKey || event.metaKey || document.activeElement === element;
+      if (!onRange || !shown.current || !meant || event.deltaY === 0) return;
+      event.preventDefault();
+      const { whole, view } = shown.current;
+      const center = (event.clientX - made.over.getBoundingClientRect().left) / made.over.clientWidth;
+      onRange(scaled(view, whole, event.deltaY > 0 ? 1.25 : 0.8, Math.min(1, Math.max(0, center)), log));
+    };
+    element.addEventListener("wheel", wheel, { passive: false });
     const observer = new ResizeObserver(() => {
       const width = element.clientWidth;
       if (width > 0 && width !== made.width) made.setSize({ width, height: latest.current.height });
@@ -53,137 +175,97 @@ export function Plot(props: PlotProps): ReactNode {
     observer.observe(element);
     return () => {
       observer.disconnect();
-      plot.current = null;
+      element.removeEventListener("wheel", wheel);
+      clearTimeout(timer);
+      drawNot(draw);
+      stop?.();
+      redraw.current = null;
+      latest.current.onHover?.(null);
       made.destroy();
     };
-  }, [shape]);
+  }, [visible, frame, source]);
 
-  useEffect(() => {
-    if (plot.current && plot.current.data !== data) plot.current.setData(data);
-  }, [data]);
+  useEffect(() => redraw.current?.(), [data, lines, robust, range, highlight]);
 
-  return <div ref={place} className="mls-plot" role="img" aria-label={props.label} style={{ height }} />;
+  const keys = (event: KeyboardEvent): void => {
+    const zoomed = props.onRange && shown.current && afterKey(event.key, shown.current, props.logX);
+    if (zoomed === undefined || zoomed === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    props.onRange!(zoomed.range);
+  };
+
+  return (
+    <div
+      ref={place}
+      className="mls-plot"
+      role={props.onRange ? "application" : "img"}
+      aria-roledescription={props.onRange ? "chart" : undefined}
+      aria-keyshortcuts={props.onRange ? "+ - ArrowLeft ArrowRight 0" : undefined}
+      tabIndex={props.onRange ? 0 : undefined}
+      aria-label={props.label}
+      // JupyterLab takes keys like 0 for itself otherwise.
+      data-lm-suppress-shortcuts={props.onRange ? "true" : undefined}
+      style={{ height }}
+      onKeyDown={keys}
+      onDoubleClick={() => props.onRange?.(null)}
+    >
+      {props.children}
+    </div>
+  );
 }
 
-/** Distances in seconds that a clock knows. */
-const TIME_STEPS = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 604_800];
-
-/** Steps are counted: nothing happens at step 1.5. */
-const WHOLE_STEPS = [1, 2, 5, ...Array.from({ length: 12 }, (_, power) => [10, 20, 25, 50].map((n) => n * 10 ** power)).flat()];
-
-function optionsOf(latest: { readonly current: PlotProps }, element: HTMLElement): uPlot.Options {
-  const { lines, height, logY, fromZero, syncKey } = latest.current;
-  const style = getComputedStyle(element);
-  const muted = resolved(element, "var(--mls-muted)");
-  const grid = resolved(element, "color-mix(in srgb, var(--mls-text) 9%, transparent)");
-  const axis: uPlot.Axis = {
-    stroke: muted,
-    font: `11px ${style.fontFamily}`,
-    grid: { stroke: grid, width: 1 },
-    ticks: { show: false },
-    gap: 4,
-  };
-  return {
-    width: Math.max(element.clientWidth, 50),
-    height,
-    legend: { show: false },
-    padding: [8, 10, 0, 0],
-    cursor: {
-      points: { size: 6 },
-      drag: { x: true, y: false, uni: 12 },
-      sync: syncKey ? { key: syncKey, setSeries: false, scales: ["x", null] } : undefined,
-    },
-    scales: {
-      x: { time: false },
-      y: {
-        distr: logY ? 3 : 1,
-        range: fromZero
-          ? (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1]
-          : logY
-            ? undefined
-            : (_plot, low, high) => padded(low, high),
-      },
-    },
-    axes: [
-      {
-        ...axis,
-        size: 26,
-        space: 60,
-        incrs: latest.current.seconds ? TIME_STEPS : WHOLE_STEPS,
-        values: (_plot, ticks) => ticks.map((tick) => latest.current.formatX?.(tick) ?? String(tick)),
-      },
-      {
-        ...axis,
-        size: 52,
-        space: 34,
-        values: (_plot, ticks) =>
-          ticks.map((tick) => (tick === null ? "" : (latest.current.formatY?.(tick) ?? String(tick)))),
-      },
-    ],
-    series: [
-      {},
-      ...lines.map((line): uPlot.Series => {
-        const color = withOpacity(resolved(element, line.color), line.opacity ?? 1);
-        return {
-          label: line.label,
-          stroke: color,
-          width: line.width ?? 1.75,
-          dash: line.dash,
-          fill: line.fill ? withOpacity(resolved(element, line.color), 0.12) : undefined,
-          points: { show: (self, index) => (line.opacity ?? 1) === 1 && few(self.data[index]), size: 5, fill: color },
-        };
-      }),
-    ],
-    hooks: {
-      setCursor: [(self) => latest.current.onCursor?.(self.cursor.idx ?? null)],
-    },
-  };
+function wholeOf(drawing: Drawing): Range | null {
+  return extentOf(drawing, null, { logX: false, logY: false, robust: false, fromZero: false }).x;
 }
 
-/** Points are drawn when a line alone would hide that there are only a few. */
-function few(values: ArrayLike<number | null | undefined> | undefined): boolean {
-  let count = 0;
-  for (let index = 0; index < (values?.length ?? 0); index++) {
-    if (values![index] !== null && values![index] !== undefined && ++count > 30) return false;
+/** What a key asks for; undefined if it asks for nothing. */
+function afterKey(
+  key: string,
+  { whole, view }: { whole: Range; view: Range },
+  log: boolean | undefined,
+): { range: Range | null } | undefined {
+  switch (key) {
+    case "+":
+    case "=":
+      return { range: scaled(view, whole, 0.5, 0.5, log) };
+    case "-":
+      return { range: scaled(view, whole, 2, 0.5, log) };
+    case "ArrowLeft":
+      return { range: moved(view, whole, -0.2, log) };
+    case "ArrowRight":
+      return { range: moved(view, whole, 0.2, log) };
+    case "0":
+    case "Escape":
+      return { range: null };
+    default:
+      return undefined;
   }
-  return true;
 }
 
-function padded(low: number | null, high: number | null): [number, number] {
-  if (low === null || high === null) return [0, 1];
-  const space = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
-  // Values that are never negative get no room below zero.
-  return [low >= 0 ? Math.max(0, low - space) : low - space, high + space];
+function tellCursor(plot: uPlot, { data, onCursor, onHover }: PlotProps): void {
+  const { left = -1, top = -1, event } = plot.cursor;
+  const away = left < 0;
+  const x = plot.posToVal(left, "x");
+  const index = away || !data?.[0] ? -1 : nearest(data[0], x);
+  onCursor?.(index < 0 ? null : index);
+  const here = !away && event && plot.root.contains(event.target as Node);
+  onHover?.(
+    here
+      ? { x, y: plot.posToVal(top, "y"), left: left + plot.over.offsetLeft, top: top + plot.over.offsetTop, width: plot.width }
+      : null,
+  );
 }
 
-/** A CSS color as the canvas understands it. */
-function resolved(element: HTMLElement, color: string): string {
-  const probe = document.createElement("span");
-  probe.style.color = color;
-  element.append(probe);
-  const value = getComputedStyle(probe).color;
-  probe.remove();
-  return value || color;
-}
-
-function withOpacity(color: string, opacity: number): string {
-  return opacity >= 1 ? color : `color-mix(in srgb, ${color} ${Math.round(opacity * 100)}%, transparent)`;
-}
-
-/** Changes whenever the page's theme does. */
-function useTheme(): number {
-  const [theme, setTheme] = useState(0);
+/** Whether an element is on the screen, or about to be. */
+function useVisible(place: { readonly current: HTMLElement | null }): boolean {
+  const [visible, setVisible] = useState(false);
   useEffect(() => {
-    const changed = (): void => setTheme((count) => count + 1);
-    const observer = new MutationObserver(changed);
-    const attributeFilter = ["data-jp-theme-name", "data-jp-theme-light", "class", "data-vscode-theme-kind"];
-    observer.observe(document.body, { attributes: true, attributeFilter });
-    const preference = matchMedia("(prefers-color-scheme: dark)");
-    preference.addEventListener("change", changed);
-    return () => {
-      observer.disconnect();
-      preference.removeEventListener("change", changed);
-    };
-  }, []);
-  return theme;
+    const observer = new IntersectionObserver((entries) => setVisible(entries.at(-1)!.isIntersecting), {
+      rootMargin: AHEAD,
+    });
+    observer.observe(place.current!);
+    return () => observer.disconnect();
+  }, [place]);
+  return visible;
 }

@@ -1,23 +1,34 @@
 import { RunFeed, type Connection, type Run, type RunFeedState } from "@modelship-lab/core";
-import { useEffect, useId, useMemo, useState, type ReactNode } from "react";
-import { Banner, ProblemBanner } from "../Banner";
-import { Plot } from "../chart/Plot";
-import { classColor } from "../colors";
-import { count, duration, figure } from "../format";
-import { useClosable, useNow } from "../useStore";
-import { panelsOf, valueAt, type CurveOptions, type Panel } from "./curves";
+import { useDeferredValue, useEffect, useMemo, useState, type ReactNode } from "react";
+import { ProblemBanner } from "../Banner";
+import { runColor } from "../colors";
+import { counted } from "../format";
+import { useClosable } from "../useStore";
+import { ChildRuns } from "./ChildRuns";
+import { axisOf, useChoices } from "./choices";
+import { stretchOf, type CurveSource } from "./curves";
 import { EvaluationView } from "./EvaluationView";
-import { metricName, runTitle, StatusBadge, summaryEntries, summaryFigure } from "./status";
+import { RunControls } from "./RunControls";
+import { RunEnd, RunHeader, RunLine } from "./RunHeader";
+import { MediaView } from "./MediaView";
+import { filtered, RunPanels } from "./RunPanels";
+import { SourceView } from "./SourceView";
+import { runTitle } from "./status";
 
-/** At most so often the curves are drawn again. */
-const REDRAW_MS = 130;
+/** At most so often what stands around the curves is drawn again. */
+const REDRAW_MS = 250;
+
+/** Into how many ranges a long series of one run is reduced, by the number of runs that share a chart. */
+function pointsFor(runs: number): number {
+  return runs <= 2 ? 700 : runs <= 12 ? 400 : 200;
+}
 
 /** Several feeds as one thing that is opened and closed. */
 class Feeds {
   readonly feeds: RunFeed[];
 
   constructor(connection: Connection, runIds: readonly number[]) {
-    this.feeds = runIds.map((id) => new RunFeed(connection, id));
+    this.feeds = runIds.map((id) => new RunFeed(connection, id, pointsFor(runIds.length)));
   }
 
   close(): void {
@@ -28,12 +39,17 @@ class Feeds {
 export interface RunChartProps {
   connection: Connection;
   runIds: number[];
+  /** Whose runs these are; the reader's choices are remembered by it. */
+  labId?: string;
 }
 
 /** One run live, or several runs overlaid. */
-export function RunChart({ connection, runIds }: RunChartProps): ReactNode {
-  const ids = runIds.join(",");
-  const feeds = useClosable(() => new Feeds(connection, runIds), [connection, ids]);
+export function RunChart({ connection, runIds, labId = "" }: RunChartProps): ReactNode {
+  // Runs that were opened from here: parts of a run, or the run that one is a part of.
+  const [path, setPath] = useState<number[]>([]);
+  const shown = path.length > 0 ? [path.at(-1)!] : runIds;
+  const ids = shown.join(",");
+  const feeds = useClosable(() => new Feeds(connection, shown), [connection, ids]);
   if (runIds.length === 0) {
     return (
       <div className="mls mls-run">
@@ -41,24 +57,41 @@ export function RunChart({ connection, runIds }: RunChartProps): ReactNode {
       </div>
     );
   }
-  return feeds ? <RunScreen connection={connection} feeds={feeds.feeds} /> : <div className="mls mls-run" />;
+  if (!feeds) return <div className="mls mls-run" />;
+  return (
+    <div className="mls mls-run">
+      {path.length > 0 && (
+        <button type="button" className="mls-link mls-back" onClick={() => setPath(path.slice(0, -1))}>
+          ← back to {path.length > 1 ? `run ${path.at(-2)}` : runIds.length > 1 ? counted(runIds.length, "run") : `run ${runIds[0]}`}
+        </button>
+      )}
+      <RunScreen
+        key={ids}
+        connection={connection}
+        feeds={feeds.feeds}
+        name={`${labId}:${ids}`}
+        open={(id) => setPath([...path, id])}
+      />
+    </div>
+  );
 }
 
 /** The present states of all feeds, renewed at most every `REDRAW_MS` however fast metrics arrive. */
 function useFeedStates(feeds: RunFeed[]): RunFeedState[] {
-  const read = (): RunFeedState[] => feeds.map((feed) => feed.store.get());
-  const [states, setStates] = useState(read);
+  const [states, setStates] = useState(() => feeds.map((feed) => feed.store.get()));
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let drawn_at = 0;
+    let drawn_at = -Infinity;
     const hear = (): void => {
+      // What is there at first is shown at once.
+      const opening = feeds.some((feed) => !feed.store.get().listed);
       timer ??= setTimeout(
         () => {
           timer = undefined;
           drawn_at = Date.now();
           setStates(feeds.map((feed) => feed.store.get()));
         },
-        Math.max(0, drawn_at + REDRAW_MS - Date.now()),
+        opening ? 0 : Math.max(0, drawn_at + REDRAW_MS - Date.now()),
       );
     };
     const stop = feeds.map((feed) => feed.store.subscribe(hear));
@@ -71,23 +104,70 @@ function useFeedStates(feeds: RunFeed[]): RunFeedState[] {
   return states;
 }
 
-function RunScreen({ connection, feeds }: { connection: Connection; feeds: RunFeed[] }): ReactNode {
+/** The names of all metrics of all runs; the same list until there is another name. */
+function useNames(feeds: RunFeed[], states: RunFeedState[]): readonly string[] {
+  const amount = feeds.map(({ metrics }) => metrics.catalog.size).join(",");
+  return useMemo(() => {
+    const names = new Set(feeds.flatMap(({ metrics }) => [...metrics.catalog.keys()]));
+    // Its number stands in the header; a staircase says nothing more.
+    if (names.size > 1) names.delete("epoch");
+    return [...names];
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- catalogs change in place, and only grow
+  }, [feeds, amount, states.length]);
+}
+
+function useSources(feeds: RunFeed[], states: RunFeedState[]): CurveSource[] {
+  const about = JSON.stringify(
+    states.map(({ run }, index) => [
+      run ? runTitle(run) : `run ${feeds[index]!.runId}`,
+      run ? Date.parse(run.started_at) / 1000 : 0,
+    ]),
+  );
+  return useMemo(() => {
+    const runs = JSON.parse(about) as [string, number][];
+    const titles = new Map<string, number>();
+    for (const [title] of runs) titles.set(title, (titles.get(title) ?? 0) + 1);
+    return feeds.map(({ runId, metrics }, index) => {
+      const [title, startedAt] = runs[index]!;
+      return { runId, title: titles.get(title)! > 1 ? `${title} (${runId})` : title, startedAt, metrics };
+    });
+  }, [feeds, about]);
+}
+
+const TABS = ["charts", "media", "source"] as const;
+
+function RunScreen(props: {
+  connection: Connection;
+  feeds: RunFeed[];
+  name: string;
+  open: (runId: number) => void;
+}): ReactNode {
+  const { connection, feeds, open } = props;
   const states = useFeedStates(feeds);
-  const [options, setOptions] = useState<CurveOptions>({ smoothing: 0, x: "step", logY: false });
-  const syncKey = useId();
-  const sources = states.map((state, index) => ({
-    run: state.run,
-    runId: feeds[index]!.runId,
-    metrics: state.metrics,
-  }));
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- the metrics change in place; `states` tells when
-  const panels = useMemo(() => panelsOf(sources, options), [states, options]);
+  const [choices, choose] = useChoices(props.name);
+  const sources = useSources(feeds, states);
+  const all = useNames(feeds, states);
+  const filter = useDeferredValue(choices.filter);
+  const { names, problem: filterProblem } = useMemo(() => filtered(all, filter), [all, filter]);
   const problem = states.find((state) => state.problem)?.problem ?? null;
   const only = states.length === 1 ? states[0]! : null;
-  const loaded = states.every((state) => state.run);
+  const unlisted = feeds.reduce((sum, { metrics }) => sum + metrics.unlisted, 0);
+  const tab = only ? choices.tab : "charts";
+
+  useEffect(() => {
+    for (const source of sources) {
+      source.metrics.setAxis(axisOf(choices.x));
+      source.metrics.zoom(stretchOf(choices.range, source, choices));
+    }
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the other choices do not move the axis
+  }, [sources, choices.x, choices.range]);
+
+  useEffect(() => {
+    if (filter) for (const { metrics } of feeds) if (metrics.unlisted > 0) void metrics.listAll().catch(() => undefined);
+  }, [feeds, filter]);
 
   return (
-    <div className="mls mls-run">
+    <>
       <header className="mls-header">
         {only ? (
           <RunHeader state={only} feed={feeds[0]!} />
@@ -100,220 +180,85 @@ function RunScreen({ connection, feeds }: { connection: Connection; feeds: RunFe
       {problem && <ProblemBanner problem={problem} retry={() => feeds.forEach((feed) => feed.retry())} />}
       {!only && (
         <div className="mls-run-list">
-          {states.map((state, index) => (
-            <RunLine key={feeds[index]!.runId} state={state} feed={feeds[index]!} color={classColor(index)} />
-          ))}
+          {states.map((state, index) => {
+            const id = feeds[index]!.runId;
+            const key = `run:${id}`;
+            const hidden = choices.hidden.includes(key);
+            const toggle = (): void =>
+              choose({ hidden: hidden ? choices.hidden.filter((one) => one !== key) : [...choices.hidden, key] });
+            return (
+              <RunLine key={id} state={state} feed={feeds[index]!} color={runColor(id)} hidden={hidden} toggle={toggle} />
+            );
+          })}
         </div>
       )}
       {only?.run && <RunEnd run={only.run} />}
-      <div className="mls-controls">
-        <label>
-          Smoothing
-          <input
-            type="range"
-            min={0}
-            max={0.98}
-            step={0.01}
-            value={options.smoothing}
-            aria-valuetext={options.smoothing === 0 ? "off" : options.smoothing.toFixed(2)}
-            onChange={(event) => setOptions({ ...options, smoothing: Number(event.target.value) })}
-          />
-          <span className="mls-number mls-muted">{options.smoothing === 0 ? "off" : options.smoothing.toFixed(2)}</span>
-        </label>
-        <label>
-          <input
-            type="checkbox"
-            checked={options.logY}
-            onChange={(event) => setOptions({ ...options, logY: event.target.checked })}
-          />
-          Log scale
-        </label>
-        <label>
-          Over
-          <select
-            className="mls-input"
-            value={options.x}
-            onChange={(event) => setOptions({ ...options, x: event.target.value as CurveOptions["x"] })}
-          >
-            <option value="step">steps</option>
-            <option value="time">time</option>
-          </select>
-        </label>
-      </div>
-      {panels.length > 0 ? (
-        [true, false].map((main) => (
-          <div className="mls-panels" key={String(main)}>
-            {panels
-              .filter((panel) => panel.main === main)
-              .map((panel) => (
-                <PanelView key={panel.name} panel={panel} options={options} syncKey={syncKey} />
-              ))}
-          </div>
-        ))
-      ) : (
-        <p className="mls-muted mls-centered mls-empty">
-          {!loaded
-            ? "Fetching the run…"
-            : states.some((state) => state.run?.status === "running")
-              ? "The first metrics appear here as soon as they are logged."
-              : "Nothing was logged."}
+      {only?.run && <Family run={only.run} connection={connection} open={open} />}
+      {only && (
+        <div className="mls-tabs mls-run-tabs" role="tablist" aria-label="Views of the run">
+          {TABS.map((name) => (
+            <button key={name} type="button" role="tab" aria-selected={tab === name} onClick={() => choose({ tab: name })}>
+              {name}
+            </button>
+          ))}
+        </div>
+      )}
+      {tab === "media" && only?.run && <MediaView connection={connection} run={only.run} />}
+      {tab === "source" && only?.run && <SourceView connection={connection} run={only.run} />}
+      {tab === "charts" && (
+        <>
+          <RunControls choices={choices} choose={choose} metrics={all} filterProblem={filterProblem} />
+          {names.length > 0 ? (
+            <RunPanels
+              names={names}
+              sources={sources}
+              choices={choices}
+              choose={choose}
+              busy={states.some((state) => state.busy)}
+            />
+          ) : (
+            <p className="mls-muted mls-centered mls-empty">{whyEmpty(states, choices.filter)}</p>
+          )}
+          {unlisted > 0 && (
+            <p className="mls-muted mls-centered">
+              {counted(unlisted, "more series", "more series")} not listed yet.{" "}
+              <button
+                type="button"
+                className="mls-link"
+                onClick={() => feeds.forEach(({ metrics }) => void metrics.listAll().catch(() => undefined))}
+              >
+                List them all
+              </button>
+            </p>
+          )}
+          {only?.evaluation && <EvaluationView connection={connection} evaluation={only.evaluation} />}
+        </>
+      )}
+    </>
+  );
+}
+
+/** The runs that this one is a part of, or that are parts of it. */
+function Family({ run, connection, open }: { run: Run; connection: Connection; open: (runId: number) => void }): ReactNode {
+  return (
+    <>
+      {run.parent_id !== null && run.parent_id !== undefined && (
+        <p className="mls-muted">
+          part of{" "}
+          <button type="button" className="mls-link" onClick={() => open(run.parent_id!)}>
+            run {run.parent_id}
+          </button>
         </p>
       )}
-      {only?.evaluation && <EvaluationView connection={connection} evaluation={only.evaluation} />}
-    </div>
-  );
-}
-
-function RunHeader({ state, feed }: { state: RunFeedState; feed: RunFeed }): ReactNode {
-  const { run, metrics, stopping } = state;
-  if (!run) {
-    return (
-      <div className="mls-title">
-        <h2>Run {feed.runId}</h2>
-      </div>
-    );
-  }
-  const epoch = metrics.get("epoch")?.last ?? null;
-  let step = 0;
-  for (const points of metrics.values()) step = Math.max(step, points.steps.at(-1) ?? 0);
-  return (
-    <>
-      <div className="mls-title">
-        <h2 dir="auto">{runTitle(run)}</h2>
-        <span className="mls-muted">
-          run {run.id}
-          {run.project && ` · ${run.project}`}
-          {run.recipe && run.recipe !== runTitle(run) && ` · ${run.recipe}`}
-        </span>
-      </div>
-      {epoch !== null && (
-        <span className="mls-muted">
-          epoch <strong className="mls-number">{figure(epoch)}</strong>
-        </span>
-      )}
-      <span className="mls-muted">
-        step <strong className="mls-number">{count(step)}</strong>
-      </span>
-      <Elapsed run={run} />
-      <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />
-      {run.status === "running" && <StopButton stopping={stopping} feed={feed} />}
+      {run.children > 0 && <ChildRuns connection={connection} run={run} open={open} />}
     </>
   );
 }
 
-function StopButton({ stopping, feed }: { stopping: boolean; feed: RunFeed }): ReactNode {
-  return (
-    <button
-      type="button"
-      className="mls-button mls-button-danger"
-      disabled={stopping}
-      title="End the training at its next step and keep its checkpoint"
-      onClick={() => void feed.stop()}
-    >
-      {stopping ? "Stopping…" : "Stop"}
-    </button>
-  );
+function whyEmpty(states: RunFeedState[], filter: string): string {
+  if (!states.every((state) => state.run && state.listed)) return "Fetching the run…";
+  if (filter) return "No metric has such a name.";
+  return states.some((state) => state.run?.status === "running")
+    ? "The first metrics appear here as soon as they are logged."
+    : "Nothing was logged.";
 }
-
-function Elapsed({ run }: { run: Run }): ReactNode {
-  const now = useNow(1000, run.status === "running");
-  const end = run.ended_at ? Date.parse(run.ended_at) : now;
-  return <span className="mls-number mls-muted">{duration((end - Date.parse(run.started_at)) / 1000)}</span>;
-}
-
-/** How the run ended, once it has. */
-function RunEnd({ run }: { run: Run }): ReactNode {
-  if (run.status === "running") return null;
-  const entries = summaryEntries(run);
-  return (
-    <>
-      {run.status === "failed" && (
-        <Banner kind="error">
-          <strong>The run failed.</strong> {run.error}
-        </Banner>
-      )}
-      {run.status === "interrupted" && (
-        <Banner kind="warning">
-          <strong>The run was interrupted:</strong> its process ended. What it logged until then is here.
-        </Banner>
-      )}
-      {run.status === "unreachable" && (
-        <Banner kind="warning">
-          <strong>The run cannot be reached:</strong> nothing is heard of its process. If it lives, it goes on here
-          as soon as it is heard of.
-        </Banner>
-      )}
-      {entries.length > 0 && (
-        <dl className="mls-summary" aria-label="Summary">
-          {entries.map(([name, value]) => (
-            <div key={name}>
-              <dt>{metricName(name)}</dt>
-              <dd>{summaryFigure(name, value)}</dd>
-            </div>
-          ))}
-        </dl>
-      )}
-    </>
-  );
-}
-
-function RunLine({ state, feed, color }: { state: RunFeedState; feed: RunFeed; color: string }): ReactNode {
-  const { run, stopping } = state;
-  const first = run && summaryEntries(run)[0];
-  return (
-    <div className="mls-run-line">
-      <span className="mls-swatch" style={{ background: color }} />
-      <strong dir="auto">{run ? runTitle(run) : `run ${feed.runId}`}</strong>
-      <span className="mls-muted">run {feed.runId}</span>
-      <span className="mls-spring" />
-      {first && (
-        <span>
-          <span className="mls-muted">{metricName(first[0])}</span>{" "}
-          <strong className="mls-number">{summaryFigure(...first)}</strong>
-        </span>
-      )}
-      {run && <Elapsed run={run} />}
-      {run && <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />}
-      {run?.status === "running" && <StopButton stopping={stopping} feed={feed} />}
-    </div>
-  );
-}
-
-const stepLabel = (value: number): string => (value >= 10_000 ? `${figure(value / 1000)}k` : String(value));
-
-function PanelView(props: { panel: Panel; options: CurveOptions; syncKey: string }): ReactNode {
-  const { panel, options } = props;
-  const [cursor, setCursor] = useState<number | null>(null);
-  return (
-    <section className="mls-panel">
-      <h4>{metricName(panel.name)}</h4>
-      <div className="mls-legend">
-        {panel.legend.map((entry) => (
-          <span key={entry.label}>
-            <span
-              className={entry.dash ? "mls-swatch mls-swatch-dashed" : "mls-swatch"}
-              style={{ color: entry.color, background: entry.dash ? undefined : entry.color }}
-            />
-            <span className="mls-muted">{entry.label}</span>
-            <strong className="mls-number">
-              {figure(cursor === null ? entry.last : valueAt(panel.data, entry.column, cursor))}
-            </strong>
-          </span>
-        ))}
-      </div>
-      <Plot
-        data={panel.data}
-        lines={panel.lines}
-        height={panel.main ? 190 : 100}
-        logY={options.logY}
-        seconds={options.x === "time"}
-        formatX={options.x === "step" ? stepLabel : duration}
-        formatY={figure}
-        syncKey={props.syncKey}
-        onCursor={setCursor}
-        label={`Curves of ${panel.legend.map((entry) => entry.label).join(", ")}`}
-      />
-    </section>
-  );
-}
-

@@ -1,0 +1,62 @@
+import type { Artifact, Connection, Page, Run } from "@modelship-lab/core";
+import type { ReactNode } from "react";
+import { ProblemBanner } from "../Banner";
+import { useAnswer } from "../useAnswer";
+import { filePath, TextView } from "./TextView";
+
+const LIMIT = 1000;
+/** Files in which a run keeps its code: cells, the difference from the last commit. */
+const SOURCE = /^source\/|\.patch$/;
+
+/** What ran: cells, changes since the last commit, command line, packages. */
+export function SourceView({ connection, run }: { connection: Connection; run: Run }): ReactNode {
+  const { answer, problem, retry } = useAnswer<Page<Artifact>>(connection, `runs/${run.id}/artifacts`, { limit: LIMIT }, run.status);
+  const { packages, git, command, ...rest } = run.environment;
+  const commit = isRecord(git) ? git : {};
+  const facts: [string, string][] = [
+    ["command", Array.isArray(command) ? command.join(" ") : said(command)],
+    ["commit", [said(commit.commit), said(commit.branch), commit.dirty ? "with changes" : ""].filter(Boolean).join(" · ")],
+    ...Object.entries(rest).map(([name, value]): [string, string] => [name.replaceAll("_", " "), said(value)]),
+  ];
+  const files = (answer?.items ?? []).filter(({ name }) => SOURCE.test(name));
+  return (
+    <div className="mls-source">
+      <dl className="mls-facts">
+        {facts
+          .filter(([, value]) => value)
+          .map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd dir="auto">{value}</dd>
+            </div>
+          ))}
+      </dl>
+      {problem && <ProblemBanner problem={problem} retry={retry} />}
+      {files.map((file) => (
+        <details key={file.name} open>
+          <summary dir="auto">{file.name}</summary>
+          <TextView connection={connection} path={filePath(run.id, file)} />
+        </details>
+      ))}
+      {isRecord(packages) && (
+        <details>
+          <summary>packages</summary>
+          <pre className="mls-code">
+            {Object.entries(packages)
+              .map(([name, version]) => `${name}==${said(version)}`)
+              .join("\n")}
+          </pre>
+        </details>
+      )}
+    </div>
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function said(value: unknown): string {
+  if (value === null || value === undefined || value === "") return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
