@@ -38,10 +38,9 @@ OWN: dict[str, tuple[str, OwnType]] = {
 """What every run has: the SQL expression over runs `r` and projects `p`, and its type."""
 
 SERIES = """
-    SELECT run_id, name, '{}' AS context, arg_max(value, step) AS last,
-           min(value) FILTER (isfinite(value)) AS min, max(value) FILTER (isfinite(value)) AS max,
-           avg(value) FILTER (isfinite(value)) AS mean, count(*) AS count
-    FROM metrics GROUP BY run_id, name
+    SELECT run_id, name, context, last_value AS last, min, max,
+           CASE WHEN finite > 0 THEN sum / finite END AS mean, points AS count
+    FROM metric_series
 """
 """What became of each series of each run."""
 
