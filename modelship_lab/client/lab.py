@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelship_lab.client import discovery
+from modelship_lab.client import discovery, start
 from modelship_lab.client.accounts import Users
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
@@ -20,7 +20,7 @@ from modelship_lab.client.logins import LoginCredential, Logins, log_in
 from modelship_lab.client.predictions import as_input, as_predictions
 from modelship_lab.client.projects import ProjectHandle, quoted
 from modelship_lab.client.replay import interrupt, replay
-from modelship_lab.client.runs import RunHandle, as_json
+from modelship_lab.client.runs import RunHandle
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.client.verbs import NoVerbs, Verbs
 from modelship_lab.client.webhooks import Webhooks
@@ -36,7 +36,7 @@ from modelship_lab.records.serving import (
     NewDeployment,
     PredictRequest,
 )
-from modelship_lab.records.tracking import NewRun, Run
+from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
     import httpx
@@ -235,22 +235,51 @@ class Lab:
         tags: Iterable[str] = (),
         snapshot_id: int | None = None,
         environment: Mapping[str, Any] | None = None,
+        parent: RunHandle | int | None = None,
+        group: str = "",
+        notes: str = "",
+        key: str | None = None,
+        system_metrics: bool | None = None,
+        source: bool | None = None,
     ) -> RunHandle:
-        """Start a run that this process executes. Use it as a context manager, or call `finish`."""
-        new = checked(
-            NewRun,
-            name=name,
+        """Start a run that this process executes. Use it as a context manager, or call `finish`.
+
+        Args:
+            name: of the run; need not be its own.
+            project: where it belongs.
+            recipe: what is trained by.
+            params: by name.
+            tags: of the run.
+            snapshot_id: what it is trained on.
+            environment: more to know of its surroundings than what is seen by itself.
+            parent: the run that it is a part of.
+            group: what it has in common with others, e.g. the repetitions of one experiment.
+            notes: Markdown.
+            key: the same key gives the same run, which goes on: that of a job which is put into the queue again.
+                Default: `MLSHIP_RUN_KEY` of the environment, for the first run of this process.
+            system_metrics: whether to sample processor, memory, disk, network and GPUs while it goes on; default:
+                yes, unless `MLSHIP_SYSTEM_METRICS` is 0.
+            source: whether to save the executed cells or the script, and what git does not have; default: yes,
+                unless `MLSHIP_SOURCE` is 0.
+
+        Raises:
+            Conflict: the run of this key goes on in another process.
+        """
+        return start.start_run(
+            self,
+            name,
+            parent=parent,
+            params=params or {},
+            tags=tags,
+            environment=environment or {},
+            key=key,
+            system_metrics=system_metrics,
+            source=source,
             project=project,
             recipe=recipe,
-            params={key: as_json(value) for key, value in (params or {}).items()},
-            tags=tuple(tags),
             snapshot_id=snapshot_id,
-            environment={key: as_json(value) for key, value in (environment or {}).items()},
-            key=uuid.uuid4().hex,
-            heartbeats=True,
-        )
-        return RunHandle(
-            self, self.connection.record(Run, "POST", "runs", json=new, repeatable=True), own=True
+            group=group,
+            notes=notes,
         )
 
     def autolog(self, frameworks: Iterable[str] | None = None, disable: bool = False) -> Any:
@@ -267,6 +296,27 @@ class Lab:
             InvalidInput: a framework that is not known or not installed.
         """
         return self.verbs.autolog(self, frameworks, disable)
+
+    def resume_run(
+        self,
+        run: RunHandle | int,
+        *,
+        system_metrics: bool | None = None,
+        source: bool | None = None,
+    ) -> RunHandle:
+        """Go on with a run in this process, after its last step, whatever has become of it.
+
+        Args:
+            run: or its id.
+            system_metrics: as in `start_run`.
+            source: as in `start_run`.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it goes on in another process.
+        """
+        run_id = run if isinstance(run, int) else run.id
+        return start.resume_run(self, run_id, system_metrics=system_metrics, source=source)
 
     def run(self, run_id: int) -> RunHandle:
         """A run by its id.

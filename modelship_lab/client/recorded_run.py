@@ -1,10 +1,13 @@
 """What is known of a run, wherever and whenever it is executed."""
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from modelship_lab.client import stable_file
 from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
@@ -15,10 +18,9 @@ from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
     import polars as pl
+    from PIL import Image
 
     from modelship_lab.client.lab import Lab
-
-_CHUNK = 1 << 20
 
 
 class RecordedRun:
@@ -74,13 +76,30 @@ class RecordedRun:
         """The files of the run."""
         return list(self._lab.connection.record(Page[Artifact], "GET", f"{self._path()}/artifacts").items)
 
-    def artifact(self, name: str) -> bytes:
-        """The content of one file of the run."""
-        return self._lab.connection.request("GET", f"{self._path()}/artifacts/{quote(name, safe='')}").content
+    def artifact(self, name: str, step: int | None = None) -> bytes:
+        """The content of one file of the run; of several steps the newest, or that of `step`."""
+        params = {} if step is None else {"step": step}
+        return self._lab.connection.request("GET", self._path_of(name), params=params).content
 
     def download(self, name: str, target: Path) -> Path:
         """Write one file of the run to `target`, all at once or not at all."""
-        return self._lab.download(f"{self._path()}/artifacts/{quote(name, safe='')}", target)
+        return self._lab.download(self._path_of(name), target)
+
+    def image(self, name: str, step: int | None = None) -> "Image.Image":
+        """An image of the run as one of PIL."""
+        from PIL import Image
+
+        return Image.open(io.BytesIO(self.artifact(name, step)))
+
+    def table(self, name: str, step: int | None = None) -> "pl.DataFrame":
+        """A table of the run as a frame."""
+        import polars as pl
+
+        return pl.read_parquet(self.artifact(name, step))
+
+    def text(self, name: str, step: int | None = None) -> str:
+        """A text of the run."""
+        return self.artifact(name, step).decode(errors="replace")
 
     def evaluation(self) -> Evaluation | None:
         """How the run's model did on its held-out rows; None if it was not evaluated."""
@@ -111,17 +130,14 @@ class RecordedRun:
     def _path(self) -> str:
         return f"runs/{self._record.id}"
 
+    def _path_of(self, artifact: str) -> str:
+        return f"{self._path()}/artifacts/{quote(artifact, safe='')}"
+
 
 def body(content: bytes | str | Path) -> Any:
     """Content as the body of a request that can be sent again."""
     if isinstance(content, str):
         return content.encode()
     if isinstance(content, Path):
-        return lambda: _pieces(content)
+        return partial(stable_file.pieces, content)
     return bytes(content)
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            yield piece

@@ -11,16 +11,18 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Protocol
 
+from modelship_lab.client import media
 from modelship_lab.client.active_run import activated
+from modelship_lab.client.checked import checked
+from modelship_lab.client.metric_columns import as_step
 from modelship_lab.client.metric_log import MetricLog, as_number
 from modelship_lab.client.recorded_run import RecordedRun, body
 from modelship_lab.client.spooled_request import SpooledRequest
-from modelship_lab.records.artifacts import Artifact
+from modelship_lab.records.artifacts import Artifact, ArtifactKind
 from modelship_lab.records.bundle import BundleManifest
-from modelship_lab.records.errors import InvalidInput, NotFound, TimedOut, Unavailable
+from modelship_lab.records.errors import InvalidData, InvalidInput, NotFound, TimedOut, Unavailable
 from modelship_lab.records.tracking import ENDED, Heartbeat, Run, RunChange
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ARTIFACT_PATIENCE_S = 60.0
+_CHANGING_PAUSES_S = (0.2, 1.0)
+"""A file that is being written is read again after these."""
 _CHANGE_PATIENCE_S = 2.0
 """A change that cannot be sent for so long goes to the spool, so that training goes on."""
 
@@ -45,17 +49,29 @@ class RunHandle(RecordedRun):
         lab: the lab that the run belongs to.
         record: the run as it was when last read.
         own: whether this process executes the run: then it tells the server that it lives.
+        next_step: of the first metrics that are logged without one.
     """
 
-    def __init__(self, lab: "Lab", record: Run, *, own: bool = False) -> None:
+    def __init__(self, lab: "Lab", record: Run, *, own: bool = False, next_step: int = 0) -> None:
         super().__init__(lab, record)
         self._own = own
+        self._next_step = next_step
+        self._companions: list[Companion] = []
         self._ended = threading.Event()
         self._opening = threading.Lock()
         self._metric_log: MetricLog | None = None
         self._activation = ExitStack()
         if own:
             self._log()
+
+    def __repr__(self) -> str:
+        lost = f" · {self.dropped:,} points lost" if self.dropped else ""
+        return super().__repr__() + lost
+
+    @property
+    def dropped(self) -> int:
+        """How many points of this process are lost, because neither disk nor memory had room for them."""
+        return 0 if self._metric_log is None else self._metric_log.dropped
 
     @property
     def own(self) -> bool:
@@ -84,7 +100,7 @@ class RunHandle(RecordedRun):
         Raises:
             InvalidInput: a name, value, step or context that is none; then nothing of this call is kept.
         """
-        (self._metric_log or self._log()).log(metrics, step, context)
+        self.metric_log.log(metrics, step, context)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Add parameters to those of the run. Values are JSON; what is not becomes its text."""
@@ -105,33 +121,160 @@ class RunHandle(RecordedRun):
         """Replace the tags of the run."""
         self._change(RunChange(tags=tuple(tags)))
 
+    def add_tags(self, *tags: str) -> None:
+        """Add tags to those of the run."""
+        self.set_tags(dict.fromkeys((*self._latest().tags, *tags)))
+
+    def remove_tags(self, *tags: str) -> None:
+        """Take tags away; those that the run does not have are passed over."""
+        self.set_tags(tag for tag in self._latest().tags if tag not in tags)
+
+    def set_notes(self, notes: str) -> None:
+        """Replace the notes of the run, which are Markdown."""
+        self._change(checked(RunChange, notes=notes))
+
+    def set_group(self, group: str) -> None:
+        """Put the run into a group, e.g. of the repetitions of one experiment; "" takes it out."""
+        self._change(checked(RunChange, group=group))
+
+    def child(self, name: str = "", **options: Any) -> "RunHandle":
+        """Start a run within this one, e.g. for a fold or a trial; options are those of `Lab.start_run`."""
+        return self._lab.start_run(name, parent=self.id, **options)
+
     def save_artifact(
         self, name: str, content: bytes | str | Path, content_type: str | None = None
     ) -> Artifact | None:
-        """Save a file with the run.
+        """Save a file with the run, now.
 
         Args:
-            name: how the file is called in the run, without folders.
+            name: how the file is called in the run; may have folders.
             content: bytes, text, or the path of a file on this machine.
             content_type: default: from the name.
 
         Returns:
             The artifact, or None when the server is away: then the file waits in the spool.
+
+        Raises:
+            InvalidData: the file is being written all the time.
         """
-        content_type = content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        path = f"{self._path()}/artifacts/{quote(name, safe='')}"
+        content_type = content_type or _type_of(name)
         headers = {"Content-Type": content_type}
-        if isinstance(content, Path):
-            headers["Content-Length"] = str(content.stat().st_size)
-        sent = body(content)
-        try:
-            return self._lab.connection.record(
-                Artifact, "PUT", path, content=sent, headers=headers, patience_s=_ARTIFACT_PATIENCE_S
-            )
-        except (Unavailable, TimedOut):
-            data = content.read_bytes() if isinstance(content, Path) else bytes(sent)
-            self._later(SpooledRequest("PUT", path, content_type=content_type, body=data))
-            return None
+        for pause_s in (*_CHANGING_PAUSES_S, None):
+            if isinstance(content, Path):
+                headers["Content-Length"] = str(content.stat().st_size)
+            try:
+                return self._lab.connection.record(
+                    Artifact,
+                    "PUT",
+                    self._path_of(name),
+                    content=body(content),
+                    headers=headers,
+                    patience_s=_ARTIFACT_PATIENCE_S,
+                )
+            except (Unavailable, TimedOut):
+                break
+            except InvalidData:
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)
+        if not self.save_later(name, content, content_type):
+            raise Unavailable("The lab server is away, and the spool on this machine is full.")
+        return None
+
+    def save_later(
+        self,
+        name: str,
+        content: bytes | str | Path,
+        content_type: str | None = None,
+        *,
+        kind: ArtifactKind = "file",
+        step: int | None = None,
+        caption: str = "",
+    ) -> bool:
+        """Save a file with the run without waiting for the server: it is copied to the spool and sent from there.
+
+        Args:
+            name: how the file is called in the run; may have folders.
+            content: bytes, text, or the path of a file on this machine, which may change afterwards.
+            content_type: default: from the name.
+            kind: how it is shown.
+            step: position in the run; the same name can have a file for each.
+            caption: a few words to it.
+
+        Returns:
+            Whether there was room for it.
+
+        Raises:
+            InvalidData: the file changes while it is copied.
+            InvalidInput: the step is none.
+        """
+        said = {"kind": kind, "step": None if step is None else as_step(step), "caption": caption}
+        request = SpooledRequest(
+            "PUT",
+            self._path_of(name),
+            params={key: value for key, value in said.items() if value not in ("file", None, "")},
+            content_type=content_type or _type_of(name),
+            body=b"" if isinstance(content, Path) else body(content),
+            file=content if isinstance(content, Path) else None,
+        )
+        is_kept = self.metric_log.append(request)
+        if not is_kept:
+            log.error("Run %d: there is no room for the file %s, which is lost.", self.id, name)
+        return is_kept
+
+    def log_image(self, name: str, image: Any, step: int | None = None, caption: str = "") -> None:
+        """Log an image, without waiting for the server.
+
+        Args:
+            name: of the image in the run; there is one for each step.
+            image: of PIL; of NumPy, height x width or height x width x 1, 3 or 4, whole numbers from 0 to 255 or
+                floats from 0 to 1; of torch, channels x height x width.
+            step: position in the run.
+            caption: a few words to it.
+
+        Raises:
+            InvalidInput: it is no image.
+        """
+        self._log_media(name, media.image(image), step, caption)
+
+    def log_table(self, name: str, frame: Any, step: int | None = None) -> None:
+        """Log a table, a frame of polars or pandas, a table of PyArrow or a list of mappings; see `log_image`."""
+        self._log_media(name, media.table(frame), step)
+
+    def log_figure(self, name: str, figure: Any, step: int | None = None, caption: str = "") -> None:
+        """Log a figure of matplotlib, as a picture, or of plotly, which stays movable; see `log_image`."""
+        self._log_media(name, media.figure(figure), step, caption)
+
+    def log_text(self, name: str, text: str, step: int | None = None) -> None:
+        """Log a text; see `log_image`."""
+        self._log_media(name, media.text(text), step)
+
+    def log_file(self, path: Path | str, name: str | None = None, step: int | None = None) -> None:
+        """Log a file as it is now: it is copied before this returns, and sent afterwards.
+
+        Args:
+            path: of the file.
+            name: in the run; default: the file's own.
+            step: position in the run.
+
+        Raises:
+            InvalidInput: there is no such file.
+            InvalidData: it is being written all the time.
+        """
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise InvalidInput(f"There is no file {file}.")
+        for pause_s in (*_CHANGING_PAUSES_S, None):
+            try:
+                self.save_later(name or file.name, file, step=step)
+                return
+            except InvalidData:
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)
+
+    def _log_media(self, name: str, made: media.Media, step: int | None, caption: str = "") -> None:
+        self.save_later(name, made.content, made.content_type, kind=made.kind, step=step, caption=caption)
 
     @property
     def stop_event(self) -> threading.Event:
@@ -232,9 +375,29 @@ class RunHandle(RecordedRun):
         with self._opening:
             if self._metric_log is None:
                 self._metric_log = MetricLog(
-                    self.id, self._lab.connection, self._lab.spool_folder, owns_run=self._own
+                    self.id,
+                    self._lab.connection,
+                    self._lab.spool_folder,
+                    owns_run=self._own,
+                    next_step=self._next_step,
                 )
             return self._metric_log
+
+    def accompany(self, companion: "Companion") -> None:
+        """Start what goes on beside the run, until its end."""
+        self._companions.append(companion)
+        companion.start()
+
+    @property
+    def metric_log(self) -> MetricLog:
+        """What takes the metrics of this process."""
+        return self._metric_log or self._log()
+
+    def _latest(self) -> Run:
+        try:
+            return self.refresh()
+        except (Unavailable, TimedOut):
+            return self._record
 
     def _change(self, change: RunChange) -> None:
         try:
@@ -249,16 +412,27 @@ class RunHandle(RecordedRun):
         return SpooledRequest("PATCH", self._path(), content_type="application/json", body=body)
 
     def _later(self, request: SpooledRequest) -> None:
-        if not self._log().append(request):
-            raise Unavailable("The lab server is away, and the spool on this machine is full.")
+        self._log().append(request, always=True)
 
     def _end(self, change: RunChange) -> Run:
         """Send the change behind everything that was logged, and close the log."""
         metric_log = self._log()
         if metric_log.closed:
             raise InvalidInput(f"Run {self.id} is finished already.")
-        metric_log.append(self._as_request(change))
-        ended = self._record.model_copy(update=change.model_dump(exclude_unset=True))
+        for companion in self._companions:
+            companion.stop()
+        if dropped := metric_log.settle():
+            said = f"{dropped:,} points are lost: there was room for them neither on disk nor in memory."
+            log.error("Run %d: %s", self.id, said)
+            change = change.model_copy(
+                update={
+                    "summary": {"dropped_points": float(dropped)},
+                    "notes": f"{self._latest().notes}\n\n{said}".strip(),
+                }
+            )
+        metric_log.append(self._as_request(change), always=True)
+        known = change.model_dump(exclude_unset=True, exclude={"summary"})
+        ended = self._record.model_copy(update=known)
         try:
             if metric_log.close():
                 ended = self.refresh()
@@ -270,6 +444,16 @@ class RunHandle(RecordedRun):
         return ended
 
 
+class Companion(Protocol):
+    """What goes on beside a run."""
+
+    def start(self) -> None:
+        """Begin; must not wait."""
+
+    def stop(self) -> None:
+        """End, with the run."""
+
+
 def as_json(value: Any) -> Any:
     """A parameter as JSON; what JSON does not know becomes its text."""
     item = getattr(value, "item", None)
@@ -279,3 +463,7 @@ def as_json(value: Any) -> Any:
         return json.loads(json.dumps(value, allow_nan=False, default=str))
     except ValueError:
         return str(value)
+
+
+def _type_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -3,13 +3,13 @@
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from modelship_lab.client import stable_file
 from modelship_lab.client.connection import Connection
 from modelship_lab.records.errors import (
     AlreadyOpen,
@@ -71,6 +71,7 @@ class SpooledRequest:
 
         Raises:
             OSError: the disk refuses.
+            InvalidData: its file changed meanwhile.
         """
         temporary = path.with_suffix(".writing")
         try:
@@ -79,7 +80,7 @@ class SpooledRequest:
                 target.flush()
                 os.fsync(target.fileno())
             temporary.rename(path)
-        except OSError:
+        except (OSError, LabError):
             temporary.unlink(missing_ok=True)
             raise
         descriptor = os.open(path.parent, os.O_RDONLY)
@@ -99,9 +100,7 @@ class SpooledRequest:
         if self.file is None:
             target.write(self.body)
         else:
-            with self.file.open("rb") as source:
-                source.seek(self.offset)
-                shutil.copyfileobj(source, target, _PIECE)
+            target.writelines(stable_file.pieces(self.file))
 
     @staticmethod
     def read(path: Path) -> "SpooledRequest":

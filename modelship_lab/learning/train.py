@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelship_lab.learning import environment
 from modelship_lab.learning.recipes import Recipe, recipe_named, recipe_of_task
 from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.learning.split import check_counts, check_trainable
@@ -77,7 +76,6 @@ def start(
         params=checked.model_dump(),
         tags=tags,
         snapshot_id=snapshot.info.id,
-        environment=environment.collect(),
     )
     thread = threading.Thread(
         target=_execute,

@@ -89,14 +89,11 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
 
 def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | None":
     try:
-        from modelship_lab.learning import environment
-
         return session.lab.start_run(
             options["name"],
             project=options["project"],
             params=dict(options["params"]),
             tags=("cell", *options["tags"]),
-            environment=environment.collect(),
         )
     except LabError as error:
         session.failed(error)

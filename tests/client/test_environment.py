@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 
-from modelship_lab.learning import environment
+from modelship_lab.client import environment
 
 
 def test_what_is_known_of_the_surroundings_is_json(tmp_path):
@@ -31,7 +31,7 @@ def test_the_commit_and_whether_it_was_changed(tmp_path):
 
 def test_starting_to_train_does_not_wait_for_torch():
     code = (
-        "import sys; from modelship_lab.learning import environment, train; environment.collect(); "
+        "import sys; from modelship_lab.client import environment; from modelship_lab.learning import train; environment.collect(); "
         "assert not {'torch', 'lightning', 'sklearn', 'polars', 'pyarrow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

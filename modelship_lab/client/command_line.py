@@ -1,0 +1,52 @@
+"""How this process was started, without the secrets that stand in its command line."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+HIDDEN = "***"
+
+_WORD = r"(?:token|password|passwd|passphrase|pwd|secret|credentials?|auth|key|apikey)s?"
+_NAME = rf"(?:[\w.-]*[-_.])?{_WORD}(?:[-_.][\w.-]*)?"
+_OPTION = re.compile(rf"-{{1,2}}{_NAME}", re.IGNORECASE)
+_ASSIGNMENT = re.compile(rf"(?P<name>-{{0,2}}{_NAME})=.+", re.IGNORECASE | re.DOTALL)
+_IN_ADDRESS = re.compile(rf"(?P<name>[?&;]{_NAME}=)[^&#\s]+", re.IGNORECASE)
+_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)
+_BEARER = re.compile(r"(?P<scheme>\b(?:bearer|basic)\s+)\S+", re.IGNORECASE)
+
+
+def command_line() -> list[str]:
+    """The words with which this process was started."""
+    return list(without_secrets(sys.orig_argv))
+
+
+def script() -> Path | None:
+    """The file that is executed as a program, if it is one and no notebook's kernel."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or ("IPython" in sys.modules and _is_in_kernel()):
+        return None
+    path = Path(file).absolute()
+    return path if path.is_file() else None
+
+
+def without_secrets(words: Iterable[str]) -> Iterator[str]:
+    """Words of a command line, with the values of options that are called like a secret and with the users of
+    addresses hidden."""
+    follows = False
+    for word in words:
+        if follows and not word.startswith("-"):
+            follows = False
+            yield HIDDEN
+            continue
+        follows = bool(_OPTION.fullmatch(word))
+        word = _ASSIGNMENT.sub(rf"\g<name>={HIDDEN}", word) if _ASSIGNMENT.fullmatch(word) else word
+        word = _USER.sub(rf"\g<scheme>{HIDDEN}@", word)
+        word = _BEARER.sub(rf"\g<scheme>{HIDDEN}", word)
+        yield _IN_ADDRESS.sub(rf"\g<name>{HIDDEN}", word)
+
+
+def _is_in_kernel() -> bool:
+    shell = sys.modules["IPython"].get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
