@@ -114,8 +114,7 @@ class RecordedRun:
             BundleManifest,
             "PUT",
             f"{self._path()}/bundle",
-            content=body(tar),
-            headers={"Content-Type": "application/x-tar", "Content-Length": str(tar.stat().st_size)},
+            **sent(tar, "application/x-tar"),
             timeout_s=300.0,
         )
 
@@ -134,10 +133,11 @@ class RecordedRun:
         return f"{self._path()}/artifacts/{quote(artifact, safe='')}"
 
 
-def body(content: bytes | str | Path) -> Any:
-    """Content as the body of a request that can be sent again."""
-    if isinstance(content, str):
-        return content.encode()
+def sent(content: bytes | str | Path, content_type: str) -> dict[str, Any]:
+    """Content as what a request says of its body, which can be sent again."""
+    headers = {"Content-Type": content_type}
     if isinstance(content, Path):
-        return partial(stable_file.pieces, content)
-    return bytes(content)
+        size = content.stat().st_size
+        headers["Content-Length"] = str(size)
+        return {"content": partial(stable_file.pieces, content, size), "headers": headers}
+    return {"content": content.encode() if isinstance(content, str) else bytes(content), "headers": headers}

@@ -18,7 +18,7 @@ from modelship_lab.client.active_run import activated
 from modelship_lab.client.checked import checked
 from modelship_lab.client.metric_columns import as_step
 from modelship_lab.client.metric_log import MetricLog, as_number
-from modelship_lab.client.recorded_run import RecordedRun, body
+from modelship_lab.client.recorded_run import RecordedRun, sent
 from modelship_lab.client.spooled_request import SpooledRequest
 from modelship_lab.records.artifacts import Artifact, ArtifactKind
 from modelship_lab.records.bundle import BundleManifest
@@ -158,17 +158,13 @@ class RunHandle(RecordedRun):
             InvalidData: the file is being written all the time.
         """
         content_type = content_type or _type_of(name)
-        headers = {"Content-Type": content_type}
         for pause_s in (*_CHANGING_PAUSES_S, None):
-            if isinstance(content, Path):
-                headers["Content-Length"] = str(content.stat().st_size)
             try:
                 return self._lab.connection.record(
                     Artifact,
                     "PUT",
                     self._path_of(name),
-                    content=body(content),
-                    headers=headers,
+                    **sent(content, content_type),
                     patience_s=_ARTIFACT_PATIENCE_S,
                 )
             except (Unavailable, TimedOut):
@@ -214,8 +210,7 @@ class RunHandle(RecordedRun):
             self._path_of(name),
             params={key: value for key, value in said.items() if value not in ("file", None, "")},
             content_type=content_type or _type_of(name),
-            body=b"" if isinstance(content, Path) else body(content),
-            file=content if isinstance(content, Path) else None,
+            **({"file": content} if isinstance(content, Path) else {"body": _bytes_of(content)}),
         )
         is_kept = self.metric_log.append(request)
         if not is_kept:
@@ -467,3 +462,7 @@ def as_json(value: Any) -> Any:
 
 def _type_of(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _bytes_of(content: bytes | str) -> bytes:
+    return content.encode() if isinstance(content, str) else bytes(content)

@@ -190,7 +190,7 @@ class UntrackedRun:
     id = None
     stop_requested = False
 
-    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log(self, metrics: Mapping[str, Any], step: int | None = None, context: Any = None) -> None:
         """Keep nothing."""
 
     def __getattr__(self, name: str) -> Any:
