@@ -174,8 +174,9 @@ def _load(transaction: Transaction, run_id: int) -> _Known:
         points=sum(series["points"].to_pylist()),
         streams={stream["producer"]: stream["last_sequence"] for stream in streams},
         series={key: position for position, key in enumerate(keys)},
-        ids=np.array(series["id"], np.int64),
-        last_steps=np.array(series["last_step"], np.int64),
+        ids=series["id"].to_numpy().astype(np.int64),
+        # A copy: what Arrow holds cannot be changed.
+        last_steps=series["last_step"].to_numpy().copy(),
     )
 
 

@@ -58,6 +58,25 @@ def test_metric_deltas_arrive_in_order_and_name_what_they_follow(lab_server):
         assert steps == [1, 2, 3]
 
 
+def test_metric_deltas_tell_contexts_apart_and_what_is_not_finite(lab_server):
+    run = new_run(lab_server.client)
+    points = [
+        {"name": "loss", "value": 1, "step": 1},
+        {"name": "loss", "value": 2, "step": 1, "context": {"subset": "val"}},
+        {"name": "loss", "value": "NaN", "step": 2},
+    ]
+    with live(lab_server, f"run:{run['id']}") as socket:
+        lab_server.client.post(f"runs/{run['id']}/metrics", json={"points": points})
+        plain, val = hear(socket)["series"]
+        assert (plain["name"], plain["context"], plain["steps"]) == ("loss", {}, [1, 2])
+        assert plain["values"] == [1.0, None] and plain["nonfinite"][0]["kind"] == "nan"
+        assert (val["context"], val["steps"], val["nonfinite"]) == ({"subset": "val"}, [1], [])
+        # What was told before has changed: it has to be asked for.
+        lab_server.client.post(f"runs/{run['id']}/metrics", json={"points": points[:1]})
+        message = hear(socket)
+        assert (message["gap"], message["series"], message["sequence"]) == (True, [], 2)
+
+
 def test_only_topics_that_were_asked_for(lab_server):
     mine, other = new_run(lab_server.client), new_run(lab_server.client)
     with live(lab_server, f"run:{mine['id']}") as socket:

@@ -342,3 +342,23 @@ def test_a_deleted_run_takes_its_metrics_along(lab_server):
         answer = client.get(f"tables/{table}", params={"run_id": run["id"]})
         assert pa.ipc.open_stream(answer.content).read_all().num_rows == 0
     assert client.get(f"runs/{run['id']}/metrics").status_code == 404
+
+
+@pytest.mark.slow
+def test_what_is_sent_again_after_the_server_was_killed_is_there_once(start_server, tmp_path):
+    server = start_server(tmp_path)
+    run = new_run(server.client)
+    bodies = [
+        batch([("loss", step, float(number)) for step in range(number, number + 20)]) for number in range(8)
+    ]
+    for number, body in enumerate(bodies[:5], start=1):
+        assert log(server.client, run, body, sequence=number).json()["accepted"] == 20
+    server.kill()
+    server = start_server(tmp_path)
+    # The producer never heard of the last answers.
+    for number, body in enumerate(bodies[2:], start=3):
+        answer = log(server.client, run, body, sequence=number)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["duplicate"] is (number <= 5)
+    assert sorted(stored(server.client, run)) == [("loss", step, float(min(step, 7))) for step in range(27)]
+    assert summary(server.client, run)[0]["count"] == 27
