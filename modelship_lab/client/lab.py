@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from modelship_lab.client import discovery, start
 from modelship_lab.client.accounts import Users
@@ -30,17 +30,21 @@ from modelship_lab.records.events import LabInfo
 from modelship_lab.records.identity import AuditEntry
 from modelship_lab.records.labeling import NewProject, Project, Snapshot
 from modelship_lab.records.registry import Model, ModelVersion, NewModelVersion, Stage, StageChange
+from modelship_lab.records.run_table import RunColumn
 from modelship_lab.records.serving import (
     Deployment,
     DeploymentMetrics,
     NewDeployment,
     PredictRequest,
 )
-from modelship_lab.records.tracking import Run
+from modelship_lab.records.run_table import RunColumn
+from modelship_lab.records.tracking import Run, RunStatus
 
 if TYPE_CHECKING:
     import httpx
     import polars as pl
+
+    from modelship_lab.client.comparison import RunComparison
 
 log = logging.getLogger(__name__)
 
@@ -333,12 +337,75 @@ class Lab:
         return self.pages(Page[Run], "runs", {"project": project, "status": status}, limit)
 
     def runs(
-        self, project: str | int | None = None, status: str | None = None, limit: int | None = None
+        self,
+        project: str | int | None = None,
+        status: RunStatus | None = None,
+        limit: int | None = None,
+        *,
+        filter: str = "",
+        sort: str | Iterable[str] = (),
+        columns: Iterable[str] | None = None,
     ) -> "pl.DataFrame":
-        """Runs, the newest first, with a column for each parameter and final figure that any of them has."""
+        """Runs as a table, the newest first, with a column for each parameter, metric and final figure.
+
+            lab.runs("digits", filter="metrics.loss < 0.3 and params.lr in (0.1, 0.01)", sort="metrics.loss")
+
+        Args:
+            project: whose runs; default: all that this account may see.
+            status: only those in this state.
+            limit: at most this many.
+            filter: a Python expression over a run's own columns (`status`, `name`, `tags`, `started_at`, …),
+                `params.x`, `metrics.x` (its last value; also `.min`, `.max`, `.mean`) and `summary.x`. What is
+                missing compares as false.
+            sort: columns, the most important first, with `-` before those that go down.
+            columns: these alone, e.g. `["params.lr", "metrics.loss.min"]`; default: all.
+
+        Raises:
+            InvalidInput: the filter, with a mark under the place, or a column is not understood.
+        """
         from modelship_lab.client.run_table import run_table
 
-        return run_table(self.run_records(project, status, limit))
+        if status is not None:
+            filter = f'({filter}) and status == "{status}"' if filter.strip() else f'status == "{status}"'
+        order = (sort,) if isinstance(sort, str) else tuple(sort)
+        return run_table(self, project, filter, order, None if columns is None else tuple(columns), limit)
+
+    def run_columns(self, project: str | int | None = None) -> list[RunColumn]:
+        """The parameters, metrics and final figures that runs have, those of most runs first."""
+        from modelship_lab.client.run_table import run_columns
+
+        return run_columns(self, project)
+
+    def best_run(
+        self,
+        metric: str,
+        mode: Literal["min", "max"] | None = None,
+        *,
+        project: str | int | None = None,
+        filter: str = "",
+    ) -> RunHandle:
+        """The run with the best figure.
+
+        Args:
+            metric: a figure by its name (`val_loss`: the final figure of that name, else the metric's last
+                value), or a column, e.g. `metrics.val_loss.min`.
+            mode: whether the smallest or the largest is the best. Default: the largest of what is called
+                accuracy, F1, AUC, score and the like, else the smallest.
+            project: of these runs alone.
+            filter: of those that pass it alone; see `runs`.
+
+        Raises:
+            NotFound: no run has it.
+        """
+        from modelship_lab.client.run_table import best_run
+
+        return self.run(best_run(self, metric, mode, project, filter)[0])
+
+    def compare(self, runs: Iterable[int | RunHandle]) -> "RunComparison":
+        """Runs side by side: what differs in parameters, figures, surroundings and code."""
+        from modelship_lab.client.comparison import RunComparison
+
+        return RunComparison(self, [run if isinstance(run, RunHandle) else self.run(run) for run in runs])
 
     def import_runs(
         self,

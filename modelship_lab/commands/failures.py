@@ -34,13 +34,16 @@ def from_click(error: click.ClickException, program: str) -> CommandFailed:
 
 def from_lab(error: LabError) -> CommandFailed:
     """What the lab refused, with what identifies it in the server's log."""
-    message = " ".join(error.message.split())
+    told, newline, marked = error.message.partition("\n    ")
+    message = " ".join(told.split())
     # Those that the message has not said already.
     details = _details([one for one in error.details if str(one.get("reason", "")) not in message])
     if details:
         message = f"{message} {details}"
     if error.request_id:
         message = f"{message} [{error.code}, request {error.request_id}]"
+    # An expression with a mark under the place that is meant stays as it is.
+    message += newline + marked
     return CommandFailed(message, MISTAKE if 400 <= error.status < 499 else FAILURE)
 
 

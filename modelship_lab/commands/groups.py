@@ -41,8 +41,8 @@ class VerbGroup(Verbs):
         self._names = names
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Not while the Tab key asks what could follow.
-        if not ctx.resilient_parsing and self._means_default(ctx, args):
+        # While the Tab key asks what could follow, a verb may do so as long as there is no other word.
+        if (args or not ctx.resilient_parsing) and self._means_default(ctx, args):
             args = [self._default, *args]
         return super().parse_args(ctx, args)
 

@@ -15,6 +15,8 @@ from modelship_lab.records.webhooks import Webhook
 if TYPE_CHECKING:
     import polars as pl
 
+    from modelship_lab.client.comparison import RunComparison
+
 
 @dataclass(frozen=True)
 class ProjectProgress:
@@ -46,6 +48,20 @@ class RunReport:
     """The last value of each metric: `name`, `step`, `value`."""
     image: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
     """Fetches an encoded image by its content address, for the pictures of the worst errors."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Runs side by side."""
+
+    comparison: "RunComparison"
+    everything: bool = field(default=False, repr=False)
+    """Whether also what is equal in all of them is shown."""
+    code: str | None = field(default=None, repr=False)
+    """What differs in the code of the first two, as a unified diff; None if nobody has asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["comparison"], name)
 
 
 @dataclass(frozen=True)

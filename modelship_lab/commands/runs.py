@@ -1,12 +1,14 @@
 """Verbs of runs: runs list, import, export; run."""
 
+import json
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from modelship_lab.commands.groups import VerbGroup
 from modelship_lab.commands.parameters import PROJECT, RUN
-from modelship_lab.commands.results import RunReport
+from modelship_lab.commands.results import Compared, RunReport
+from modelship_lab.commands.run_columns import COLUMNS, FIGURE, FILTER
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.tracking import RunStatus
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from modelship_lab.client import RunHandle
     from modelship_lab.client.exchange.transfer import Transfer
+    from modelship_lab.client.run_table import Mode
 
 
 @click.group(cls=VerbGroup, names=PROJECT)
@@ -24,21 +27,46 @@ def runs() -> None:
 
 @runs.command(name="list")
 @click.argument("project", type=PROJECT, required=False)
+@click.option(
+    "--filter", type=FILTER, default="", help="Only those for which this Python expression is true."
+)
+@click.option("--sort", type=COLUMNS, default=(), help="By these columns; '-' before one sorts it down.")
+@click.option("--columns", type=COLUMNS, help="With these columns alone, e.g. params.lr,metrics.loss.min.")
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only those in this state.")
+@click.option("--group", help="Only those of this group.")
 @click.option("--all", "everything", is_flag=True, help="All columns, not only those that tell runs apart.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many."
 )
 @pass_session
 def list_runs(
-    session: Session, project: str | None, status: str | None, everything: bool, limit: int
+    session: Session,
+    project: str | None,
+    filter: str,
+    sort: tuple[str, ...],
+    columns: tuple[str, ...] | None,
+    status: RunStatus | None,
+    group: str | None,
+    everything: bool,
+    limit: int,
 ) -> "pl.DataFrame":
-    """List the runs of PROJECT, or all, with their figures; the newest first."""
+    """List the runs of PROJECT, or all, with their figures; the newest first.
+
+    A filter compares columns with values: --filter 'metrics.loss < 0.3 and params.lr in (0.1, 0.01) and
+    "baseline" in tags'. What a run does not have compares as false.
+    """
     from modelship_lab.client.run_table import compared
 
     name = session.project(project).name if project else None
-    table = session.lab.runs(name, status, limit)
-    return table if everything or table.is_empty() else compared(table)
+    asked = (
+        [f"({filter})"] if filter.strip() and (status or group is not None) else [filter] if filter else []
+    )
+    asked += [f'status == "{status}"'] if status else []
+    asked += [f"group == {json.dumps(group, ensure_ascii=False)}"] if group is not None else []
+    filter = " and ".join(asked)
+    table = session.lab.runs(name, limit=limit, filter=filter, sort=sort, columns=columns)
+    shown = table if everything or columns or table.is_empty() else compared(table)
+    return session.table_of_runs(shown, project=name, filter=filter, sort=sort, columns=columns)
 
 
 @runs.command(name="import")
@@ -104,4 +132,34 @@ def report(handle: "RunHandle") -> RunReport:
     return RunReport(handle.record, handle.evaluation(), tuple(handle.artifacts()), last, handle.lab.image)
 
 
-VERBS = (runs, run)
+@click.command()
+@click.argument("metric", type=FIGURE)
+@click.option("--project", type=PROJECT, help="Of its runs alone.")
+@click.option(
+    "--mode",
+    type=click.Choice(["min", "max"]),
+    help="Which is the best. Default: the largest accuracy, F1, AUC, score and the like, else the smallest.",
+)
+@click.option("--filter", type=FILTER, default="", help="Of those for which this Python expression is true.")
+@pass_session
+def best(
+    session: Session, metric: str, project: str | None, mode: "Mode | None", filter: str
+) -> "RunReport | RunHandle":
+    """Show the run with the best METRIC: the name of a final figure or metric, or a column such as metrics.loss.min."""
+    name = session.project(project).name if project else None
+    handle = session.lab.best_run(metric, mode, project=name, filter=filter)
+    return report(handle) if session.is_shell else handle
+
+
+@click.command()
+@click.argument("runs", type=RUN, nargs=-1, required=True)
+@click.option("--all", "everything", is_flag=True, help="Also what is equal in all of them.")
+@click.option("--code", is_flag=True, help="What differs in the code of the first two.")
+@pass_session
+def compare(session: Session, runs: tuple[int, ...], everything: bool, code: bool) -> Compared:
+    """Compare RUNS with the first one: parameters, figures, surroundings; in a notebook also curves and code."""
+    comparison = session.lab.compare(runs)
+    return Compared(comparison, everything, comparison.code() if code else None)
+
+
+VERBS = (runs, run, best, compare)

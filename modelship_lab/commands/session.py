@@ -11,6 +11,8 @@ from modelship_lab.commands.naming import with_suggestion
 from modelship_lab.records.errors import InvalidInput, LabError, NotFound, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import OnMoved
     from modelship_lab.client.imports import OnProgress
@@ -132,6 +134,23 @@ class Session(ABC):
     @abstractmethod
     def follow(self, run: "RunHandle", *, wait: bool | None, epochs: int | None) -> Any:
         """Show how a run goes on. `wait` None: as is usual here."""
+
+    def table_of_runs(
+        self,
+        table: "pl.DataFrame",
+        *,
+        project: str | None,
+        filter: str,
+        sort: tuple[str, ...],
+        columns: tuple[str, ...] | None,
+    ) -> "pl.DataFrame":
+        """A table of runs as it is shown here.
+
+        Args:
+            table: the runs.
+            project, filter, sort, columns: what was asked.
+        """
+        return table
 
     @abstractmethod
     def watch(self, deployment: "Deployment", window_s: int, once: bool) -> Any:

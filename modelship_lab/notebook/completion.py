@@ -50,7 +50,8 @@ def load(shell: "InteractiveShell", magics: "LabMagics") -> None:
 
 
 def _one_word(text: str) -> str:
-    return shlex.quote(text) if any(character.isspace() for character in text) else text
+    # A word that is in quotes already goes on in them.
+    return shlex.quote(text) if text[:1] not in "'\"" and any(one.isspace() for one in text) else text
 
 
 def _in_sql(line: str, magics: "LabMagics") -> "SimpleMatcherResult":

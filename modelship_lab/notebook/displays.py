@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from modelship_lab.client import RunHandle
+    from modelship_lab.client.comparison import RunComparison
     from modelship_lab.commands.description import Description, Grid
-    from modelship_lab.commands.results import Predicted, Predictions, RunReport
+    from modelship_lab.commands.results import Compared, Predicted, Predictions, RunReport
     from modelship_lab.records.serving import Attribution
 
 _SHOWN = (
     ("modelship_lab.client.projects", "ProjectHandle"),
     ("modelship_lab.client.snapshots", "SnapshotData"),
     ("modelship_lab.client.exchange.transfer", "Transfer"),
+    ("modelship_lab.client.comparison", "RunComparison"),
+    ("modelship_lab.commands.results", "Compared"),
     ("modelship_lab.commands.results", "ProjectProgress"),
     ("modelship_lab.commands.results", "Imported"),
     ("modelship_lab.commands.results", "RunReport"),
@@ -50,6 +53,7 @@ _CELL = f"text-align:left;padding:2px 12px 2px 0;vertical-align:top;{_LINE}"
 _BAR = "display:inline-block;height:.7em;border-radius:2px;background:#2a7de1;vertical-align:middle"
 _MOST_PICTURES, _PICTURE_SIDE = 12, 96
 _LONGEST_WORD = 32
+_MOST_OVERLAID = 10
 _FOR, _AGAINST = "27,127,92", "192,57,43"
 
 
@@ -61,14 +65,20 @@ def load(shell: "InteractiveShell") -> None:
     for module, name in _SHOWN:
         formatter.formatters["text/html"].for_type_by_name(module, name, as_html)
         formatter.formatters["text/plain"].for_type_by_name(module, name, _as_plain)
+    for module, name in (
+        ("modelship_lab.client.comparison", "RunComparison"),
+        ("modelship_lab.commands.results", "Compared"),
+    ):
+        formatter.mimebundle_formatter.for_type_by_name(module, name, _comparison_bundle)
     # A run that goes on is shown as its chart.
     formatter.ipython_display_formatter.for_type_by_name("modelship_lab.client.runs", "RunHandle", _show_run)
 
 
 def as_html(value: Any) -> str:
     """A thing that a verb returned, as HTML."""
+    from modelship_lab.client.comparison import RunComparison
     from modelship_lab.commands.description import describe
-    from modelship_lab.commands.results import Predicted, Predictions, RunReport
+    from modelship_lab.commands.results import Compared, Predicted, Predictions, RunReport
 
     if isinstance(value, Predicted):
         return _predicted(value)
@@ -76,6 +86,8 @@ def as_html(value: Any) -> str:
         return _predictions(value)
     if isinstance(value, RunReport):
         return _run_report(value)
+    if isinstance(value, (Compared, RunComparison)):
+        return _comparison(value)
     return description_html(describe(value))
 
 
@@ -90,6 +102,38 @@ def as_text(value: Any) -> str:
 
 def _as_plain(value: Any, printer: Any, cycle: bool) -> None:
     printer.text(as_text(value))
+
+
+def _comparison_bundle(
+    value: "Compared | RunComparison", include: Any = None, exclude: Any = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Runs side by side as a view, which leaves their tables and curves where nothing can draw it."""
+    from modelship_lab.notebook.widgets import ComparisonWidget
+
+    tab = "code" if getattr(value, "code", None) and not callable(value.code) else "curves"
+    widget = ComparisonWidget(
+        value.lab, run_ids=[run.id for run in value.runs], tab=tab, still=as_html(value)
+    )
+    return widget._repr_mimebundle_(include=include, exclude=exclude)
+
+
+def _comparison(value: "Compared | RunComparison") -> str:
+    from modelship_lab.commands.description import describe
+    from modelship_lab.notebook import pictures
+
+    described = describe(value)
+    parts = [
+        description_html(replace(described, grids=tuple(g for g in described.grids if g.title != "Code")))
+    ]
+    curves = pictures.overlaid(
+        {run.id: run.metrics(max_points=300).series for run in value.runs[:_MOST_OVERLAID]}
+    )
+    if curves is not None:
+        parts.insert(0, image_html(pictures.png(curves), "Curves of the runs"))
+    if code := next((grid for grid in described.grids if grid.title == "Code"), None):
+        text = escape("\n".join(line for (line,) in code.rows))
+        parts.append(f"<pre style='overflow-x:auto;line-height:1.35'>{text}</pre>")
+    return "".join(parts)
 
 
 def _show_run(run: "RunHandle") -> None:

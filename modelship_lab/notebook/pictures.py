@@ -4,7 +4,7 @@ Figures are made without pyplot: it keeps every figure alive, and these are draw
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ _THUMBNAIL = 96
 _MOST_NAMED = 20
 _MOST_CURVES = 10
 _MOST_BARS = 15
+_MOST_PANELS = 3
+_JUDGED_BY = ("loss", "accuracy", "f1", "auc", "score", "error")
 
 
 def png(figure: Figure) -> bytes:
@@ -126,6 +128,36 @@ def training(series: Iterable[Series]) -> Figure | None:
                 low, high = _with_gaps(one.low), _with_gaps(one.high)
                 axes.fill_between(one.steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         axes.set(title=title, xlabel="step")
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def overlaid(runs: Mapping[int, Iterable[Series]]) -> Figure | None:
+    """A panel for each metric that at least two runs have, with a line for each; None when there is no such metric.
+
+    Args:
+        runs: the series of each run by its id.
+    """
+    panels: dict[str, list[tuple[int, Series]]] = {}
+    for run_id, series in runs.items():
+        for one in series:
+            panels.setdefault(one.label, []).append((run_id, one))
+    shared = {label: lines for label, lines in panels.items() if len(lines) > 1 and label != "epoch"}
+    if not shared:
+        return None
+    # What runs are judged by first.
+    order = sorted(shared, key=lambda label: (not label.split("{")[0].endswith(_JUDGED_BY), label))[
+        :_MOST_PANELS
+    ]
+    colors = {run_id: f"C{place}" for place, run_id in enumerate(runs)}
+    figure = Figure(figsize=(4.6 * len(order), 3), layout="constrained")
+    for axes, label in zip(np.atleast_1d(figure.subplots(1, len(order))), order, strict=True):
+        for run_id, one in shared[label]:
+            axes.plot(
+                one.steps, _with_gaps(one.values), label=f"run {run_id}", linewidth=1.3, color=colors[run_id]
+            )
+        axes.set(title=label, xlabel="step")
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8)
     return figure

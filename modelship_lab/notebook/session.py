@@ -16,6 +16,7 @@ from modelship_lab.commands.session import Session
 from modelship_lab.records.errors import InvalidInput
 
 if TYPE_CHECKING:
+    import polars as pl
     from IPython.core.interactiveshell import InteractiveShell
 
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
@@ -97,6 +98,11 @@ class NotebookSession(Session):
         if wait:
             wait_for(run)
         return run
+
+    def table_of_runs(self, table: "pl.DataFrame", **asked: Any) -> "pl.DataFrame":
+        from modelship_lab.notebook.table import RunsTable
+
+        return RunsTable(table, self.lab, **asked)
 
     def watch(self, deployment: "Deployment", window_s: int, once: bool) -> Any:
         from modelship_lab.notebook.displays import as_html

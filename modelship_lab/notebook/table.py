@@ -1,9 +1,14 @@
 """The tables that verbs return: frames of polars that read well under a cell."""
 
+from typing import TYPE_CHECKING, Any
+
 import polars as pl
 
 from modelship_lab.commands.description import frame_grid
 from modelship_lab.notebook.displays import grid_html
+
+if TYPE_CHECKING:
+    from modelship_lab.client import Lab
 
 _MOST_ROWS = 100
 
@@ -34,3 +39,27 @@ class Table(pl.DataFrame):
 
     def _more(self) -> str:
         return f"and {self.height - _MOST_ROWS:,} more" if self.height > _MOST_ROWS else ""
+
+
+class RunsTable(Table):
+    """Runs: a frame to compute with, and in the browser the table that filters, sorts and compares.
+
+    Args:
+        frame: the runs.
+        lab: where they are.
+        asked: what was asked, as `widgets.RunTableWidget` takes it.
+    """
+
+    def __init__(self, frame: pl.DataFrame, lab: "Lab | None" = None, **asked: Any) -> None:
+        super().__init__(frame)
+        self._lab = lab
+        self._asked = asked
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        # A frame that was made from this one has no question of its own.
+        lab = getattr(self, "_lab", None)
+        if lab is None:
+            return {}, {}
+        from modelship_lab.notebook.widgets import RunTableWidget
+
+        return RunTableWidget(lab, **self._asked, still=self._repr_html_())._repr_mimebundle_(**options)

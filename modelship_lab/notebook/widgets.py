@@ -10,6 +10,7 @@ it without this kernel, and HTML for where there is neither.
 """
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,6 +130,41 @@ class RunChartWidget(LabWidget):
 
     def __init__(self, lab: "Lab", *, run_ids: list[int]) -> None:
         super().__init__(lab, run_ids=run_ids)
+
+
+class RunTableWidget(LabWidget):
+    """Filters, sorts and compares runs."""
+
+    view = traitlets.Unicode("run_table").tag(sync=True)
+    project = traitlets.Unicode(None, allow_none=True).tag(sync=True)
+    filter = traitlets.Unicode("").tag(sync=True)
+    sort = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    columns = traitlets.List(traitlets.Unicode(), None, allow_none=True).tag(sync=True)
+
+    def __init__(
+        self,
+        lab: "Lab",
+        *,
+        project: str | None,
+        filter: str = "",
+        sort: Sequence[str] = (),
+        columns: Sequence[str] | None = None,
+        still: str = "",
+    ) -> None:
+        # The newest first, when nobody has said otherwise.
+        asked = {"sort": list(sort) or ["-id"], "columns": None if columns is None else list(columns)}
+        super().__init__(lab, project=project, filter=filter, **asked, still=still)
+
+
+class ComparisonWidget(LabWidget):
+    """Shows runs side by side: curves, parameters, code."""
+
+    view = traitlets.Unicode("comparison").tag(sync=True)
+    run_ids = traitlets.List(traitlets.Int()).tag(sync=True)
+    tab = traitlets.Unicode("curves").tag(sync=True)
+
+    def __init__(self, lab: "Lab", *, run_ids: Sequence[int], tab: str = "curves", still: str = "") -> None:
+        super().__init__(lab, run_ids=list(run_ids), tab=tab, still=still)
 
 
 class DeploymentWidget(LabWidget):
