@@ -37,7 +37,6 @@ from modelship_lab.records.serving import (
     NewDeployment,
     PredictRequest,
 )
-from modelship_lab.records.run_table import RunColumn
 from modelship_lab.records.tracking import Run, RunStatus
 
 if TYPE_CHECKING:

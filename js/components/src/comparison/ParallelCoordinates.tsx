@@ -13,6 +13,8 @@ import { axisOf, axisX, axisY, drawLines, drawOne, nearest, NOWHERE, passing, ty
 const HEIGHT = 430;
 const AXIS_GAP = 74;
 const MOST_COMPARED = 50;
+/** So near to an end of an axis is the end. */
+const END = 0.02;
 
 export interface RunsViewProps {
   /** Null until they have come. */
@@ -153,11 +155,11 @@ function Lines(props: LinesProps): ReactNode {
   useEffect(() => {
     if (!above.current || !ink || seen === 0) return;
     const context = prepared(above.current, width, HEIGHT);
-    if (context && hovered && hovered.run < rows.length) {
+    if (context && hovered && passes[hovered.run]) {
       const one = shade[hovered.run]!;
       drawOne(context, frame, axes, hovered.run, one < 0 ? ink.text : colors[shadeOf(one)]!, ink);
     }
-  }, [hovered, frame, axes, shade, colors, ink, width, rows, seen]);
+  }, [hovered, frame, axes, passes, shade, colors, ink, width, seen]);
 
   const point = (event: PointerEvent<HTMLElement>): { x: number; y: number } => {
     const box = event.currentTarget.getBoundingClientRect();
@@ -200,7 +202,10 @@ function Lines(props: LinesProps): ReactNode {
             x={dragged?.name === axis.name ? dragged.x : axisX(frame, index, axes.length)}
             brush={brushes[axis.name] ?? null}
             last={index === axes.length - 1}
-            onBrush={(brush) => props.onBrush(axis.name, brush)}
+            onBrush={(brush) => {
+              setHovered(null);
+              props.onBrush(axis.name, brush);
+            }}
             onLog={() => props.onLog(axis.name, !axis.scale.log)}
             onMove={(by) => reorder(axis.name, Math.min(Math.max(index + by, 0), axes.length - 1))}
             onDrag={(x) => {
@@ -212,7 +217,7 @@ function Lines(props: LinesProps): ReactNode {
             }}
           />
         ))}
-        {hovered && hovered.run < rows.length && <Tip row={rows[hovered.run]!} axes={axes} x={hovered.x} y={hovered.y} width={width} />}
+        {hovered && passes[hovered.run] === 1 && <Tip row={rows[hovered.run]!} axes={axes} x={hovered.x} y={hovered.y} width={width} />}
       </div>
     </div>
   );
@@ -250,8 +255,11 @@ interface AxisProps {
 
 function AxisView({ axis, frame, x, brush, last, onBrush, onLog, onMove, onDrag }: AxisProps): ReactNode {
   const lowest = axis.hasNone ? NOWHERE - 0.03 : 0;
-  const placeAt = (event: PointerEvent<HTMLElement>, box: DOMRect): number =>
-    Math.min(1, Math.max(lowest, 1 - ((event.clientY - box.top) / (box.height || 1)) * (1 - lowest)));
+  const placeAt = (event: PointerEvent<HTMLElement>, box: DOMRect): number => {
+    const place = 1 - ((event.clientY - box.top) / (box.height || 1)) * (1 - lowest);
+    // Nobody hits the very end, and who comes near it means it.
+    return place > 1 - END ? 1 : place < lowest + END ? lowest : place;
+  };
   const paint = (event: PointerEvent<HTMLDivElement>): void => {
     event.preventDefault();
     event.stopPropagation();
@@ -318,7 +326,7 @@ function AxisView({ axis, frame, x, brush, last, onBrush, onLog, onMove, onDrag 
           <span>none</span>
         </span>
       )}
-      <div className="mls-axis-track" data-axis={axis.name} style={{ height: span }} onPointerDown={paint} onPointerEnter={stop} />
+      <div className="mls-axis-track" data-axis={axis.name} style={{ height: span }} onPointerDown={paint} onPointerMove={stop} />
       {brush && (
         <span
           className="mls-axis-brush"

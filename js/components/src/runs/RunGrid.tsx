@@ -202,7 +202,7 @@ export function RunGrid(props: RunGridProps): ReactNode {
       onKeyDown={key}
     >
       <div className="mls-grid-body" role="presentation" style={{ width, height: HEAD_PX + total * ROW_PX }}>
-        <div className="mls-grid-head" role="row" aria-rowindex={1} style={{ width, height: HEAD_PX }}>
+        <div className="mls-grid-head" role="row" aria-rowindex={1} style={{ width, minWidth: "100%", height: HEAD_PX }}>
           <div className="mls-grid-pick" role="columnheader" style={{ width: PICK_PX }}>
             <input
               type="checkbox"
