@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from modelship_lab.client.active_run import activated
+from modelship_lab.client.active_run import activated, active_run
 from modelship_lab.commands import failures
-from modelship_lab.commands.parameters import KEY_VALUE, PROJECT
+from modelship_lab.commands.parameters import KEY_VALUE, PROJECT, RUN
 from modelship_lab.records.errors import LabError
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ _LARGEST_PICTURE = 8 << 20
 @click.option("--project", type=PROJECT, help="The run's project.")
 @click.option("--param", "params", type=KEY_VALUE, multiple=True, help="A parameter; may be repeated.")
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
+@click.option("--group", default="", help="What the run has in common with others.")
+@click.option("--parent", type=RUN, help="The run that it is a part of. Default: that of the cell around it.")
+@click.option("--notes", default="", help="Markdown.")
 def _options(**options: Any) -> dict[str, Any]:
     """Execute the cell as the run NAME; in it, `run.log({"loss": 0.5})` logs metrics."""
     return options
@@ -89,11 +92,16 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
 
 def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | None":
     try:
+        around = active_run()
+        parent = options["parent"] if around is None or options["parent"] is not None else around.id
         return session.lab.start_run(
             options["name"],
             project=options["project"],
             params=dict(options["params"]),
             tags=("cell", *options["tags"]),
+            group=options["group"],
+            parent=parent,
+            notes=options["notes"],
         )
     except LabError as error:
         session.failed(error)

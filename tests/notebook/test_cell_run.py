@@ -36,6 +36,15 @@ def test_the_cells_run_is_the_active_one(shell: InteractiveShell, lab: client.La
     assert active_run() is None
 
 
+def test_a_cell_in_a_cell_is_a_child_of_its_run(shell: InteractiveShell, lab: client.Lab) -> None:
+    code = "%%mlship run inner --group twins --notes **bold**\nrun.log({'loss': 1})"
+    shell.run_cell_magic("mlship", "run outer", f"get_ipython().run_cell({code!r})")
+    inner, outer = (lab.run(record.id) for record in lab.run_records(limit=2))
+    assert (inner.record.name, outer.record.name) == ("inner", "outer")
+    assert (inner.record.parent_id, inner.record.group, inner.record.notes) == (outer.id, "twins", "**bold**")
+    assert (inner.record.status, outer.record.status) == ("finished", "finished")
+
+
 def test_figures_of_a_kernels_cell_are_kept_and_its_chart_is_shown(
     at_lab: LabServer, lab: client.Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
