@@ -18,7 +18,7 @@ from xdist.scheduler import LoadFileScheduling
 # Tests say what a run holds; what it would note by itself is tested where it is asked for.
 os.environ["MLSHIP_SYSTEM_METRICS"] = os.environ["MLSHIP_SOURCE"] = "0"
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 20
 SHARING = ("tests/client/exchange/test_mlflow", "tests/server/ownership/", "tests/worker/")
 """Beginnings of files that share what is made once for a whole session, and takes long."""

@@ -129,7 +129,7 @@ def test_a_jupyter_server_whose_data_is_open_elsewhere_still_starts(lab_server, 
         process.wait(20)
 
 
-def wait_for_jupyter(runtime_dir, process, timeout_s=30):
+def wait_for_jupyter(runtime_dir, process, timeout_s=90):
     import time
 
     deadline = time.monotonic() + timeout_s

@@ -32,7 +32,7 @@ class Worker:
             [*command, *options],
             env={**os.environ, "MLSHIP_WORKER_KEY": KEY},
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not ready_file.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

@@ -1,19 +1,24 @@
 """Runs of a CSV file of metrics."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from modelship_lab.client.exchange.transfer import SourceRun, Tally, schema
 from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.metrics import Context, context_text
 
 if TYPE_CHECKING:
     import polars as pl
 
-_PLACES = ("run", "step", "time")
+_PLACES = ("run", "context", "step", "time")
 """Columns that say where a value belongs; all others of a wide file are metrics."""
 _SUFFIXES = (".csv", ".tsv", ".tab")
+_CONTEXT: TypeAdapter[dict[str, str]] = TypeAdapter(Context)
 _SECONDS_BELOW = 1e11
 _MILLISECONDS_BELOW = 1e14
 
@@ -22,9 +27,9 @@ class MetricsCsv:
     """Reads a CSV file of metrics.
 
     Either a line for each point, with columns `name` and `value`, or a line for each moment, with a
-    column for each metric, where an empty cell is no point. In both `run`, `step` and `time` may be
-    there: without `run` the file is one run, without `step` the points count from 0, without `time`
-    they have the file's. A time is ISO 8601 (in UTC, unless it says otherwise) or a number of seconds,
+    column for each metric, where an empty cell is no point. In both `run`, `context`, `step` and `time`
+    may be there: without `run` the file is one run, without `step` the points count from 0, without `time`
+    they have the file's. A context is a JSON object of texts, or a word, e.g. `val` for {"subset": "val"}. A time is ISO 8601 (in UTC, unless it says otherwise) or a number of seconds,
     milliseconds or microseconds since 1970, told apart by its size.
 
     Args:
@@ -53,9 +58,7 @@ class MetricsCsv:
         self._tally.points_total = points.height
         for (run,), of_run in points.group_by("run", maintain_order=True):
             times = of_run.get_column("time")
-            table = of_run.select("name", "step", "time", "value").to_arrow(
-                compat_level=pl.CompatLevel.oldest()
-            )
+            table = of_run.select(schema().names).to_arrow(compat_level=pl.CompatLevel.oldest())
             tables = [table.cast(schema())]
             yield SourceRun(
                 id=f"{self._path.resolve()}\0{run}",
@@ -124,7 +127,7 @@ class MetricsCsv:
         return melted.filter(pl.col("value").str.strip_chars() != "").sort("line", maintain_order=True)
 
     def _placed(self, cells: "pl.DataFrame", *, per_line: bool) -> "pl.DataFrame":
-        """The points: run, name, step, time, value."""
+        """The points: run, name, context, step, time, value."""
         import polars as pl
 
         def text(name: str) -> pl.Expr:
@@ -132,11 +135,13 @@ class MetricsCsv:
 
         run = text("run")
         stem = pl.lit(self._path.stem)
-        named = cells.with_columns(run=pl.when(run == "").then(stem).otherwise(run), name=text("name"))
+        named = cells.with_columns(
+            run=pl.when(run == "").then(stem).otherwise(run), name=text("name"), context=_contexts(cells)
+        )
         order = (
             pl.col("line").rank("dense").over("run") - 1
             if per_line
-            else pl.int_range(pl.len()).over("run", "name")
+            else pl.int_range(pl.len()).over("run", "name", "context")
         )
         changed = datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
         step = text("step")
@@ -146,13 +151,13 @@ class MetricsCsv:
             step=pl.when(step == "").then(order.cast(pl.Int64)).otherwise(_whole(step)),
             time=_times(named, changed),
         )
-        for column in ("value", "step", "time", "name"):
+        for column in ("value", "step", "time", "context", "name"):
             bad = pl.col("name") == "" if column == "name" else pl.col(column).is_null()
             for line, value in read.filter(bad).select("line", "wrong").iter_rows():
                 said = repr(value)[:80] if column == "value" else "of this line"
                 self._tally.problem(f"{self._path}:{self._line(line)}", f"the {column} {said} cannot be read")
             read = read.filter(~bad)
-        return read.select("run", "name", "step", "time", "value")
+        return read.select("run", *schema().names)
 
     def _line(self, row: int) -> int:
         """The line of a row, counting the header and the bad lines before it."""
@@ -174,6 +179,25 @@ def _whole(text: "pl.Expr") -> "pl.Expr":
     figure = text.cast(pl.Float64, strict=False)
     whole = pl.when(figure == figure.round()).then(figure).cast(pl.Int64, strict=False)
     return pl.coalesce(text.cast(pl.Int64, strict=False), whole)
+
+
+def _contexts(cells: "pl.DataFrame") -> "pl.Series":
+    """The contexts of the rows as JSON; null where they cannot be read."""
+    import polars as pl
+
+    none = pl.Series("context", [""], dtype=pl.String).new_from_index(0, cells.height)
+    texts = cells.get_column("context", default=none).str.strip_chars()
+    known = {text: _context(text) for text in texts.unique().to_list()}
+    return pl.Series("context", [known[text] for text in texts.to_list()], dtype=pl.String)
+
+
+def _context(text: str) -> str | None:
+    if not text.startswith("{"):
+        text = json.dumps({"subset": text} if text else {})
+    try:
+        return context_text(_CONTEXT.validate_json(text))
+    except ValidationError:
+        return None
 
 
 def _times(cells: "pl.DataFrame", default: datetime) -> "pl.Series":

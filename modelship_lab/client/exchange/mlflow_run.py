@@ -9,9 +9,19 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from modelship_lab.client.exchange.mlflow_words import NOTE, RUN_NAME, STATUSES, param_of, record_of, tags_of
+from modelship_lab.client.exchange.mlflow_words import (
+    NOTE,
+    PARENT,
+    PARENT_TAG,
+    RUN_NAME,
+    STATUSES,
+    param_of,
+    record_of,
+    tags_of,
+)
 from modelship_lab.client.exchange.transfer import SourceFile, SourceRun, Tally, moment_of
 from modelship_lab.records.base import UtcTime
+from modelship_lab.records.metrics import context_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,24 +70,34 @@ def source_run(run: MlflowRun, place: str, tally: Tally) -> SourceRun:
         params={key: param_of(text) for key, text in run.params.items()},
         tags=tags_of(tags),
         notes=tags.get(NOTE, ""),
+        parent=tags.get(PARENT, ""),
         points=run.points,
         files=run.files,
     )
     try:
         record = record_of(tags)
-        return translated if record is None else _restored(translated, record)
+        return translated if record is None else _restored(translated, record, tags.get(PARENT_TAG))
     except (ValueError, ValidationError, TypeError, KeyError) as error:
         tally.problem(place, f"what a lab has kept of the run in its tags is damaged: {error!s:.200}")
         return translated
 
 
-def _restored(run: SourceRun, record: Mapping[str, Any]) -> SourceRun:
+def _restored(run: SourceRun, record: Mapping[str, Any], parent: str | None) -> SourceRun:
     names: dict[str, str] = record.get("metric_names", {})
+    contexts: dict[str, dict[str, str]] = record.get("metric_contexts", {})
     sent = set(record["sent_params"])
-    files: dict[str, tuple[str, str]] = record["files"]
+    known: dict[str, list[Any]] = record["files"]
     return replace(
         run,
-        origin={"kind": "lab", "lab": record["lab_id"], "run": record["id"]},
+        origin={
+            "kind": "lab",
+            "lab": record["lab_id"],
+            "run": record["id"],
+            **({"parent": parent} if parent else {}),
+        },
+        alias=run.id,
+        parent=parent or run.parent,
+        group=record.get("group", ""),
         id=f"{record['lab_id']}/{record['id']}",
         name=record["name"],
         project=record["project"],
@@ -94,9 +114,11 @@ def _restored(run: SourceRun, record: Mapping[str, Any]) -> SourceRun:
         summary=record["summary"],
         error=record["error"],
         environment=record["environment"],
-        points=lambda: _renamed(run.points(), names),
+        points=lambda: _renamed(run.points(), names, contexts),
         files=lambda: (
-            SourceFile(files[file.name][0], file.path, files[file.name][1]) if file.name in files else file
+            SourceFile(known[file.name][0], file.content, *known[file.name][1:])
+            if file.name in known
+            else file
             for file in run.files()
         ),
     )
@@ -106,14 +128,23 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else _TIME.validate_python(text)
 
 
-def _renamed(tables: Iterable["pa.Table"], names: Mapping[str, str]) -> Iterator["pa.Table"]:
+def _renamed(
+    tables: Iterable["pa.Table"], names: Mapping[str, str], contexts: Mapping[str, dict[str, str]]
+) -> Iterator["pa.Table"]:
     import pyarrow as pa
 
     for table in tables:
-        if names:
+        if names or contexts:
             encoded = table["name"].combine_chunks().dictionary_encode()
-            meant = pa.array([names.get(name, name) for name in encoded.dictionary.to_pylist()], pa.string())
-            table = table.set_column(0, table.schema.field(0), meant.take(encoded.indices))
+            sent = encoded.dictionary.to_pylist()
+            columns = {
+                "name": [names.get(name, name) for name in sent],
+                "context": [context_text(contexts.get(name, {})) for name in sent],
+            }
+            for column, meant in columns.items():
+                index = table.schema.get_field_index(column)
+                values = pa.array(meant, pa.string()).take(encoded.indices)
+                table = table.set_column(index, table.schema.field(index), values)
         yield table
 
 

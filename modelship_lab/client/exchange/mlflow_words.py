@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
+from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.tracking import RunStatus
 
 STATUSES: dict[str, RunStatus] = {
@@ -24,9 +26,13 @@ TO_STATUS: dict[RunStatus, str] = {
 NOTE = "mlflow.note.content"
 RUN_NAME = "mlflow.runName"
 PARENT = "mlflow.parentRunId"
+LOGGED_IMAGES = "mlflow.loggedImages"
+"""Has MLflow show the images that `artifact_path` names."""
 SYSTEM = "mlflow."
 OURS = "mlship."
 ORIGIN_TAG = "mlship.origin"
+PARENT_TAG = "mlship.parent"
+"""What `mlflow.parentRunId` will say when the parent is there, too."""
 DONE_TAG = "mlship.exported"
 _RECORD = "mlship.run."
 _PIECE = 4_500
@@ -59,6 +65,24 @@ def param_text(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
+
+
+def metric_key(name: str, context: Mapping[str, str]) -> str:
+    """A metric and its context as one name, in which slashes make sections of charts: `subset:val/loss`."""
+    return "/".join([*(f"{key}:{value}" for key, value in sorted(context.items())), name])
+
+
+def artifact_path(artifact: Artifact) -> str:
+    """Where an artifact lies; MLflow knows steps of images only, which it finds by their names."""
+    if artifact.step is None:
+        return artifact.name
+    path = PurePosixPath(artifact.name)
+    if artifact.kind != "image":
+        return str(path.with_name(f"{path.stem}-step-{artifact.step}{path.suffix}"))
+    key = str(path.with_suffix("")).removeprefix("images/").replace("/", "~")
+    moment = int(artifact.created_at.timestamp() * 1000)
+    unique = f"{artifact.digest[:8]}-{artifact.digest[8:12]}"
+    return f"images/{key}+step+{artifact.step}+timestamp+{moment}+{unique}{path.suffix or '.png'}"
 
 
 def tags_of(tags: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""Runs as a folder of Parquet files: out of a lab, and into one.
+"""Runs in a folder of Parquet files, as `parquet_out` writes it.
 
-runs.parquet       a row for each run; environment and summary are JSON
+runs.parquet       a row for each run; environment and summary are JSON; parent_id is the id of another row, or
+                   of a run that stayed in the lab, and parent names it beyond this lab
 params.parquet     run_id, name, value; a value is JSON
-metrics.parquet    run_id, name, step, time, value: every point, in order of arrival
-artifacts.parquet  run_id, name, size, digest, content_type
+metrics.parquet    run_id, name, context, step, time, value: every point; a context is JSON
+artifacts.parquet  run_id, name, step, kind, caption, size, digest, content_type
 artifacts/         the artifacts' content by digest (SHA-256)
 bundles/           exported models by digest, each an uncompressed tar
 """
@@ -11,40 +12,28 @@ bundles/           exported models by digest, each an uncompressed tar
 import hashlib
 import json
 import re
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelship_lab.client.exchange.transfer import (
-    OnMoved,
-    SourceFile,
-    SourceRun,
-    Tally,
-    lab_origin,
-    schema,
-)
-from modelship_lab.records.errors import Conflict, InvalidData, NotFound, StorageFailed
-from modelship_lab.records.tracking import Run
+from modelship_lab.client.exchange.transfer import SourceFile, SourceRun, Tally, lab_origin, schema
+from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.metrics import context_text
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from modelship_lab.client.lab import Lab
-    from modelship_lab.client.runs import RunHandle
-
-_FORMAT = 1
+_FORMAT = 2
+"""1 had neither parents, groups and contexts nor kinds, steps and captions of artifacts."""
+_SINCE_2 = {"parent_id", "parent", "group"}
 _METADATA = b"mlship"
-_ROW_GROUP = 131_072
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
-_COMPRESSION = "zstd"
 
 
-def _run_schema(lab_id: str) -> "pa.Schema":
+def run_schema(lab_id: str) -> "pa.Schema":
     import pyarrow as pa
 
     time = pa.timestamp("us", tz="UTC")
@@ -52,144 +41,24 @@ def _run_schema(lab_id: str) -> "pa.Schema":
     columns += [(name, pa.string()) for name in ("name", "project", "recipe", "status")]
     columns += [("tags", pa.list_(pa.string())), ("notes", pa.string()), ("snapshot_id", pa.int64())]
     columns += [(name, pa.string()) for name in ("environment", "summary", "error", "bundle")]
+    columns += [("parent_id", pa.int64()), ("parent", pa.string()), ("group", pa.string())]
     columns += [("started_at", time), ("ended_at", time), ("updated_at", time)]
     about = json.dumps({"format": _FORMAT, "lab_id": lab_id}).encode()
     return pa.schema(columns, metadata={_METADATA: about})
 
 
-def _param_schema() -> "pa.Schema":
+def param_schema() -> "pa.Schema":
     import pyarrow as pa
 
     return pa.schema([("run_id", pa.int64()), ("name", pa.string()), ("value", pa.string())])
 
 
-def _artifact_schema() -> "pa.Schema":
+def artifact_schema() -> "pa.Schema":
     import pyarrow as pa
 
-    texts = [(name, pa.string()) for name in ("digest", "content_type")]
-    return pa.schema([("run_id", pa.int64()), ("name", pa.string()), ("size", pa.int64()), *texts])
-
-
-def export_to_folder(
-    lab: "Lab", folder: Path, runs: Iterable["RunHandle"], tally: Tally, on_moved: OnMoved
-) -> None:
-    """Write runs to a new folder, all at once or not at all.
-
-    Raises:
-        Conflict: there is something of this name.
-        StorageFailed: the disk refuses.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Conflict(f"'{folder}' exists. Name a new folder: an export replaces nothing.")
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        (temporary / "artifacts").mkdir(parents=True)
-        _Writer(lab, temporary, tally, on_moved).write(runs)
-        temporary.replace(folder)
-    except OSError as error:
-        raise StorageFailed(f"'{folder}' cannot be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-class _Writer:
-    """Writes the files of an export."""
-
-    def __init__(self, lab: "Lab", folder: Path, tally: Tally, on_moved: OnMoved) -> None:
-        self._lab = lab
-        self._folder = folder
-        self._tally = tally
-        self._on_moved = on_moved
-        self._waiting: list[pa.Table] = []
-
-    def write(self, runs: Iterable["RunHandle"]) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        records: list[Run] = []
-        artifacts: list[dict[str, Any]] = []
-        metrics = schema().insert(0, pa.field("run_id", pa.int64()))
-        with pq.ParquetWriter(self._folder / "metrics.parquet", metrics, compression=_COMPRESSION) as writer:
-            for run in runs:
-                try:
-                    # Before anything is noted: a run that was deleted meanwhile leaves nothing.
-                    points = points_of(run)
-                    files = self._files(run)
-                    self._bundle(run)
-                except NotFound as error:
-                    self._tally.problem(f"run {run.id}", error.message)
-                    continue
-                self._put(writer, points.add_column(0, "run_id", pa.repeat(pa.scalar(run.id), len(points))))
-                artifacts += files
-                records.append(run.record)
-                self._tally.runs += 1
-                self._tally.points += points.num_rows
-                self._tally.artifacts += len(files)
-                self._on_moved(self._tally.moved())
-            self._put(writer, None)
-        params = [
-            {"run_id": run.id, "name": name, "value": json.dumps(value)}
-            for run in records
-            for name, value in run.params.items()
-        ]
-        rows = [
-            {
-                **run.model_dump(),
-                "tags": list(run.tags),
-                "environment": json.dumps(run.environment),
-                "summary": json.dumps(run.summary),
-            }
-            for run in records
-        ]
-        self._save("runs", rows, _run_schema(self._lab.info.lab_id))
-        self._save("params", params, _param_schema())
-        self._save("artifacts", artifacts, _artifact_schema())
-
-    def _put(self, writer: "pq.ParquetWriter", points: "pa.Table | None") -> None:
-        """Write row groups of a good size, whatever that of the runs is; None: write the rest."""
-        import pyarrow as pa
-
-        if points is not None:
-            self._waiting.append(points)
-        if self._waiting and (points is None or sum(map(len, self._waiting)) >= _ROW_GROUP):
-            writer.write_table(pa.concat_tables(self._waiting), row_group_size=_ROW_GROUP)
-            self._waiting = []
-
-    def _save(self, name: str, rows: list[dict[str, Any]], columns: "pa.Schema") -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pylist(rows, columns)
-        pq.write_table(table, self._folder / f"{name}.parquet", compression=_COMPRESSION)
-
-    def _files(self, run: "RunHandle") -> list[dict[str, Any]]:
-        found = []
-        for artifact in run.artifacts():
-            target = self._folder / "artifacts" / artifact.digest
-            if not target.exists():
-                run.download(artifact.name, target)
-            found.append(artifact.model_dump(include=set(_artifact_schema().names)))
-        return found
-
-    def _bundle(self, run: "RunHandle") -> None:
-        if run.record.bundle is None:
-            return
-        target = self._folder / "bundles" / f"{run.record.bundle}.tar"
-        target.parent.mkdir(exist_ok=True)
-        if not target.exists():
-            run.download_bundle(target)
-
-
-def points_of(run: "RunHandle") -> "pa.Table":
-    """Every point of a run of the lab."""
-    import polars as pl
-
-    return (
-        run.metrics_frame()
-        .select(schema().names)
-        .to_arrow(compat_level=pl.CompatLevel.oldest())
-        .cast(schema())
-    )
+    texts = [(name, pa.string()) for name in ("kind", "caption", "digest", "content_type")]
+    numbers = [(name, pa.int64()) for name in ("step", "size")]
+    return pa.schema([("run_id", pa.int64()), ("name", pa.string()), *numbers, *texts])
 
 
 class ParquetFolder:
@@ -221,9 +90,11 @@ class ParquetFolder:
             table = pq.read_table(path)
             about = json.loads((table.schema.metadata or {}).get(_METADATA, b"{}"))
             lab_id = str(about.get("lab_id", ""))
-            if about.get("format") != _FORMAT:
+            if about.get("format") not in range(1, _FORMAT + 1):
                 raise ValueError("it was not made by `mlship runs export`, or by a later version")
-            rows = table.select(_run_schema("").names).to_pylist()
+            if missing := set(run_schema("").names) - set(table.column_names) - _SINCE_2:
+                raise ValueError(f"it has no column {min(missing)}")
+            rows = table.to_pylist()
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise InvalidData(f"{path} cannot be read: {' '.join(str(error).split())[:300]}.") from error
         params = self._by_run("params")
@@ -255,10 +126,19 @@ class ParquetFolder:
             self._tally.leave_out("links to snapshots, which stay in their lab")
         environment = json.loads(row["environment"])
         lab_id, number = lab_origin(environment) or (lab_id, row["id"])
+        parent = row.get("parent") or ""
         return SourceRun(
             id=f"{lab_id}/{number}",
             name=row["name"],
-            origin={"kind": "lab", "lab": lab_id, "run": number, "snapshot_id": row["snapshot_id"]},
+            origin={
+                "kind": "lab",
+                "lab": lab_id,
+                "run": number,
+                "snapshot_id": row["snapshot_id"],
+                **({"parent": parent} if parent else {}),
+            },
+            parent=parent,
+            group=row.get("group") or "",
             project=row["project"],
             recipe=row["recipe"],
             status=row["status"],
@@ -294,7 +174,14 @@ class ParquetFolder:
                 self._tally.problem(f"{self._folder}, artifact {artifact['name']!r}", str(error))
                 continue
             if intact:
-                yield SourceFile(artifact["name"], path, artifact["content_type"])
+                yield SourceFile(
+                    artifact["name"],
+                    path,
+                    artifact["content_type"],
+                    artifact.get("kind", "file"),
+                    artifact.get("step"),
+                    artifact.get("caption", ""),
+                )
             else:
                 self._tally.problem(
                     str(path), f"the content of {artifact['name']!r} is not what was exported"
@@ -355,7 +242,11 @@ class ParquetFolder:
         if self._kept is None or self._kept[0] != group:
             assert self._metrics is not None
             try:
-                table = self._metrics.read_row_group(group, columns=schema().names).cast(schema())
+                columns = [name for name in schema().names if name in self._metrics.schema_arrow.names]
+                table = self._metrics.read_row_group(group, columns=columns)
+                if "context" not in columns:
+                    table = table.add_column(1, "context", pa.repeat(context_text({}), len(table)))
+                table = table.cast(schema())
             except (pa.ArrowException, OSError, ValueError) as error:
                 self._damaged(group, error)
                 return None

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,26 +12,24 @@ from modelship_lab.client.connection import ARROW
 from modelship_lab.client.exchange.metrics_csv import MetricsCsv
 from modelship_lab.client.exchange.mlflow_database import MlflowDatabase
 from modelship_lab.client.exchange.mlflow_files import MlflowFiles
+from modelship_lab.client.exchange.nesting import parents_first
 from modelship_lab.client.exchange.parquet_folder import ParquetFolder
 from modelship_lab.client.exchange.tensorboard import TensorBoard
 from modelship_lab.client.exchange.transfer import (
     ORIGIN,
     OnMoved,
     Source,
+    SourceFile,
     SourceRun,
     Tally,
     Transfer,
     silent,
 )
 from modelship_lab.client.runs import RunHandle, as_json
-from modelship_lab.records.errors import (
-    Conflict,
-    InvalidInput,
-    NotFound,
-    PayloadTooLarge,
-)
+from modelship_lab.records.artifacts import Artifact
+from modelship_lab.records.errors import Conflict, InvalidInput, NotFound, PayloadTooLarge
 from modelship_lab.records.metrics import LoggedMetrics
-from modelship_lab.records.tracking import NewRun, Run, RunChange
+from modelship_lab.records.tracking import ENDED, MAX_DEPTH, NewRun, Run, RunChange
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,11 +39,14 @@ if TYPE_CHECKING:
 BATCH_POINTS = 100_000
 """Most points in one request."""
 _LONGEST_RUN_NAME = 200
-_LONGEST_FILE_NAME = 200
 _LONGEST_METRIC_NAME = 250
 _LONGEST_NOTES = 100_000
 _LONGEST_ERROR = 10_000
 _SQLITE = b"SQLite format 3\0"
+
+_SERIES = ["name", "context"]
+"""What tells the series of a run apart."""
+_Series = tuple[str, str]
 
 
 def import_runs(
@@ -58,7 +60,7 @@ def import_runs(
     tally = Tally()
     source = open_source(path, tally, artifacts)
     arrival = _Arrival(lab, source.kind, project, tally, on_moved)
-    for run in source.runs():
+    for run in parents_first(source.runs()):
         arrival.take(run)
     return tally.transfer(str(path), lab.url)
 
@@ -94,6 +96,17 @@ def open_source(path: Path, tally: Tally, artifacts: Path | None = None) -> Sour
     )
 
 
+@dataclass(frozen=True)
+class _Arrived:
+    """A run that others can be a part of."""
+
+    id: int
+    depth: int
+    """In how many runs it is nested, and itself."""
+    project: str | None
+    """Where it was in its source."""
+
+
 class _Arrival:
     """Takes one run after the other into the lab."""
 
@@ -106,6 +119,7 @@ class _Arrival:
         self._tally = tally
         self._on_moved = on_moved
         self._projects: dict[str, int | None] = {}
+        self._arrived: dict[str, _Arrived] = {}
         self._producer = f"import-{uuid.uuid4().hex}"
         self._sequence = 0
 
@@ -118,11 +132,15 @@ class _Arrival:
         self._on_moved(self._tally.moved())
 
     def _take(self, run: SourceRun) -> None:
-        if self._is_own(run):
+        parent = self._parent_of(run)
+        own = self._own(run)
+        handle = own or self._create(run, parent)
+        arrived = _Arrived(handle.id, 1 if parent is None else parent.depth + 1, run.project)
+        self._arrived |= dict.fromkeys((run.id, run.alias), arrived)
+        if own:
             self._tally.unchanged += 1
             return
-        handle = self._create(run)
-        was_running = handle.record.status == "running"
+        was_running = handle.record.status not in ENDED
         stored = self._stored(handle)
         points, files = self._tally.points, self._tally.artifacts
         self._send_points(handle, run, stored)
@@ -130,7 +148,7 @@ class _Arrival:
         if run.bundle is not None and handle.record.bundle is None:
             handle.upload_bundle(run.bundle)
         sent = self._tally.points > points or self._tally.artifacts > files
-        known = not was_running or (bool(stored) and run.status == "running")
+        known = not was_running or (bool(stored) and run.status not in ENDED)
         if known and not sent:
             self._tally.unchanged += 1
             return
@@ -138,16 +156,34 @@ class _Arrival:
         self._change(handle, run)
         self._tally.runs += 1
 
-    def _is_own(self, run: SourceRun) -> bool:
-        """Whether a run left this very lab, and is still here."""
-        if run.origin.get("lab") != self._lab.info.lab_id:
-            return False
-        try:
-            return bool(self._lab.run(run.origin["run"]))
-        except NotFound:
-            return False
+    def _own(self, run: SourceRun) -> RunHandle | None:
+        """The run itself, if it left this very lab and is still here."""
+        return self._here(run.origin["run"]) if run.origin.get("lab") == self._lab.info.lab_id else None
 
-    def _create(self, run: SourceRun) -> RunHandle:
+    def _here(self, run_id: int) -> RunHandle | None:
+        try:
+            return self._lab.run(run_id)
+        except NotFound:
+            return None
+
+    def _parent_of(self, run: SourceRun) -> _Arrived | None:
+        """What the run is a part of; None if it is that of nothing, or of nothing that is here."""
+        if not run.parent:
+            return None
+        parent = self._arrived.get(run.parent)
+        if parent is None:
+            lab_id, _, number = run.parent.rpartition("/")
+            own = self._here(int(number)) if lab_id == self._lab.info.lab_id else None
+            if own is None:
+                self._tally.leave_out("links to parents that are not among the runs")
+                return None
+            parent = _Arrived(own.id, 1, own.record.project)
+        if parent.depth >= MAX_DEPTH:
+            self._tally.leave_out(f"links to parents that are nested {MAX_DEPTH} deep")
+            return None
+        return parent
+
+    def _create(self, run: SourceRun, parent: _Arrived | None) -> RunHandle:
         name = run.name
         if len(name) > _LONGEST_RUN_NAME:
             self._tally.leave_out("ends of long names of runs, which their environment has in full")
@@ -155,10 +191,19 @@ class _Arrival:
         if ORIGIN in run.environment:
             # Where a run was made says more than which way it came.
             environment = dict(run.environment)
+            if "parent" in run.origin:
+                environment[ORIGIN] = {**run.environment[ORIGIN], "parent": run.origin["parent"]}
+        project = self._project
+        if parent is None:
+            project = project or self._project_of(run)
+        elif project is None and run.project != parent.project:
+            self._tally.leave_out("projects of parts, which are in those of their parents here")
         new = checked(
             NewRun,
             name=name[:_LONGEST_RUN_NAME],
-            project=self._project if self._project is not None else self._project_of(run),
+            project=project,
+            parent_id=None if parent is None else parent.id,
+            group=run.group,
             recipe=run.recipe,
             params={key: as_json(value) for key, value in run.params.items()},
             tags=run.tags,
@@ -167,6 +212,9 @@ class _Arrival:
             started_at=run.started_at,
         )
         record = self._lab.connection.record(Run, "POST", "runs", json=new, repeatable=True)
+        self._tally.leave_out(
+            "links to parents of runs that were here before these", record.parent_id != new.parent_id
+        )
         return RunHandle(self._lab, record)
 
     def _kind_of(self, run: SourceRun) -> str:
@@ -196,12 +244,12 @@ class _Arrival:
             self._tally.problem(f"project {name!r:.80}", f"its runs are in no project: {error.message}")
             return None
 
-    def _stored(self, handle: RunHandle) -> dict[str, int]:
+    def _stored(self, handle: RunHandle) -> dict[_Series, int]:
         """How many points of each metric are here already."""
         frame = handle.metrics_frame()
-        return dict(frame.group_by("name").len().iter_rows())
+        return {(name, context): count for name, context, count in frame.group_by(_SERIES).len().iter_rows()}
 
-    def _send_points(self, handle: RunHandle, run: SourceRun, stored: Mapping[str, int]) -> None:
+    def _send_points(self, handle: RunHandle, run: SourceRun, stored: Mapping[_Series, int]) -> None:
         import pyarrow as pa
 
         for batch in _batches(self._fitting(_unseen(run.points(), dict(stored)))):
@@ -241,29 +289,28 @@ class _Arrival:
             yield fitting
 
     def _send_files(self, handle: RunHandle, run: SourceRun) -> None:
-        here: dict[str, int] | None = None
+        here: dict[tuple[str, int | None], Artifact] | None = None
         for file in run.files():
             if here is None:
-                here = {one.name: one.size for one in handle.artifacts()}
+                here = {(one.name, one.step): one for one in handle.artifacts()}
             try:
-                size = file.path.stat().st_size
-                if here.get(file.name) == size:
-                    continue
-                if len(file.name) > _LONGEST_FILE_NAME:
-                    self._tally.leave_out(
-                        f"artifacts whose names are longer than {_LONGEST_FILE_NAME} characters"
+                known = here.get((file.name, file.step))
+                if known is None or not _is_same(known, file):
+                    handle.save_artifact(
+                        file.name,
+                        file.content if isinstance(file.content, Path) else bytes(file.content),
+                        file.content_type,
                     )
-                    continue
-                handle.save_artifact(file.name, file.path, file.content_type)
+                    self._tally.artifacts += 1
             except OSError as error:
-                self._tally.problem(str(file.path), error.strerror or str(error))
-                continue
-            self._tally.artifacts += 1
+                self._tally.problem(f"run {run.id}, artifact {file.name!r}", error.strerror or str(error))
+            except (InvalidInput, PayloadTooLarge) as error:
+                self._tally.problem(f"run {run.id}, artifact {file.name!r}", error.message)
 
     def _change(self, handle: RunHandle, run: SourceRun) -> None:
         self._tally.leave_out("ends of long notes", len(run.notes) > _LONGEST_NOTES)
         ended: dict[str, Any] = {"status": run.status}
-        if run.status != "running" and (end := run.ended_at or run.started_at) is not None:
+        if run.status in ENDED and (end := run.ended_at or run.started_at) is not None:
             ended["ended_at"] = end
         change = checked(
             RunChange,
@@ -277,7 +324,21 @@ class _Arrival:
         self._lab.connection.record(Run, "PATCH", f"runs/{handle.id}", json=change, repeatable=True)
 
 
-def _unseen(tables: Iterable["pa.Table"], stored: dict[str, int]) -> Iterator["pa.Table"]:
+def _is_same(artifact: Artifact, file: SourceFile) -> bool:
+    """Whether an artifact of the lab has the content of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not isinstance(file.content, Path):
+        return hashlib.sha256(file.content).hexdigest() == artifact.digest
+    if file.content.stat().st_size != artifact.size:
+        return False
+    with file.content.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == artifact.digest
+
+
+def _unseen(tables: Iterable["pa.Table"], stored: dict[_Series, int]) -> Iterator["pa.Table"]:
     """Without the first points of each metric, as many of them as are stored."""
     import polars as pl
     import pyarrow as pa
@@ -286,17 +347,18 @@ def _unseen(tables: Iterable["pa.Table"], stored: dict[str, int]) -> Iterator["p
         if not any(stored.values()):
             yield table
             continue
-        names = pl.DataFrame(pl.from_arrow(table.select(["name"])))
-        frame = names.with_columns(nth=pl.int_range(pl.len()).over("name"))
+        series = pl.DataFrame(pl.from_arrow(table.select(_SERIES)))
+        frame = series.with_columns(nth=pl.int_range(pl.len()).over(_SERIES))
         left = pl.DataFrame(
-            {"name": list(stored), "left": list(stored.values())},
-            schema={"name": pl.String, "left": pl.Int64},
+            [(*one, count) for one, count in stored.items()],
+            schema={"name": pl.String, "context": pl.String, "left": pl.Int64},
+            orient="row",
         )
-        kept = frame.join(left, on="name", how="left", maintain_order="left").select(
+        kept = frame.join(left, on=_SERIES, how="left", maintain_order="left").select(
             pl.col("nth") >= pl.col("left").fill_null(0)
         )
-        for name, count in frame.group_by("name").len().iter_rows():
-            stored[name] = max(0, stored.get(name, 0) - count)
+        for name, context, count in frame.group_by(_SERIES).len().iter_rows():
+            stored[name, context] = max(0, stored.get((name, context), 0) - count)
         yield table.filter(pa.array(kept.to_series().to_list(), pa.bool_()))
 
 

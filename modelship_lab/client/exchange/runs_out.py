@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelship_lab.client.exchange.mlflow_server import export_to_server
-from modelship_lab.client.exchange.parquet_folder import export_to_folder
+from modelship_lab.client.exchange.mlflow_out import export_to_server
+from modelship_lab.client.exchange.parquet_out import export_to_folder
 from modelship_lab.client.exchange.transfer import OnMoved, Tally, Transfer, silent
 from modelship_lab.client.runs import RunHandle
 

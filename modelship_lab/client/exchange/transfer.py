@@ -7,10 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from modelship_lab.records.tracking import RunStatus
+from modelship_lab.records.artifacts import ArtifactKind
+from modelship_lab.records.metrics import context_text
+from modelship_lab.records.tracking import Run, RunStatus
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from modelship_lab.client.lab import Lab
+    from modelship_lab.client.runs import RunHandle
 
 ORIGIN = "imported_from"
 """The key of a run's environment below which its source is described."""
@@ -108,11 +113,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that belongs to a run."""
+    """A file that belongs to a run, as the lab names and shows it."""
 
     name: str
-    path: Path
+    content: Path | memoryview
+    """The file, or what it would hold."""
     content_type: str | None = None
+    kind: ArtifactKind = "file"
+    step: int | None = None
+    caption: str = ""
 
 
 def _nothing() -> Iterator[Any]:
@@ -125,7 +134,9 @@ class SourceRun:
 
     Args:
         id: names the run in its source, wherever that lies; the lab's key of it is made from this.
+        alias: another name by which its source means it.
         origin: where it comes from, as JSON, with all that the lab has no field for.
+        parent: the id or alias of the run that it is a part of.
         points: reads its points, as tables of `SCHEMA`; each metric's points always in the same order,
             later ones behind those that were there before.
         files: its artifacts.
@@ -135,7 +146,10 @@ class SourceRun:
     id: str
     name: str
     origin: dict[str, Any]
+    alias: str = ""
+    parent: str = ""
     project: str | None = None
+    group: str = ""
     recipe: str = ""
     status: RunStatus = "finished"
     started_at: datetime | None = None
@@ -174,13 +188,28 @@ def lab_origin(environment: dict[str, Any]) -> tuple[str, int] | None:
     return (lab_id, number) if isinstance(lab_id, str) and isinstance(number, int) else None
 
 
+def identity_of(lab: "Lab", run: Run) -> str:
+    """A run of the lab by the lab and number that it had first."""
+    lab_id, number = lab_origin(run.environment) or (lab.info.lab_id, run.id)
+    return f"{lab_id}/{number}"
+
+
+def parent_identity(lab: "Lab", run: Run) -> str:
+    """The same of the run that it is a part of, also if that has never come to this lab; "" for none."""
+    if run.parent_id is not None:
+        return identity_of(lab, lab.run(run.parent_id).record)
+    origin = run.environment.get(ORIGIN)
+    return str(origin.get("parent", "")) if isinstance(origin, dict) else ""
+
+
 def schema() -> "pa.Schema":
-    """The columns of metric points."""
+    """The columns of metric points; a context is JSON as `context_text` writes it."""
     import pyarrow as pa
 
     return pa.schema(
         [
             ("name", pa.string()),
+            ("context", pa.string()),
             ("step", pa.int64()),
             ("time", pa.timestamp("us", tz="UTC")),
             ("value", pa.float64()),
@@ -189,7 +218,7 @@ def schema() -> "pa.Schema":
 
 
 def points_table(names: Any, steps: Any, times_us: Any, values: Any) -> "pa.Table":
-    """Metric points.
+    """Metric points of no context.
 
     Args:
         names: of the metrics, or the one name of all.
@@ -203,9 +232,17 @@ def points_table(names: Any, steps: Any, times_us: Any, values: Any) -> "pa.Tabl
     value = pa.array(np.asarray(values, dtype=np.float64), from_pandas=False)
     name = pa.repeat(names, len(value)) if isinstance(names, str) else pa.array(names, pa.string())
     time = pa.array(np.asarray(times_us, dtype=np.int64)).cast(pa.timestamp("us", tz="UTC"))
-    return pa.Table.from_arrays(
-        [name, pa.array(np.asarray(steps, dtype=np.int64)), time, value], schema=schema()
-    )
+    step = pa.array(np.asarray(steps, dtype=np.int64))
+    context = pa.repeat(context_text({}), len(value))
+    return pa.Table.from_arrays([name, context, step, time, value], schema=schema())
+
+
+def points_of(run: "RunHandle") -> "pa.Table":
+    """Every point of a run of the lab."""
+    import polars as pl
+
+    frame = run.metrics_frame().select(schema().names)
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema())
 
 
 def moment_of(milliseconds: float | None) -> datetime | None:

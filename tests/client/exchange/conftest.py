@@ -2,20 +2,35 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from filelock import FileLock
+
+from modelship_lab import client
+from modelship_lab.client import Lab
 
 MLFLOW = "mlflow==3.17.2"
 """With what it needs, 850 MB in 89 packages: too much for everybody who develops here."""
 
 Told = Callable[[str], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def other(start_server: Callable[..., Any], tmp_path: Path) -> Iterator[Lab]:
+    """Another lab."""
+    server = start_server(tmp_path / "other")
+    connected = client.connect(server.url, server.token, data_dir=tmp_path / "other client")
+    yield connected
+    connected.close()
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +65,44 @@ def mlflow(mlflow_python: str) -> Callable[..., str]:
         return result.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def stores(mlflow: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same runs in a database and in a file store."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    for uri in (f"sqlite:///{folder}/mlflow.db", f"file://{folder}/files"):
+        mlflow("log", uri, folder=folder)
+    return {"sqlite": folder / "mlflow.db", "file": folder / "files"}
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of an MLflow server, and the folder that has its database and artifacts."""
+    folder = tmp_path_factory.mktemp("mlflow server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                mlflow_python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
+                "--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "./mlartifacts",
+            ],
+            cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": ""},
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 120
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
+        try:
+            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+                break
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    yield url, folder
+    process.terminate()
+    process.wait(30)
 
 
 def told(mlflow: Callable[..., str], uri: str, folder: Path) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import mlflow
+import numpy as np
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
@@ -49,12 +50,22 @@ def main(uri: str) -> None:
         (Path(folder) / "note.txt").write_text("hello")
         client.log_artifact(run_id, f"{folder}/note.txt")
         client.log_artifact(run_id, f"{folder}/weights.bin", "model/deep")
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for step, moment in ((3, start), (3, start + 1), (12, start)):
+        client.log_image(run_id, picture, key="samples/cat", step=step, timestamp=moment)
+    client.log_image(run_id, picture, "plots/roc.png")
+    client.log_table(run_id, {"question": ["why?"], "n": [1]}, "tables/answers.json")
     client.set_terminated(run_id, "FINISHED", start + 90_000)
     child = client.create_run(
         experiment, start_time=start + 10, run_name="child", tags={"mlflow.parentRunId": run_id}
     )
     client.log_batch(child.info.run_id, tags=[RunTag("a", "b=c")])
     client.set_terminated(child.info.run_id, "KILLED", start + 20)
+    # Its clock was wrong: it began before the run that it is a part of.
+    inner = client.create_run(
+        experiment, start_time=start - 5, run_name="inner", tags={"mlflow.parentRunId": child.info.run_id}
+    )
+    client.set_terminated(inner.info.run_id, "FINISHED", start + 20)
     failed = client.create_run("0", start_time=start + 30, run_name="failed")
     client.set_terminated(failed.info.run_id, "FAILED", start + 40)
     client.create_run("0", start_time=start + 50, run_name="going on")

@@ -72,6 +72,36 @@ def test_a_column_for_each_metric(lab: Lab, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_column_for_the_context(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "contexts.csv"
+    file.write_text(
+        "name,context,step,value\n"
+        "loss,,0,1\n"
+        "loss,val,0,2\n"
+        'loss,"{""subset"": ""val"", ""rank"": ""0""}",0,3\n'
+        'loss,"{""subset"": [1]}",0,4\n'
+        "loss,val,0,5\n"
+    )
+    project = lab.new_project("csv contexts").name
+    transfer = lab.import_runs(file, project)
+    (run,) = lab.run_records(project)
+    frame = lab.run(run.id).metrics_frame().sort("value")
+    assert frame.select("context", "value").rows() == [
+        ("{}", 1), ('{"subset":"val"}', 2), ('{"rank":"0","subset":"val"}', 3), ('{"subset":"val"}', 5),
+    ]  # fmt: skip
+    (problem,) = transfer.problems
+    assert problem.place == f"{file}:5" and "context" in problem.reason
+    assert lab.import_runs(file, project).points == 0
+    wide = tmp_path / "wide.csv"
+    wide.write_text("step;context;loss;acc\n0;val;1;2\n0;;3;4\n")
+    lab.import_runs(wide, project)
+    (run,) = (run for run in lab.run_records(project) if run.name == "wide")
+    assert sorted(row[:3] + row[4:] for row in lab.run(run.id).metrics_frame().iter_rows()) == [
+        ("acc", '{"subset":"val"}', 0, 2), ("acc", "{}", 0, 4),
+        ("loss", '{"subset":"val"}', 0, 1), ("loss", "{}", 0, 3),
+    ]  # fmt: skip
+
+
 def test_what_holds_no_metrics_is_told(lab: Lab, tmp_path: Path) -> None:
     file = tmp_path / "words.csv"
     file.write_text("a,b\nx,y\n")

@@ -1,15 +1,11 @@
 """Out of the lab to a real MLflow server, and back in from what that has stored."""
 
-import os
-import socket
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 
 from modelship_lab.client import Lab
@@ -17,60 +13,38 @@ from modelship_lab.client.exchange.mlflow_server import MlflowServer
 from modelship_lab.client.exchange.mlflow_words import param_text
 from modelship_lab.records.errors import InvalidInput, Unavailable
 from tests.client.exchange.conftest import told
-from tests.client.exchange.test_mlflow_in import points_of
-from tests.client.exchange.test_parquet import contents, facts, fill
+from tests.client.exchange.full_lab import ARTIFACTS, POINTS, RUNS, everything, fill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-
-@pytest.fixture(scope="module")
-def mlflow_server(mlflow_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The address of an MLflow server, and the folder that has its database and artifacts."""
-    folder = tmp_path_factory.mktemp("mlflow server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                mlflow_python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-                "--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "./mlartifacts",
-            ],
-            cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": ""},
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 120
-    while True:
-        assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
-        try:
-            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
-                break
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    yield url, folder
-    process.terminate()
-    process.wait(30)
+MILLISECOND_US = 1000
+"""MLflow's times of points have no finer ones."""
 
 
-def test_a_lab_goes_through_mlflow_and_comes_back_as_it_was(
-    lab: Lab, mlflow_server: tuple[str, Path], mlflow: Callable[..., str], tmp_path: Path
+def test_a_lab_goes_through_mlflow_into_another(
+    lab: Lab, other: Lab, mlflow_server: tuple[str, Path], mlflow: Callable[..., str], tmp_path: Path
 ) -> None:
     url, folder = mlflow_server
     fill(lab, "to mlflow")
     with lab.start_run("odd names", project="to mlflow", params={"a,b": "x" * 7000, "../up": 1}) as odd:
         odd.log({"loss (train)": 1.0, "loss [train]": 2.0})
+    here = everything(lab, "to mlflow", unit_us=MILLISECOND_US)
+    runs = {run.name: run for run in lab.run_records("to mlflow")}
+    first = next(run for run in runs.values() if run.recipe == "mine")
+    # What it is a part of comes later than the part.
+    lab.export_runs(url, runs=[runs["part"].id])
     transfer = lab.export_runs(url, "to mlflow")
-    assert (transfer.runs, transfer.artifacts, transfer.problems) == (3, 3, ())
-    assert transfer.points == 6006
+    assert (transfer.runs, transfer.unchanged) == (RUNS, 1)
+    assert (transfer.points, transfer.artifacts) == (POINTS + 2, ARTIFACTS)
+    assert transfer.problems == ()
     left = transfer.left_out
-    assert left["names of metrics that MLflow does not take, changed there"] == 2
+    assert left["names of metrics that MLflow does not take, changed there"] == 4
+    assert left["contexts of metrics, which are in their names there"] == 3
     assert left["names of parameters that MLflow does not take, changed there"] == 3
     assert left["names of artifacts that MLflow does not take, changed there"] == 1
     assert left["the state 'interrupted', which is KILLED there"] == 1
     there = told(mlflow, url, tmp_path)
-    runs = {run.name: run for run in lab.run_records("to mlflow")}
     assert there.keys() == runs.keys()
-    first = next(run for run in runs.values() if run.recipe == "mine")
     known = there[first.name]
     assert known["experiment"] == "to mlflow"
     assert known["status"] == "KILLED"
@@ -80,42 +54,60 @@ def test_a_lab_goes_through_mlflow_and_comes_back_as_it_was(
     assert known["tags"]["b"] == "c" and known["tags"]["a"] == ""
     assert known["params"]["lr"] == "0.1"
     assert known["params"]["layers"] == param_text([1, {"x": None}])
-    largest = {"1.7976931348623157e+308": "inf", "-1.7976931348623157e+308": "-inf"}
-    expected = points_of(lab, first)
-    stored = {
-        name: sorted([largest.get(value, value), step] for value, _, step in points)
-        for name, points in known["metrics"].items()
-    }
-    assert stored == {
-        name: sorted([value, step] for value, _, step in points) for name, points in expected.items()
-    }
+    assert [value for value, _, _ in known["metrics"]["rank:0/subset:val/loss"]] == ["0.5", "nan"]
+    assert [value for value, _, step in known["metrics"]["odd"] if step == -5] == ["nan", "1.0", "2.0"]
+    assert there["part"]["tags"]["mlflow.parentRunId"] == known["id"]
+    assert there["inner"]["tags"]["mlflow.parentRunId"] == there["part"]["id"]
     again = lab.export_runs(url, "to mlflow")
-    assert (again.runs, again.unchanged) == (0, 3)
-    assert told(mlflow, url, tmp_path).keys() == runs.keys()
-    before = {name: (facts(run), contents(lab, run), values_of(lab, run.id)) for name, run in runs.items()}
-    for run in runs.values():
-        lab.run(run.id).delete()
-    back = lab.import_runs(folder / "mlflow.db")
-    assert (back.runs, back.artifacts, back.problems) == (3, 3, ())
-    after = {run.name: run for run in lab.run_records("to mlflow")}
-    assert {
-        name: (facts(run), contents(lab, run), values_of(lab, run.id)) for name, run in after.items()
-    } == before
-    # What changed since replaces what was exported.
-    run = lab.run(next(run.id for run in after.values() if run.name == "second"))
-    run.set_tags(["new"])
-    changed = lab.export_runs(url, runs=[run])
-    assert changed.runs == 1
-    assert "new" in told(mlflow, url, tmp_path)["second"]["tags"]
+    assert (again.runs, again.unchanged) == (0, RUNS + 1)
+    back = other.import_runs(folder / "mlflow.db")
+    assert (back.runs, back.artifacts, back.problems) == (RUNS + 1, ARTIFACTS, ())
+    assert everything(other, "to mlflow", unit_us=MILLISECOND_US) == here
+    # What changed since replaces what was exported, and its parts are parts of it.
+    lab.run(first.id).set_tags(["new"])
+    assert lab.export_runs(url, runs=[first.id]).runs == 1
+    changed = told(mlflow, url, tmp_path)
+    assert "new" in changed[first.name]["tags"]
+    assert changed["part"]["tags"]["mlflow.parentRunId"] == changed[first.name]["id"] != known["id"]
 
 
-def values_of(lab: Lab, run_id: int) -> list[tuple[str, int, int, str]]:
-    """Every point, with its time in milliseconds, which is all that MLflow keeps."""
-    frame = lab.run(run_id).metrics_frame()
-    return sorted(
-        (name, step, int(moment.timestamp() * 1000), repr(value))
-        for name, _, step, moment, value in frame.iter_rows()
+def without_ids(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What MLflow tells of runs, with the names of parents in place of their ids and without the lab's tags."""
+    names = {run["id"]: name for name, run in runs.items()}
+    infinities = {"1.7976931348623157e+308": "inf", "-1.7976931348623157e+308": "-inf"}
+    return {
+        name: {
+            **{key: run[key] for key in ("experiment", "status", "start", "end", "params", "files")},
+            "tags": {
+                key: names[value] if key == "mlflow.parentRunId" else value
+                for key, value in run["tags"].items()
+                if not key.startswith("mlship.")
+            },
+            "metrics": {
+                key: sorted([infinities.get(value, value), time, step] for value, time, step in points)
+                for key, points in run["metrics"].items()
+            },
+        }
+        for name, run in runs.items()
+    }
+
+
+def test_mlflow_goes_through_a_lab_and_comes_back_as_it_was(
+    stores: dict[str, Path],
+    other: Lab,
+    mlflow_server: tuple[str, Path],
+    mlflow: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    path = stores["sqlite"]
+    other.import_runs(path)
+    transfer = other.export_runs(mlflow_server[0])
+    assert (transfer.runs, transfer.problems) == (5, ())
+    before = without_ids(told(mlflow, f"sqlite:///{path}", tmp_path))
+    after = without_ids(
+        {name: run for name, run in told(mlflow, mlflow_server[0], tmp_path).items() if name in before}
     )
+    assert after == before
 
 
 def test_a_server_that_is_busy_is_asked_again() -> None:

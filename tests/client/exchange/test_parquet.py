@@ -1,111 +1,82 @@
 """Out of a lab to Parquet, and into another one."""
 
-import math
+import json
 import shutil
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
-from modelship_lab import client
 from modelship_lab.client import Lab
 from modelship_lab.records.errors import Conflict, InvalidData
-from modelship_lab.records.tracking import NewRun, Run, RunChange
-
-STARTED = datetime(2024, 2, 29, 23, 59, 59, 123_456, UTC)
-
-
-@pytest.fixture
-def other(start_server: Callable[..., Any], tmp_path: Path) -> Iterator[Lab]:
-    """Another lab."""
-    server = start_server(tmp_path / "other")
-    connected = client.connect(server.url, server.token, data_dir=tmp_path / "other client")
-    yield connected
-    connected.close()
-
-
-def fill(lab: Lab, project: str) -> None:
-    """Runs with everything that a run can have."""
-    lab.new_project(project)
-    new = NewRun(
-        name="  first\nrun ", project=project, recipe="mine", tags=("a", "b=c", "ü"), started_at=STARTED,
-        params={"lr": 0.1, "layers": [1, {"x": None}], "text": "0.1", "big": 2**60, "": ""},
-        environment={"git": {"commit": "abc"}, "python": "3.11"},
-    )  # fmt: skip
-    run = lab.run(lab.connection.record(Run, "POST", "runs", json=new).id)
-    for step in range(3000):
-        run.log({"loss": 1 / (step + 1), "größe/x": step}, step=step)
-    run.log({"odd": math.nan}, step=-5)
-    run.log({"odd": math.inf, "loss": -math.inf}, step=2**62)
-    run.log({"odd": 1.0}, step=-5)
-    assert run.flush()
-    run.save_artifact("plain.txt", "hello")
-    run.save_artifact("folder/../odd name", bytes(range(256)) * 1000, "application/x-odd")
-    change = RunChange(
-        status="interrupted", notes="Look.\n\n* once", error="lost", summary={"best": 0.5},
-        ended_at=STARTED + timedelta(hours=1),
-    )  # fmt: skip
-    lab.connection.record(Run, "PATCH", f"runs/{run.id}", json=change)
-    with lab.start_run("second", project=project) as second:
-        second.save_artifact("same content.txt", "hello")
-
-
-def facts(run: Run) -> dict[str, Any]:
-    """What must be the same in every lab."""
-    found = run.model_dump(
-        include={
-            "name", "project", "recipe", "status", "params", "tags", "notes", "summary", "error",
-            "started_at", "ended_at",
-        }
-    )  # fmt: skip
-    found["environment"] = {key: value for key, value in run.environment.items() if key != "imported_from"}
-    return found
-
-
-def contents(lab: Lab, run: Run) -> dict[str, tuple[str, bytes]]:
-    handle = lab.run(run.id)
-    return {one.name: (one.content_type, handle.artifact(one.name)) for one in handle.artifacts()}
-
-
-def assert_same(lab: Lab, other: Lab, project: str) -> None:
-    there, here = lab.run_records(project), other.run_records(project)
-    assert [facts(run) for run in here] == [facts(run) for run in there]
-    for mine, theirs in zip(there, here, strict=True):
-        points = lab.run(mine.id).metrics_frame()
-        found = other.run(theirs.id).metrics_frame()
-        assert found.equals(points, null_equal=True), "every point, in the same order"
-        assert contents(other, theirs) == contents(lab, mine)
+from tests.client.exchange.full_lab import ARTIFACTS, POINTS, RUNS, everything, fill
 
 
 def test_a_lab_goes_through_parquet_into_another(lab: Lab, other: Lab, tmp_path: Path) -> None:
     fill(lab, "travels")
+    here = everything(lab, "travels")
     folder = tmp_path / "out"
     exported = lab.export_runs(folder, "travels")
-    assert (exported.runs, exported.artifacts, exported.problems) == (2, 3, ())
-    assert exported.points == 6000 + 4
+    assert (exported.runs, exported.points, exported.artifacts) == (RUNS, POINTS, ARTIFACTS)
+    assert exported.problems == ()
     table = pl.read_parquet(folder / "metrics.parquet")
-    assert table.columns == ["run_id", "name", "step", "time", "value"]
+    assert table.columns == ["run_id", "name", "context", "step", "time", "value"]
     assert table.height == exported.points
     with pytest.raises(Conflict, match="exists"):
         lab.export_runs(folder, "travels")
     imported = other.import_runs(folder)
-    assert (imported.runs, imported.points, imported.artifacts) == (2, 6004, 3)
+    assert (imported.runs, imported.points, imported.artifacts) == (RUNS, POINTS, ARTIFACTS)
     assert imported.problems == () and imported.left_out == {}
-    assert_same(lab, other, "travels")
+    assert everything(other, "travels") == here
     again = other.import_runs(folder)
-    assert (again.runs, again.unchanged, again.points) == (0, 2, 0)
-    assert lab.import_runs(folder).unchanged == 2, "they are of this lab"
+    assert (again.runs, again.unchanged, again.points) == (0, RUNS, 0)
+    assert lab.import_runs(folder).unchanged == RUNS, "they are of this lab"
     # Out of the other lab, where they are known, and again where they were deleted.
     returned = tmp_path / "returned"
     other.export_runs(returned, "travels")
-    assert lab.import_runs(returned).unchanged == 2, "they were of this lab first"
-    for run in lab.run_records("travels"):
-        lab.run(run.id).delete()
+    assert lab.import_runs(returned).unchanged == RUNS, "they were of this lab first"
+    # Parts before what they are parts of.
+    for run_id in sorted((run.id for run in lab.run_records("travels")), reverse=True):
+        lab.run(run_id).delete()
     lab.import_runs(returned)
-    assert_same(other, lab, "travels")
+    assert everything(lab, "travels") == here
+
+
+def test_a_part_alone_still_says_what_it_is_a_part_of(lab: Lab, other: Lab, tmp_path: Path) -> None:
+    fill(lab, "apart")
+    runs = {run.name: run for run in lab.run_records("apart")}
+    lab.export_runs(tmp_path / "part", runs=[runs["part"].id])
+    told = other.import_runs(tmp_path / "part")
+    assert told.left_out == {"links to parents that are not among the runs": 1}
+    (part,) = other.run_records("apart")
+    assert part.parent_id is None
+    # Its lab still knows the parent.
+    other.export_runs(tmp_path / "back", "apart")
+    lab.run(runs["part"].id).delete()
+    assert lab.import_runs(tmp_path / "back").left_out == {}
+    (back,) = (run for run in lab.run_records("apart") if run.name == "part")
+    assert back.parent_id == next(run.id for run in runs.values() if run.recipe == "mine")
+
+
+def test_a_folder_of_an_earlier_version_is_read(lab: Lab, other: Lab, tmp_path: Path) -> None:
+    run = lab.start_run("of format 1", project=lab.new_project("format 1").name)
+    run.log({"loss": 0.5})
+    run.finish()
+    run.save_artifact("plain.txt", "hello")
+    folder = tmp_path / "out"
+    lab.export_runs(folder, runs=[run])
+    for name, absent in {
+        "runs": ["parent_id", "parent", "group"],
+        "metrics": ["context"],
+        "artifacts": ["kind", "step", "caption"],
+    }.items():
+        path = folder / f"{name}.parquet"
+        table = pq.read_table(path)
+        about = json.dumps({"format": 1, "lab_id": lab.info.lab_id})
+        pq.write_table(table.drop_columns(absent).replace_schema_metadata({"mlship": about}), path)
+    assert other.import_runs(folder).problems == ()
+    assert everything(other, "format 1") == everything(lab, "format 1")
 
 
 def test_damage_is_told_with_its_place_and_the_rest_arrives(lab: Lab, other: Lab, tmp_path: Path) -> None:
@@ -117,7 +88,7 @@ def test_damage_is_told_with_its_place_and_the_rest_arrives(lab: Lab, other: Lab
     metrics = folder / "metrics.parquet"
     metrics.write_bytes(metrics.read_bytes()[:-100])
     told = other.import_runs(folder)
-    assert (told.runs, told.artifacts) == (2, 2)
+    assert (told.runs, told.artifacts) == (RUNS, ARTIFACTS - 1)
     assert {problem.place for problem in told.problems} == {str(odd), str(metrics)}
     shutil.copy(folder / "params.parquet", folder / "runs.parquet")
     with pytest.raises(InvalidData, match=r"runs\.parquet cannot be read"):
