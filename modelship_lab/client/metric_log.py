@@ -156,13 +156,14 @@ class MetricLog:
         except (TypeError, AttributeError):
             checked_context(context)
             raise InvalidInput(f"Metrics are numbers by name, not {metrics!r:.80}.") from None
-        late: list[tuple[int, DeviceScalar]] = []
+        late: list[tuple[int, DeviceScalar]] | None = None
         if not _PLAIN.issuperset(map(type, values)):
+            late = []
             values = tuple(
                 as_value(name, value, late, position)
                 for position, (name, value) in enumerate(zip(names, values, strict=True))
             )
-        if step is not None:
+        if step is not None and type(step) is not int:
             step = as_step(step)
         if self._is_copy:
             self._reopen()
@@ -178,14 +179,16 @@ class MetricLog:
             try:
                 packed = layout.pack(now_us, step, *values)
             except (OverflowError, struct.error):
+                as_step(step)
                 raise InvalidInput(_too_large(names, values)) from None
             self._last_us = now_us
             if counts:
                 self._next_step = step + 1
             if not layout.rows:
                 self._packed.append(layout)
-            for position, scalar in late:
-                layout.late.append(LateValue(len(layout.rows) + layout.offset(position), scalar))
+            if late:
+                start = len(layout.rows)
+                layout.late += [LateValue(start + layout.offset(at), scalar) for at, scalar in late]
             layout.rows += packed
             points = self._points = self._points + len(values)
         if points >= BATCH_POINTS:

@@ -1,6 +1,8 @@
 """How long `run.log()` takes in a training loop, and how many points a second are durably stored.
 
-The peer in the same run is the physical limit of a queue: appending to a `collections.deque`.
+The limits in the same run: appending to a `collections.deque` for a call, and Arrow batches inserted into a
+DuckDB file for what is stored. The peer is trackio, where it is installed, which queues in memory and writes
+to a local SQLite file.
 
 Run as `python -m tests.benchmarks.bench_metric_log [--points 1000000]`; prints one JSON line.
 """
@@ -15,8 +17,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from modelship_lab import client
 
@@ -42,7 +46,7 @@ def stored_per_second(lab: client.Lab, points: int, metrics_a_call: int) -> dict
     """Log as fast as it goes, and count until the server has acknowledged the last point."""
     values = {f"metric_{number}": float(number) for number in range(metrics_a_call)}
     calls = points // metrics_a_call
-    run = lab.start_run(f"bench {metrics_a_call} a call")
+    run = lab.start_run(f"bench {metrics_a_call} a call", system_metrics=False, source=False)
     start = time.perf_counter()
     for step in range(calls):
         run.log(values, step)
@@ -53,6 +57,91 @@ def stored_per_second(lab: client.Lab, points: int, metrics_a_call: int) -> dict
     count = len(run.metrics_frame())
     if not acknowledged or count != calls * metrics_a_call:
         raise SystemExit(f"stored {count} of {calls * metrics_a_call} points")
+    return {
+        "points_per_s": round(points / (stored - start)),
+        "log_only_points_per_s": round(points / (logged - start)),
+    }
+
+
+CLIENT = """
+import sys
+from modelship_lab import client
+run = client.connect(start=False).start_run("one of several", system_metrics=False, source=False)
+values = {f"metric_{number}": float(number) for number in range(10)}
+run.log(values)
+run.flush()
+print(flush=True)
+sys.stdin.readline()
+for step in range(1, int(sys.argv[1])):
+    run.log(values, step, context="train")
+assert run.flush(120)
+print(flush=True)
+run.finish()
+"""
+
+
+def stored_by_clients(points: int, clients: int) -> dict[str, float]:
+    """The same from several processes at once, ten metrics a call, until the last of them is acknowledged."""
+    calls = points // 10 // clients
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLIENT, str(calls)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(clients)
+    ]
+    for process in started:
+        process.stdout.readline()
+    start = time.perf_counter()
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in started:
+        process.stdout.readline()
+    seconds = time.perf_counter() - start
+    for process in started:
+        process.communicate(timeout=60)
+    return {"clients": clients, "points_per_s": round(calls * clients * 10 / seconds)}
+
+
+def limit_of_duckdb(folder: Path, points: int) -> dict[str, float]:
+    """Points inserted as Arrow batches of ten thousand into a file, with a commit each."""
+    import duckdb
+
+    batch = pa.table(
+        {
+            "name": pa.array(["metric"] * 10_000),
+            "step": np.arange(10_000),
+            "time": np.zeros(10_000, "datetime64[us]"),
+            "value": np.ones(10_000),
+        }
+    )
+    with duckdb.connect(folder / "limit.duckdb") as database:
+        database.execute("CREATE TABLE metrics (name VARCHAR, step BIGINT, time TIMESTAMP, value DOUBLE)")
+        start = time.perf_counter()
+        for _ in range(points // len(batch)):
+            database.register("batch", batch)
+            database.execute("INSERT INTO metrics SELECT * FROM batch")
+        return {"points_per_s": round(points / (time.perf_counter() - start))}
+
+
+def stored_by_trackio(folder: Path, points: int) -> dict[str, float] | None:
+    """What trackio does with ten metrics a call, until it has written the last."""
+    try:
+        os.environ["TRACKIO_DIR"] = str(folder / "trackio")
+        import trackio
+    except ImportError:
+        return None
+    values = {f"metric_{number}": float(number) for number in range(10)}
+    trackio.init(project="bench", embed=False)
+    start = time.perf_counter()
+    for _ in range(points // 10):
+        trackio.log(values)
+    logged = time.perf_counter()
+    trackio.finish()
+    stored = time.perf_counter()
     return {
         "points_per_s": round(points / (stored - start)),
         "log_only_points_per_s": round(points / (logged - start)),
@@ -76,22 +165,27 @@ def main() -> None:
             while not (Path(folder) / "server.json").exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             lab = client.connect(start=False)
-            print(json.dumps(measure(lab, arguments.points, arguments.calls)))
+            result = measure(lab, arguments.points, arguments.calls)
+            result["stored_10_a_call_by_4"] = stored_by_clients(arguments.points, 4)
+            result["limit_duckdb_arrow"] = limit_of_duckdb(Path(folder), arguments.points)
+            result["trackio_10_a_call"] = stored_by_trackio(Path(folder), arguments.points // 10)
+            print(json.dumps(result))
         finally:
             server.terminate()
             server.wait(20)
 
 
-def measure(lab: client.Lab, points: int, calls: int) -> dict[str, object]:
+def measure(lab: client.Lab, points: int, calls: int) -> dict[str, Any]:
     queue: deque[tuple[int, dict[str, float]]] = deque()
-    run = lab.start_run("bench of one call")
+    run = lab.start_run("bench of one call", system_metrics=False, source=False)
     one = {"loss": 0.5}
     ten = {f"metric_{number}": float(number) for number in range(10)}
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "benchmark": "metric_log",
         "limit_deque_append": percentiles(lambda call: queue.append((call, dict(one))), calls, 50),
         "log_1_metric": percentiles(lambda call: run.log(one, call), calls, 50),
         "log_10_metrics": percentiles(lambda call: run.log(ten, call), calls, 50),
+        "log_10_metrics_in_context": percentiles(lambda call: run.log(ten, call, {"rank": "0"}), calls, 50),
         "log_10_metrics_no_pause": percentiles(lambda call: run.log(ten, call), calls, 0),
     }
     run.finish()

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -285,3 +287,46 @@ def test_what_is_refused_by_the_disk_waits_in_memory_and_arrives(
     assert len([entry for entry in caplog.records if "cannot be written" in entry.message]) == 1
     run.finish()
     assert len(run.metrics_frame()) == 10
+
+
+def test_a_value_on_a_device_is_that_of_the_moment_and_read_by_another_thread(
+    lab: client.Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is asked of torch only: there is no GPU here."""
+
+    class Event:
+        def __init__(self, device: object) -> None: ...
+        def record(self) -> None: ...
+        def synchronize(self) -> None: ...
+
+    class OnDevice:
+        device = SimpleNamespace(type="cuda")
+
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def numel(self) -> int:
+            return 1
+
+        def detach(self) -> "OnDevice":
+            return self
+
+        def clone(self) -> "OnDevice":
+            return OnDevice(self.value)
+
+        def item(self) -> float:
+            assert threading.current_thread() is not threading.main_thread()
+            return self.value
+
+    monkeypatch.setattr(torch, "Event", Event)
+    loss = OnDevice(0.5)
+    with lab.start_run("device") as run:
+        for step in range(3):
+            loss.value = float(step)
+            run.log({"epoch": 1, "loss": loss}, step)
+        # Otherwise the end of the run would be who reads it.
+        deadline = time.monotonic() + 10
+        while len(run.metrics_frame()) < 6 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    frame = run.metrics_frame(["loss"])
+    assert frame["value"].to_list() == [0.0, 1.0, 2.0]
