@@ -14,7 +14,7 @@ from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.metrics import Metrics, MetricSummary
-from modelship_lab.records.tracking import Run
+from modelship_lab.records.tracking import DeletedRuns, Run
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,9 +122,9 @@ class RecordedRun:
         """Write the run's exported model to `target` as an uncompressed tar."""
         return self._lab.download(f"{self._path()}/bundle", target)
 
-    def delete(self) -> None:
-        """Delete the run with its metrics and artifacts."""
-        self._lab.connection.request("DELETE", self._path())
+    def delete(self) -> int:
+        """Delete the run and all that are nested in it, with their metrics and artifacts; returns how many runs."""
+        return self._lab.connection.record(DeletedRuns, "DELETE", self._path()).runs
 
     def _path(self) -> str:
         return f"runs/{self._record.id}"

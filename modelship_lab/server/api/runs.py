@@ -9,7 +9,16 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidData, NotFound
 from modelship_lab.records.evaluation import Evaluation
-from modelship_lab.records.tracking import Heartbeat, NewRun, Run, RunChange, RunStatus
+from modelship_lab.records.tracking import (
+    DeletedRuns,
+    Heartbeat,
+    NewRun,
+    ResumedRun,
+    ResumeRun,
+    Run,
+    RunChange,
+    RunStatus,
+)
 from modelship_lab.server.api.endpoint import (
     FileContent,
     Offset,
@@ -21,6 +30,7 @@ from modelship_lab.server.api.endpoint import (
 )
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.tracking.runs import Wanted
 
 
 @endpoint("POST", "runs", permission="train", status=201)
@@ -36,13 +46,16 @@ async def list_runs(
     request: Request,
     project: str | None = None,
     status: RunStatus | None = None,
+    parent_id: int | None = None,
+    group: str | None = None,
     limit: PageSize = 100,
     offset: Offset = 0,
 ) -> Page[Run] | Table:
     """The caller's and public runs, the newest first; all of them as an Arrow table when that is accepted."""
+    wanted = Wanted(project, status, parent_id, group)
     if request.wants_arrow:
-        return Table(await services.runs.table(project, status, caller))
-    return await services.runs.page(project, status, limit, offset, caller)
+        return Table(await services.runs.table(wanted, caller))
+    return await services.runs.page(wanted, limit, offset, caller)
 
 
 @endpoint("GET", "runs/{run_id}", permission="read")
@@ -58,15 +71,21 @@ async def change_run(services: Services, caller: Caller, run_id: int, body: RunC
 
 
 @endpoint("DELETE", "runs/{run_id}", permission="train")
-async def delete_run(services: Services, caller: Caller, run_id: int) -> None:
-    """Delete a run with its metrics and artifacts."""
-    await services.runs.delete(run_id, caller)
+async def delete_run(services: Services, caller: Caller, run_id: int) -> DeletedRuns:
+    """Delete a run and all that are nested in it, with their metrics and artifacts."""
+    return await services.runs.delete(run_id, caller)
 
 
 @endpoint("POST", "runs/{run_id}/stop", permission="train")
 async def stop_run(services: Services, caller: Caller, run_id: int) -> Run:
     """Ask a running run to end cleanly with a checkpoint."""
     return await services.runs.stop(run_id, caller)
+
+
+@endpoint("POST", "runs/{run_id}/resume", permission="train")
+async def resume_run(services: Services, caller: Caller, run_id: int, body: ResumeRun) -> ResumedRun:
+    """Go on with a run that has ended, or whose process is gone or not heard of."""
+    return await services.runs.resume(run_id, body, caller)
 
 
 @endpoint("POST", "runs/{run_id}/heartbeat", permission="train")

@@ -39,6 +39,7 @@ from modelship_lab.server.api.endpoint import InvalidRequest, Problem, Request
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.tracking.runs import Wanted
 
 TOKEN_MINUTES = 24 * 60
 
@@ -325,7 +326,7 @@ async def list_runs(
     services: Services, caller: Caller, project_id: int | None = None, skip: Skip = 0, limit: Most = 100
 ) -> list[RunOut]:
     """List the runs of the current user's and public projects, the newest first."""
-    page = await services.runs.page(project_id, None, min(limit, MAX_PAGE), skip, caller)
+    page = await services.runs.page(Wanted(project_id), min(limit, MAX_PAGE), skip, caller)
     return [_run(run) for run in page.items]
 
 

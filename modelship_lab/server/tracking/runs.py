@@ -1,5 +1,6 @@
 """Runs: created, found, changed, asked to stop, deleted."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -9,14 +10,35 @@ from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.labeling import Project
-from modelship_lab.records.tracking import MAX_DEPTH, NewRun, Run, RunChange
+from modelship_lab.records.tracking import (
+    ENDED,
+    DeletedRuns,
+    NewRun,
+    ResumedRun,
+    ResumeRun,
+    Run,
+    RunChange,
+    RunProcess,
+)
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller, Ownership
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
+from modelship_lab.server.tracking.liveness import goes_on
+from modelship_lab.server.tracking.nesting import home_of, with_descendants
 from modelship_lab.server.tracking.recent_runs import RecentRuns
 from modelship_lab.server.tracking.run_values import store_values
 from modelship_lab.server.tracking.stored_runs import FROM, IS_PUBLIC, SELECT, project_of, record_of, run_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs are asked for; None: whatever they have there."""
+
+    project: str | int | None = None
+    status: str | None = None
+    parent_id: int | None = None
+    group: str | None = None
 
 
 class Runs:
@@ -32,7 +54,8 @@ class Runs:
         events.listen(self._recent.hear)
 
     async def create(self, new: NewRun, caller: Caller) -> Run:
-        """Start a run. The same `key` gives the same run, so that a client may ask again after a lost answer.
+        """Start a run. The same `key` gives the same run, so that a client may ask again after a lost answer,
+        and a job that is put into the queue again goes on with its run.
 
         Raises:
             NotFound: no such project, snapshot or parent for the caller.
@@ -48,8 +71,13 @@ class Runs:
                 )
                 for found in earlier:
                     if policy.may_change(caller, Ownership(**found)):
-                        return run_of(transaction, found["id"])
-            project_id, owner_id = _home(transaction, new, caller)
+                        run = run_of(transaction, found["id"])
+                        executed_by = _process_of(transaction, run.id)
+                        # Of several processes with one key, the first one's life is that of the run.
+                        if new.process is None or goes_on(run, executed_by):
+                            return run
+                        return self._resume(transaction, run, new.process, new.environment, caller)
+            project_id, owner_id = home_of(transaction, new, caller)
             moment = now()
             identity = transaction.value(
                 """INSERT INTO runs (key, name, project_id, owner_id, recipe, status, params, tags,
@@ -109,9 +137,7 @@ class Runs:
         policy.require(caller, permission, run, f"run {run_id}")
         return run
 
-    async def page(
-        self, project: str | int | None, status: str | None, limit: int, offset: int, caller: Caller
-    ) -> Page[Run]:
+    async def page(self, wanted: Wanted, limit: int, offset: int, caller: Caller) -> Page[Run]:
         """The runs that the caller may see, the newest first.
 
         Raises:
@@ -119,7 +145,7 @@ class Runs:
         """
 
         def work(cursor: Cursor) -> Page[Run]:
-            where, parameters = _filter(cursor, project, status, caller)
+            where, parameters = _filter(cursor, wanted, caller)
             total = cursor.value(f"SELECT count(*) {FROM} {where}", *parameters)
             found = cursor.rows(
                 f"{SELECT} {where} ORDER BY r.id DESC LIMIT {limit:d} OFFSET {offset:d}", *parameters
@@ -129,11 +155,11 @@ class Runs:
 
         return await self._database.read(work)
 
-    async def table(self, project: str | int | None, status: str | None, caller: Caller) -> pa.Table:
+    async def table(self, wanted: Wanted, caller: Caller) -> pa.Table:
         """`page` with all runs as an Arrow table; params, environment and summary are JSON strings."""
 
         def work(cursor: Cursor) -> pa.Table:
-            where, parameters = _filter(cursor, project, status, caller)
+            where, parameters = _filter(cursor, wanted, caller)
             return cursor.table(f"{SELECT} {where} ORDER BY r.id DESC", *parameters)
 
         return await self._database.read(work)
@@ -185,6 +211,66 @@ class Runs:
 
         return await self._database.write(work)
 
+    async def resume(self, run_id: int, resume: ResumeRun, caller: Caller) -> ResumedRun:
+        """Go on with a run that has ended, or whose process is gone or not heard of.
+
+        Raises:
+            NotFound: there is none with this id for the caller.
+            PermissionDenied: they may only read it.
+            Conflict: another process executes it.
+        """
+
+        def work(transaction: Transaction) -> ResumedRun:
+            run = run_of(transaction, run_id)
+            policy.require(caller, "train", run, f"run {run_id}")
+            executed_by = _process_of(transaction, run_id)
+            if goes_on(run, executed_by) and (executed_by is None or executed_by != resume.process):
+                raise Conflict(
+                    f"Run {run_id} goes on in another process, which was heard of at {run.heartbeat_at:%H:%M:%S} "
+                    "(UTC): stop it first, or start a run of your own."
+                )
+            run = self._resume(transaction, run, resume.process, resume.environment, caller)
+            # What is measured of the machine counts its own steps.
+            last = transaction.value(
+                "SELECT max(last_step) FROM metric_series WHERE run_id = ? AND NOT starts_with(name, 'system/')",
+                run_id,
+            )
+            return ResumedRun(run=run, next_step=0 if last is None else last + 1)
+
+        return await self._database.write(work)
+
+    def _resume(
+        self,
+        transaction: Transaction,
+        run: Run,
+        process: RunProcess | None,
+        environment: dict[str, Any],
+        caller: Caller,
+    ) -> Run:
+        moment = now()
+        transaction.execute(
+            "UPDATE runs SET status = 'running', ended_at = NULL, error = '', stop_requested = false, "
+            "process = ?, heartbeats = ?, environment = ?, heartbeat_at = ?, updated_at = ? WHERE id = ?",
+            None if process is None else process.model_dump(),
+            run.heartbeats or process is not None,
+            _json("environment", {**run.environment, **environment}),
+            moment,
+            moment,
+            run.id,
+        )
+        after = run_of(transaction, run.id)
+        self._events.record(
+            transaction,
+            "run.changed",
+            f"run:{run.id}",
+            caller,
+            run.owner_id,
+            changed=["ended_at", "status"],
+            status="running",
+        )
+        transaction.after_commit(lambda: self._recent.committed(after))
+        return after
+
     async def set_bundle(self, run_id: int, digest: str, caller: Caller) -> None:
         """Note the exported bundle of a run; an earlier one stays on disk for those who use it.
 
@@ -218,7 +304,7 @@ class Runs:
         def work(transaction: Transaction) -> Run:
             run = run_of(transaction, run_id)
             policy.require(caller, "train", run, f"run {run_id}")
-            if run.status != "running":
+            if run.status in ENDED:
                 raise Conflict(f"Run {run_id} is not running: it is {run.status}.")
             transaction.execute(
                 "UPDATE runs SET stop_requested = true, updated_at = ? WHERE id = ?", now(), run_id
@@ -244,20 +330,25 @@ class Runs:
         policy.require(caller, permission, ownership, f"run {run_id}")
         return ownership
 
-    async def delete(self, run_id: int, caller: Caller) -> None:
-        """Delete a run with its metrics and artifacts.
+    async def delete(self, run_id: int, caller: Caller) -> DeletedRuns:
+        """Delete a run and all that are nested in it, with their metrics and artifacts.
 
         Raises:
             NotFound: there is none with this id for the caller.
             PermissionDenied: they may only read it.
-            Conflict: a registered model of its owner's comes from it.
+            Conflict: a registered model of its owner's comes from one of them.
         """
 
-        def work(transaction: Transaction) -> None:
-            ownership = self.require(transaction, run_id, caller, "train")
-            self._delete(transaction, [run_id], ownership.owner_id, caller)
+        def work(transaction: Transaction) -> DeletedRuns:
+            run = run_of(transaction, run_id)
+            policy.require(caller, "train", run, f"run {run_id}")
+            run_ids = with_descendants(transaction, [run_id])
+            self._delete(transaction, run_ids, run.owner_id, caller)
+            if run.parent_id is not None:
+                self._forget_later(transaction, run.parent_id)
+            return DeletedRuns(runs=len(run_ids))
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def delete_of_project(self, project: Project, caller: Caller) -> None:
         """Delete all runs of a project, or none of them.
@@ -272,7 +363,7 @@ class Runs:
         def work(transaction: Transaction) -> None:
             found = transaction.column("SELECT id FROM runs WHERE project_id = ? ORDER BY id", project.id)
             if found:
-                self._delete(transaction, found, project.owner_id, caller)
+                self._delete(transaction, with_descendants(transaction, found), project.owner_id, caller)
 
         await self._database.write(work)
 
@@ -306,58 +397,9 @@ class Runs:
         self._recent.forget(*run_ids)
 
 
-def _home(cursor: Cursor, new: NewRun, caller: Caller) -> tuple[int | None, int]:
-    """In which project a new run is, and whose it is.
-
-    Raises:
-        NotFound: no such project, snapshot or parent for the caller.
-        PermissionDenied: the project or the parent is somebody else's.
-        InvalidInput: the parent is nested too deep.
-    """
-    project = None
-    if new.project is not None:
-        project = project_of(cursor, new.project, caller)
-        policy.require(caller, "train", project, f"project '{new.project}'")
-    if new.snapshot_id is not None:
-        filed = _project_of_snapshot(cursor, new.snapshot_id, caller)
-        # Who trains on somebody else's public samples has a run of their own, in no project.
-        if project is None and policy.may_change(caller, filed):
-            project = filed
-    if new.parent_id is not None:
-        parent = run_of(cursor, new.parent_id)
-        policy.require(caller, "train", parent, f"run {new.parent_id}")
-        if len(_ancestry(cursor, new.parent_id)) >= MAX_DEPTH:
-            raise InvalidInput(
-                f"Runs are nested at most {MAX_DEPTH} deep: give run {new.parent_id} no more parts.",
-                [{"field": "parent_id", "reason": "too deep"}],
-            )
-        return parent.project_id, parent.owner_id
-    if project is None:
-        return None, caller.account_id
-    return project.id, project.owner_id
-
-
-def _ancestry(cursor: Cursor, run_id: int) -> list[int]:
-    """A run and those that it is nested in, from the inside out."""
-    found: list[int] = []
-    above: int | None = run_id
-    while above is not None and above not in found:
-        found.append(above)
-        above = cursor.value("SELECT parent_id FROM runs WHERE id = ?", above)
-    return found
-
-
-def _project_of_snapshot(cursor: Cursor, snapshot_id: int, caller: Caller) -> Ownership:
-    row = cursor.row(
-        "SELECT p.id, p.owner_id, p.is_public FROM snapshots s JOIN projects p ON p.id = s.project_id "
-        "WHERE s.id = ?",
-        snapshot_id,
-    )
-    if row is None:
-        raise NotFound(f"There is no snapshot {snapshot_id}.")
-    found = Ownership(**row)
-    policy.require(caller, "read", found, f"snapshot {snapshot_id}")
-    return found
+def _process_of(cursor: Cursor, run_id: int) -> RunProcess | None:
+    process = cursor.value("SELECT process FROM runs WHERE id = ?", run_id)
+    return None if process is None else RunProcess(**process)
 
 
 def _json(field: str, value: dict[str, Any]) -> str:
@@ -367,15 +409,17 @@ def _json(field: str, value: dict[str, Any]) -> str:
         raise InvalidInput(f"{field}: {error}.", [{"field": field, "reason": str(error)}]) from None
 
 
-def _filter(
-    cursor: Cursor, project: str | int | None, status: str | None, caller: Caller
-) -> tuple[str, list[Any]]:
+def _filter(cursor: Cursor, wanted: Wanted, caller: Caller) -> tuple[str, list[Any]]:
     condition, parameters = policy.visible(caller, "r.owner_id", IS_PUBLIC)
     conditions = [condition]
-    if project is not None:
-        conditions.append("r.project_id = ?")
-        parameters.append(project_of(cursor, project, caller).id)
-    if status is not None:
-        conditions.append("r.status = ?")
-        parameters.append(status)
+    project_id = None if wanted.project is None else project_of(cursor, wanted.project, caller).id
+    for column, value in (
+        ("project_id", project_id),
+        ("status", wanted.status),
+        ("parent_id", wanted.parent_id),
+        ("run_group", wanted.group),
+    ):
+        if value is not None:
+            conditions.append(f"r.{column} = ?")
+            parameters.append(value)
     return "WHERE " + " AND ".join(conditions), parameters

@@ -28,6 +28,7 @@ from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.webhook_format import WebhookFormat
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.tracking.runs import Wanted
 
 RunId = Annotated[int, Dressed("run_")]
 
@@ -133,7 +134,7 @@ async def list_things(
     per_page: Annotated[int, Field(ge=1, le=100)] = 20,
 ) -> Items:
     """Things retrieved."""
-    found = await services.runs.page(None, None, per_page, (page - 1) * per_page, caller)
+    found = await services.runs.page(Wanted(), per_page, (page - 1) * per_page, caller)
     items = tuple(Item(id=run.id, name=run.name) for run in found.items)
     return Items(items=items, page=page, total=found.total)
 

@@ -108,7 +108,7 @@ def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
     pictures = LabeledProject(client, made(client, "projects", name=f"{mark} pictures", **task))
     color = uuid.uuid4().bytes[:3]
     pictures.import_file(ipc(pa.table({"image": [png((color[0], color[1], color[2]))]})), format="arrow")
-    run = made(client, "runs", name=f"{mark} run", project=texts.id)["id"]
+    run = made(client, "runs", name=f"{mark} run", project=texts.id, params={mark: 1})["id"]
     client.put(f"runs/{run}/artifacts/notes.txt", content=mark.encode()).raise_for_status()
     client.put(f"runs/{run}/artifacts/evaluation.json", json=EVALUATION).raise_for_status()
     client.put(f"runs/{run}/bundle", content=text_bundle(folder / mark)).raise_for_status()

@@ -31,6 +31,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
         "create_snapshot": {"json": {}},
         "log_metrics": {"json": {"points": [{"name": "loss", "value": 1}]}},
         "predict": {"json": {"data": "won"}},
+        "resume_run": {"json": {}},
         "save_artifact": {"content": b"changed"},
         "save_bundle": {"content": b"no tar"},
         "save_labels": {"json": {"labels": [label]}},

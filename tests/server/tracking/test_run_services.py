@@ -17,10 +17,11 @@ from modelship_lab.server.identity.policy import OWNER, REGISTERED, Caller
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.storage.database import Database
 from modelship_lab.server.tracking import heartbeats as heartbeats_module
+from modelship_lab.server.tracking import liveness
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.recent_runs import RecentRuns
-from modelship_lab.server.tracking.runs import Runs
+from modelship_lab.server.tracking.runs import Runs, Wanted
 from modelship_lab.server.tracking.series import MetricSeries
 
 ALICE = Caller(account_id=7, name="alice", permissions=REGISTERED, credential="session:a")
@@ -148,11 +149,11 @@ def test_the_runs_of_a_project_are_deleted_all_or_none(with_tracking) -> None:
         await lab.database.write(lambda transaction: transaction.execute(version, made[1].id))
         with pytest.raises(Conflict):
             await lab.runs.delete_of_project(project, ALICE)
-        assert (await lab.runs.page("p", None, 10, 0, ALICE)).total == 3
+        assert (await lab.runs.page(Wanted("p"), 10, 0, ALICE)).total == 3
         await lab.database.write(lambda transaction: transaction.execute("DELETE FROM model_versions"))
         await lab.runs.delete_of_project(project, ALICE)
         await lab.runs.delete_of_project(project, ALICE)
-        assert [one.id for one in (await lab.runs.page(None, None, 10, 0, ALICE)).items] == [kept.id]
+        assert [one.id for one in (await lab.runs.page(Wanted(), 10, 0, ALICE)).items] == [kept.id]
         with pytest.raises(NotFound):
             await lab.runs.get(made[0].id, ALICE)
         left = await lab.database.read(lambda cursor: cursor.value("SELECT count(*) FROM metrics"))
@@ -170,7 +171,7 @@ def test_what_is_in_memory_is_what_is_on_disk(with_tracking, monkeypatch) -> Non
 
         async def same() -> Run:
             seen = await lab.runs.get(run.id, ALICE)
-            (stored,) = (await lab.runs.page(None, None, 10, 0, ALICE)).items
+            (stored,) = (await lab.runs.page(Wanted(), 10, 0, ALICE)).items
             assert seen == stored
             return seen
 
@@ -216,7 +217,8 @@ def test_what_was_read_while_something_was_committed_is_not_kept() -> None:
 
 
 def test_only_a_run_that_beats_is_given_up_when_it_is_silent(with_tracking, monkeypatch) -> None:
-    monkeypatch.setattr(heartbeats_module, "LOST_AFTER_S", 0.1)
+    monkeypatch.setattr(liveness, "LOST_AFTER_S", 0.1)
+    monkeypatch.setattr(heartbeats_module, "LOOK_EVERY_S", 0.02)
 
     async def work(lab: Tracking) -> None:
         beating = await lab.runs.create(NewRun(heartbeats=True), ALICE)
@@ -224,10 +226,11 @@ def test_only_a_run_that_beats_is_given_up_when_it_is_silent(with_tracking, monk
         lab.heartbeats.start()
         for _ in range(100):
             await asyncio.sleep(0.05)
-            if (await lab.runs.get(beating.id, ALICE)).status == "interrupted":
+            if (await lab.runs.get(beating.id, ALICE)).status == "unreachable":
                 break
         await lab.heartbeats.stop()
-        assert (await lab.runs.get(beating.id, ALICE)).status == "interrupted"
+        lost = await lab.runs.get(beating.id, ALICE)
+        assert (lost.status, lost.ended_at) == ("unreachable", None)
         assert (await lab.runs.get(silent.id, ALICE)).status == "running"
         await lab.heartbeats.heartbeat(beating.id, ALICE)
         assert (await lab.runs.get(beating.id, OWNER)).status == "running"
