@@ -15,3 +15,5 @@ export * from "./run_feed";
 export * from "./run_rows";
 export * from "./run_table";
 export * from "./store";
+export * from "./sweep";
+export * from "./sweep_feed";

@@ -2,7 +2,10 @@ import type { DeploymentStatus, Run, RunStatus } from "@modelship-lab/core";
 import type { ReactNode } from "react";
 import { figure, percent } from "../format";
 
-const TONES: Record<RunStatus | DeploymentStatus | "stopping", string> = {
+/** What a run, a trial of a sweep or a deployment can be. */
+type Status = RunStatus | DeploymentStatus | "stopping" | "pruned";
+
+const TONES: Record<Status, string> = {
   running: "busy",
   stopping: "warn",
   finished: "good",
@@ -10,12 +13,13 @@ const TONES: Record<RunStatus | DeploymentStatus | "stopping", string> = {
   stopped: "warn",
   interrupted: "bad",
   unreachable: "warn",
+  pruned: "warn",
   starting: "busy",
   ready: "good",
 };
 
 /** The status of a run or deployment as a colored word. */
-export function StatusBadge({ status }: { status: RunStatus | DeploymentStatus | "stopping" }): ReactNode {
+export function StatusBadge({ status }: { status: Status }): ReactNode {
   return (
     <span className={`mls-badge mls-badge-${TONES[status]}`} title={status}>
       <span className="mls-dot" aria-hidden="true" />

@@ -1,0 +1,190 @@
+import { summarizeSweep, SweepFeed, type Connection, type SweepSummary, type Trial } from "@modelship-lab/core";
+import { useMemo, useState, type ReactNode } from "react";
+import { Banner, ProblemBanner } from "../Banner";
+import { count, duration, figure } from "../format";
+import { metricName, runTitle, StatusBadge, summaryFigure } from "../runs/status";
+import { useClosable, useNow, useStore } from "../useStore";
+import { BestCurve } from "./BestCurve";
+
+/** So many trials are listed until more are asked for. */
+const SHOWN = 20;
+
+export interface SweepViewProps {
+  connection: Connection;
+  runId: number;
+}
+
+/** A sweep as it goes: how far it is, the best trial so far, and all trials. */
+export function SweepView({ connection, runId }: SweepViewProps): ReactNode {
+  const feed = useClosable(() => new SweepFeed(connection, runId), [connection, runId]);
+  return feed ? <SweepScreen feed={feed} /> : <div className="mls mls-sweep" />;
+}
+
+function SweepScreen({ feed }: { feed: SweepFeed }): ReactNode {
+  const { run, trials, stopping, problem } = useStore(feed.store);
+  const sweep = useMemo(() => (run ? summarizeSweep(run, trials) : null), [run, trials]);
+  const goesOn = run !== null && run.ended_at === null;
+  const now = useNow(1000, goesOn);
+  return (
+    <div className="mls mls-sweep">
+      <header className="mls-header">
+        <div className="mls-title">
+          <h2 dir="auto">{run ? runTitle(run) : `Sweep ${feed.runId}`}</h2>
+          <span className="mls-muted">
+            sweep {feed.runId}
+            {run?.project && ` · ${run.project}`}
+            {run?.recipe && ` · ${run.recipe}`}
+          </span>
+        </div>
+        {run && (
+          <>
+            <span className="mls-number mls-muted">
+              {duration(((run.ended_at ? Date.parse(run.ended_at) : now) - Date.parse(run.started_at)) / 1000)}
+            </span>
+            <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />
+          </>
+        )}
+        {goesOn && (
+          <button
+            type="button"
+            className="mls-button mls-button-danger"
+            disabled={stopping}
+            title="Begin no more trials after the present one"
+            onClick={() => void feed.stop()}
+          >
+            {stopping ? "Stopping…" : "Stop"}
+          </button>
+        )}
+      </header>
+      {problem && <ProblemBanner problem={problem} retry={() => feed.retry()} />}
+      {run?.status === "failed" && (
+        <Banner kind="error">
+          <strong>The sweep failed.</strong> {run.error}
+        </Banner>
+      )}
+      {run && !sweep && <p className="mls-muted mls-empty">Run {run.id} is no sweep.</p>}
+      {sweep && (
+        <>
+          <Progress sweep={sweep} />
+          <div className="mls-sweep-parts">
+            {sweep.best && <Best sweep={sweep} best={sweep.best} />}
+            {sweep.course.length > 1 && <BestCurve course={sweep.course} metric={metricName(sweep.metric)} />}
+          </div>
+          <Trials sweep={sweep} />
+        </>
+      )}
+    </div>
+  );
+}
+
+function Progress({ sweep }: { sweep: SweepSummary }): ReactNode {
+  const { planned, ended, remaining_s, trials } = sweep;
+  const counts = new Map<string, number>();
+  for (const { status } of trials) if (status !== "finished") counts.set(status, (counts.get(status) ?? 0) + 1);
+  return (
+    <div className="mls-progress">
+      {planned !== null && (
+        <div className="mls-bar" role="progressbar" aria-label="Trials done" aria-valuemin={0} aria-valuemax={planned} aria-valuenow={ended}>
+          <span className="mls-bar-labeled" style={{ width: `${(ended / Math.max(1, planned)) * 100}%` }} />
+        </div>
+      )}
+      <div className="mls-facts">
+        <span>
+          <strong className="mls-number">{count(ended)}</strong> {planned !== null && `of ${count(planned)} `}trials done
+        </span>
+        {[...counts].map(([status, amount]) => (
+          <span key={status}>
+            <strong className="mls-number">{count(amount)}</strong> {status}
+          </span>
+        ))}
+        <span className="mls-spring" />
+        {remaining_s !== null && remaining_s > 0 && (
+          <span>
+            about <strong>{duration(remaining_s)}</strong> left
+          </span>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function Best({ sweep, best }: { sweep: SweepSummary; best: Trial }): ReactNode {
+  return (
+    <section className="mls-sweep-best">
+      <h4>
+        {sweep.isMax ? "Greatest" : "Least"} {metricName(sweep.metric)}
+      </h4>
+      <strong className="mls-sweep-value mls-number">{summaryFigure(sweep.metric, best.value!)}</strong>
+      <span className="mls-muted">
+        trial {best.number}, run {best.run.id}
+      </span>
+      <dl>
+        {sweep.names.map((name) => (
+          <div key={name}>
+            <dt className="mls-muted">{name}</dt>
+            <dd className="mls-number">{parameter(best.run.params[name])}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+function Trials({ sweep }: { sweep: SweepSummary }): ReactNode {
+  const [all, setAll] = useState(false);
+  const { trials, names, metric, best } = sweep;
+  const now = useNow(1000, trials.some(({ run }) => !run.ended_at));
+  if (trials.length === 0) return <p className="mls-muted mls-empty">The first trial appears here as soon as it begins.</p>;
+  const shown = all ? trials : trials.slice(0, SHOWN);
+  return (
+    <div className="mls-sweep-trials">
+      <table className="mls-table">
+        <thead>
+          <tr>
+            <th scope="col">Trial</th>
+            <th scope="col">Run</th>
+            <th scope="col">Status</th>
+            <th scope="col">{metricName(metric)}</th>
+            {names.map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
+            <th scope="col">Took</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map(({ number, run, status, value }) => (
+            <tr key={run.id} className={run.id === best?.run.id ? "mls-sweep-first" : undefined}>
+              <td className="mls-number mls-muted">{number}</td>
+              <td className="mls-number mls-muted">{run.id}</td>
+              <td title={run.error || undefined}>
+                <StatusBadge status={status} />
+              </td>
+              <td className="mls-number">{value === null ? "–" : summaryFigure(metric, value)}</td>
+              {names.map((name) => (
+                <td key={name} className="mls-number">
+                  {parameter(run.params[name])}
+                </td>
+              ))}
+              <td className="mls-number mls-muted">
+                {duration(((run.ended_at ? Date.parse(run.ended_at) : now) - Date.parse(run.started_at)) / 1000)}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {shown.length < trials.length && (
+        <button type="button" className="mls-link" onClick={() => setAll(true)}>
+          Show all {count(trials.length)} trials
+        </button>
+      )}
+    </div>
+  );
+}
+
+function parameter(value: unknown): string {
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : figure(value);
+  if (value === null || value === undefined) return "–";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
