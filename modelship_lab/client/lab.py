@@ -22,6 +22,7 @@ from modelship_lab.client.projects import ProjectHandle, quoted
 from modelship_lab.client.replay import interrupt, replay
 from modelship_lab.client.runs import RunHandle
 from modelship_lab.client.snapshots import SnapshotData
+from modelship_lab.client.sweeps.verbs import SweepVerbs
 from modelship_lab.client.verbs import NoVerbs, Verbs
 from modelship_lab.client.webhooks import Webhooks
 from modelship_lab.records.base import Page, Task
@@ -124,7 +125,7 @@ def _one_credential(
     return api_key if token is None else token
 
 
-class Lab:
+class Lab(SweepVerbs):
     """A lab server and what it keeps: projects, runs, models and deployments.
 
     Args:

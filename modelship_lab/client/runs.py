@@ -7,7 +7,7 @@ import mimetypes
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,9 @@ _CHANGING_PAUSES_S = (0.2, 1.0)
 _CHANGE_PATIENCE_S = 2.0
 """A change that cannot be sent for so long goes to the spool, so that training goes on."""
 
+Observer = Callable[[Mapping[str, Any], int | None, Mapping[str, str] | str | None], None]
+"""Hears of metrics, their step and their context."""
+
 
 class RunHandle(RecordedRun):
     """One run of the lab.
@@ -61,6 +64,7 @@ class RunHandle(RecordedRun):
         self._opening = threading.Lock()
         self._metric_log: MetricLog | None = None
         self._activation = ExitStack()
+        self._observer: Observer | None = None
         if own:
             self._log()
 
@@ -101,6 +105,15 @@ class RunHandle(RecordedRun):
             InvalidInput: a name, value, step or context that is none; then nothing of this call is kept.
         """
         self.metric_log.log(metrics, step, context)
+        if self._observer is not None:
+            self._observer(metrics, step, context)
+
+    def observe(self, observer: Observer) -> None:
+        """Have `observer` hear of everything that is logged here, in the thread that logs it.
+
+        What it raises, `log` raises: so a sweep ends a trial.
+        """
+        self._observer = observer
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Add parameters to those of the run. Values are JSON; what is not becomes its text."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from modelship_lab.client.lab import Lab
     from modelship_lab.client.projects import ProjectHandle
     from modelship_lab.client.runs import RunHandle
+    from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.records.labeling import QueueOrder
 
 
@@ -23,6 +24,9 @@ class Verbs(Protocol):
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         """Start training in this process."""
+
+    def show_sweep(self, sweep: "Sweep") -> None:
+        """Show a sweep that has begun, where there is something to show it in."""
 
     def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
         """Suggest labels by the model of a run."""
@@ -42,6 +46,9 @@ class NoVerbs:
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         raise _missing("Training")
+
+    def show_sweep(self, sweep: "Sweep") -> None:
+        pass
 
     def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
         raise _missing("Suggesting")

@@ -21,6 +21,7 @@ from modelship_lab.commands import (
     server,
     serving,
     sql,
+    sweeping,
     training,
     webhooks,
 )
@@ -50,6 +51,7 @@ for _verb in (
     *labeling.VERBS,
     *training.VERBS,
     *autolog.VERBS,
+    *sweeping.VERBS,
     *runs.VERBS,
     *models.VERBS,
     *serving.VERBS,

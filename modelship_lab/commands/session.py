@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import OnMoved
     from modelship_lab.client.imports import OnProgress
+    from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.learning.autolog import Autologging
     from modelship_lab.records.identity import Account
     from modelship_lab.records.labeling import QueueOrder
@@ -151,6 +152,10 @@ class Session(ABC):
             project, filter, sort, columns: what was asked.
         """
         return table
+
+    @abstractmethod
+    def follow_sweep(self, sweep: "Sweep", *, wait: bool | None) -> Any:
+        """Show how a sweep goes on. `wait` None: as is usual here."""
 
     @abstractmethod
     def watch(self, deployment: "Deployment", window_s: int, once: bool) -> Any:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +31,8 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
+    from modelship_lab.client.sweeps.report import SweepReport
+    from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.commands.description import Description, Grid
     from modelship_lab.records.labeling import QueueOrder
     from modelship_lab.records.metrics import MetricSummary
@@ -157,6 +168,39 @@ class ShellSession(Session):
                     run.stop()
                     deadline = time.monotonic() + _STOP_TIMEOUT_S
         return report(run)
+
+    def follow_sweep(self, sweep: "Sweep", *, wait: bool | None) -> "SweepReport":
+        """Wait for the end whatever is asked: the trials end with this process."""
+        from modelship_lab.commands.description.sweeps import best_facts, trial_line
+
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            transient=True,
+        ) as bars:
+            task = bars.add_task(f"Sweep {sweep.id}", total=sweep.run.record.params["trials"], best="")
+            told = 0
+            deadline: float | None = None
+            while sweep.is_running and (deadline is None or time.monotonic() < deadline):
+                try:
+                    sweep.wait(0.5)
+                    report = sweep.report()
+                    best = "  ".join(f"{name} {text}" for name, text in best_facts(report)[:1])
+                    bars.update(task, completed=len(report.ended), best=best)
+                    for trial in report.ended[told:]:
+                        # A line for each, so that a log has them, too.
+                        self.console.print(trial_line(report, trial), highlight=False, markup=False)
+                    told = len(report.ended)
+                except KeyboardInterrupt:
+                    bars.update(task, description=f"Sweep {sweep.id} stops after this step")
+                    sweep.stop(now=True)
+                    deadline = time.monotonic() + _STOP_TIMEOUT_S
+        return sweep.report()
 
     def watch(self, deployment: "Deployment", window_s: int, once: bool) -> DeploymentReport | None:
         from modelship_lab.commands.description import describe

@@ -17,6 +17,9 @@ def _recipes() -> dict[str, str]:
     return {name: recipe.summary for name, recipe in RECIPES.items()}
 
 
+RECIPE = OneOf("recipe", _recipes)
+
+
 class RecipeOption(KeyValue):
     """`name=value` of an option that the recipe has."""
 
@@ -63,7 +66,7 @@ def _default(value: Any) -> str:
 @click.argument("project", type=PROJECT)
 @click.option(
     "--recipe",
-    type=OneOf("recipe", _recipes),
+    type=RECIPE,
     help="How to train. Default: the first for the project's task.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Most passes over the training rows.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
     from modelship_lab.learning.fit import Progress
 
-__all__ = ["start", "wait"]
+__all__ = ["snapshot_of", "start", "wait"]
 
 STOP_PATIENCE_S = 60.0
 EXIT_PATIENCE_S = 4.0
@@ -59,16 +59,7 @@ def start(
     task = handle.record.require_task()
     chosen = recipe_named(recipe, task) if recipe else recipe_of_task(task)
     checked = chosen.checked(options or {})
-    if snapshot is None:
-        progress = handle.progress()
-        # Asked first, so that a refusal does not leave a snapshot that nobody wanted.
-        check_counts(dict.fromkeys(handle.record.classes, 0) | progress.by_class)
-        snapshot = handle.snapshot()
-    elif isinstance(snapshot, int):
-        snapshot = lab.snapshot(snapshot)
-    if snapshot.info.project_id != handle.id:
-        raise InvalidInput(f"Snapshot {snapshot.info.id} belongs to another project than {handle.name}.")
-    check_trainable(snapshot.info)
+    snapshot = snapshot_of(lab, handle, snapshot)
     run = lab.start_run(
         name or chosen.name,
         project=handle.id,
@@ -87,6 +78,28 @@ def start(
     _going_on[thread] = run
     thread.start()
     return run
+
+
+def snapshot_of(
+    lab: "Lab", project: "ProjectHandle", snapshot: "SnapshotData | int | None"
+) -> "SnapshotData":
+    """What is trained on: the snapshot that was named, or a new one of the labels as they are now.
+
+    Raises:
+        InvalidInput: a snapshot of another project.
+        InvalidData: too few labels to train and test on; says what to label.
+    """
+    if snapshot is None:
+        progress = project.progress()
+        # Asked first, so that a refusal does not leave a snapshot that nobody wanted.
+        check_counts(dict.fromkeys(project.record.classes, 0) | progress.by_class)
+        snapshot = project.snapshot()
+    elif isinstance(snapshot, int):
+        snapshot = lab.snapshot(snapshot)
+    if snapshot.info.project_id != project.id:
+        raise InvalidInput(f"Snapshot {snapshot.info.id} belongs to another project than {project.name}.")
+    check_trainable(snapshot.info)
+    return snapshot
 
 
 def wait(run: "RunHandle", timeout_s: float | None = None) -> Run:

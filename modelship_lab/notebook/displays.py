@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from modelship_lab.client import RunHandle
     from modelship_lab.client.comparison import RunComparison
+    from modelship_lab.client.sweeps.report import SweepReport
+    from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.commands.description import Description, Grid
     from modelship_lab.commands.results import Compared, Predicted, Predictions, RunReport
     from modelship_lab.records.serving import Attribution
@@ -23,6 +25,7 @@ _SHOWN = (
     ("modelship_lab.client.exchange.transfer", "Transfer"),
     ("modelship_lab.client.comparison", "RunComparison"),
     ("modelship_lab.commands.results", "Compared"),
+    ("modelship_lab.client.sweeps.report", "SweepReport"),
     ("modelship_lab.commands.results", "ProjectProgress"),
     ("modelship_lab.commands.results", "Imported"),
     ("modelship_lab.commands.results", "RunReport"),
@@ -70,13 +73,16 @@ def load(shell: "InteractiveShell") -> None:
         ("modelship_lab.commands.results", "Compared"),
     ):
         formatter.mimebundle_formatter.for_type_by_name(module, name, _comparison_bundle)
-    # A run that goes on is shown as its chart.
-    formatter.ipython_display_formatter.for_type_by_name("modelship_lab.client.runs", "RunHandle", _show_run)
+    # A run that goes on is shown as its chart, a sweep as its trials.
+    shown = formatter.ipython_display_formatter
+    shown.for_type_by_name("modelship_lab.client.runs", "RunHandle", _show_run)
+    shown.for_type_by_name("modelship_lab.client.sweeps.sweep", "Sweep", _show_sweep)
 
 
 def as_html(value: Any) -> str:
     """A thing that a verb returned, as HTML."""
     from modelship_lab.client.comparison import RunComparison
+    from modelship_lab.client.sweeps.report import SweepReport
     from modelship_lab.commands.description import describe
     from modelship_lab.commands.results import Compared, Predicted, Predictions, RunReport
 
@@ -88,6 +94,8 @@ def as_html(value: Any) -> str:
         return _run_report(value)
     if isinstance(value, (Compared, RunComparison)):
         return _comparison(value)
+    if isinstance(value, SweepReport):
+        return _sweep_report(value)
     return description_html(describe(value))
 
 
@@ -140,6 +148,12 @@ def _show_run(run: "RunHandle") -> None:
     from modelship_lab.notebook.run_display import show_run
 
     show_run(run)
+
+
+def _show_sweep(sweep: "Sweep") -> None:
+    from modelship_lab.notebook.run_display import show_sweep
+
+    show_sweep(sweep)
 
 
 def description_html(description: "Description") -> str:
@@ -232,6 +246,18 @@ def _run_report(report: "RunReport") -> str:
         if grid not in run.grids
     ]
     return "".join(parts)
+
+
+def _sweep_report(report: "SweepReport") -> str:
+    from modelship_lab.commands.description import describe
+    from modelship_lab.notebook import pictures
+
+    course = report.course
+    if not course:
+        return description_html(describe(report))
+    picture = pictures.png(pictures.sweep(course, report.metric))
+    shown = image_html(picture, f"Best {report.metric} by trials of sweep {report.run.id}")
+    return description_html(describe(report)) + shown
 
 
 def _worst_pictures(report: "RunReport") -> str:

@@ -167,6 +167,25 @@ def _with_gaps(values: Sequence[float | None]) -> "NDArray[np.float64]":
     return np.array([np.nan if value is None else value for value in values])
 
 
+def sweep(course: Sequence[tuple[int, float, float]], metric: str) -> Figure:
+    """The value of each trial as a dot, and the best so far as a line.
+
+    Args:
+        course: number, value and best value so far of each trial with a value.
+        metric: its name.
+    """
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    numbers, values, best = zip(*course, strict=True)
+    axes.plot(numbers, values, "o", ms=4, color=NEUTRAL, alpha=0.7, label="trial")
+    axes.step(numbers, best, where="post", linewidth=1.6, color=FOR, label="best so far")
+    axes.set(xlabel="trial", ylabel=metric)
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+    return figure
+
+
 def regions(attribution: Attribution, image: bytes) -> Figure:
     """The image, and beside it how much each region spoke for the class or against it.
 

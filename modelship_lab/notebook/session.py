@@ -5,6 +5,7 @@ import keyword
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
+    from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.learning.autolog import Autologging
     from modelship_lab.notebook.widgets import LabelerWidget
     from modelship_lab.records.labeling import QueueOrder
@@ -104,6 +106,14 @@ class NotebookSession(Session):
 
         return RunsTable(table, self.lab, **asked)
 
+    def follow_sweep(self, sweep: "Sweep", *, wait: bool | None) -> "Sweep":
+        from modelship_lab.notebook.run_display import show_sweep
+
+        show_sweep(sweep)
+        if wait:
+            wait_for(sweep.run, partial(sweep.stop, now=True))
+        return sweep
+
     def watch(self, deployment: "Deployment", window_s: int, once: bool) -> Any:
         from modelship_lab.notebook.displays import as_html
         from modelship_lab.notebook.widgets import DeploymentWidget
@@ -167,22 +177,32 @@ def _show_live(run: "RunHandle") -> None:
         show_run(run)
 
 
-def wait_for(run: "RunHandle") -> None:
+def wait_for(run: "RunHandle", stop: Callable[[], Any] | None = None) -> None:
     """Wait until a run has ended; an interrupt ends it cleanly with a checkpoint.
 
     A second interrupt leaves the run to itself.
+
+    Args:
+        stop: what an interrupt does; default: it stops the run.
     """
     try:
         while run.is_running:
             run.wait(0.2)
     except KeyboardInterrupt:
         print(f"Run {run.id} stops after this step and saves a checkpoint…")
-        run.stop()
+        (stop or run.stop)()
         run.wait(_STOP_TIMEOUT_S)
 
 
 class NotebookVerbs:
     """The verbs of the Python client that need the layers above it."""
+
+    def show_sweep(self, sweep: "Sweep") -> None:
+        # A program has nothing that it could be shown in.
+        if get_ipython() is not None:
+            from modelship_lab.notebook.run_display import show_sweep
+
+            show_sweep(sweep)
 
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
         return labeler(project, order)

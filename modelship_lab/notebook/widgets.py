@@ -167,6 +167,16 @@ class ComparisonWidget(LabWidget):
         super().__init__(lab, run_ids=list(run_ids), tab=tab, still=still)
 
 
+class SweepWidget(LabWidget):
+    """Shows the trials of a sweep while they are made."""
+
+    view = traitlets.Unicode("sweep").tag(sync=True)
+    run_id = traitlets.Int().tag(sync=True)
+
+    def __init__(self, lab: "Lab", *, run_id: int) -> None:
+        super().__init__(lab, run_id=run_id)
+
+
 class DeploymentWidget(LabWidget):
     """Shows requests, errors and latencies of a deployment."""
 
