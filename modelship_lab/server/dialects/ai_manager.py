@@ -36,10 +36,9 @@ from modelship_lab.records.metrics import MetricPoint, MetricPoints
 from modelship_lab.records.tracking import NewRun, Run, RunChange
 from modelship_lab.server.api.dialect import Dialect, Subscription
 from modelship_lab.server.api.endpoint import InvalidRequest, Problem, Request
-from modelship_lab.server.api.services import Services
+from modelship_lab.server.api.services import Services, Wanted
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.tracking.runs import Wanted
 
 TOKEN_MINUTES = 24 * 60
 
