@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 import modelship_lab
 from modelship_lab import client
 
-NOTEBOOK = Path("notebooks/quickstart.ipynb")
+NOTEBOOKS = Path("notebooks")
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def lab(start_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     connected.close()
 
 
-def execute() -> nbformat.NotebookNode:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+def execute(name: str) -> nbformat.NotebookNode:
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     NotebookClient(
-        notebook, timeout=170, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+        notebook, timeout=170, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
     ).execute()
     return notebook
 
@@ -43,7 +43,7 @@ def texts(notebook: nbformat.NotebookNode) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_quickstart_runs_twice_on_the_same_lab(lab: client.Lab) -> None:
-    shown = texts(execute())
+    shown = texts(execute("quickstart"))
     assert "2,982 samples added" in shown
     assert "1,797 samples added" in shown
     assert lab.project("reviews").progress().labeled == 1000
@@ -58,12 +58,29 @@ def test_the_quickstart_runs_twice_on_the_same_lab(lab: client.Lab) -> None:
         ("reviews-api", "digits-api", "cells-api"), "ready"
     )
     assert lab.connection._address.token not in shown
-    again = texts(execute())
+    again = texts(execute("quickstart"))
     assert "0 samples added" in again
     assert lab.project("reviews").progress().labeled == 1000
     assert lab.deployment("digits-api").model == "digit-reader/2"
     for deployment in lab.deployments():
         lab.undeploy(deployment.id)
+
+
+@pytest.mark.slow
+def test_the_notebook_of_tracking_keeps_what_it_tells_of(lab: client.Lab) -> None:
+    execute("tracking")
+    records = lab.run_records("tracking")
+    assert {run.status for run in records} == {"finished"}
+    by_name = {run.name: run for run in records}
+    contexts = {series.context["subset"] for series in lab.run(by_name["digits"].id).metrics(["loss"]).series}
+    assert contexts == {"train", "val"}
+    assert by_name["forest"].children == 4
+    assert by_name["support vectors"].params
+    assert lab.run(by_name["own module"].id).metrics(["train_loss"]).series
+    for name, trials in (("digits grid", 6), ("digits tpe", 8)):
+        report = lab.load_sweep(by_name[name].id).report()
+        assert report.statuses == {"finished": trials}
+        assert report.value(report.best) > 0.9
 
 
 @pytest.mark.slow
