@@ -42,7 +42,7 @@ export function CodeDiff({ connection, runs }: { connection: Connection; runs: r
     </label>
   );
   return (
-    <section className="mls-code">
+    <section className="mls-code-diff">
       <div className="mls-view-tools">
         {choice("From", leftId, setLeft)}
         {choice("to", rightId, setRight)}
