@@ -7,9 +7,9 @@ const ZOOM_POINTS = 2000;
 const ZOOM_WAIT_MS = 120;
 /** What has become stale is fetched at most so often. */
 const REFETCH_MS = 1000;
-const SUMMARIES_A_PAGE = 1000;
-/** So many names are listed before somebody asks for all of them. */
-const NAMES_AT_FIRST = 2000;
+/** So many series are listed before somebody asks for all of them, and then at once. */
+const LISTED_AT_FIRST = 2000;
+const LISTED_AT_ONCE = 20_000;
 const NAMES_A_REQUEST = 20;
 /** An address longer than about 8 kB is refused on the way. */
 const LETTERS_A_REQUEST = 4000;
@@ -84,6 +84,8 @@ export class MetricFeed {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private refetched_at = -Infinity;
   private listing: Promise<void> | null = null;
+  /** How many of the server's series were listed. */
+  private offset = 0;
   private closed = false;
 
   constructor(
@@ -170,8 +172,12 @@ export class MetricFeed {
 
   /** Completes the catalog. */
   async listAll(): Promise<void> {
-    await this.listing;
-    await this.list(Infinity);
+    while (this.unlisted > 0 && !this.closed) {
+      await this.listing;
+      const before = this.unlisted;
+      await this.list(this.offset, LISTED_AT_ONCE);
+      if (this.unlisted >= before) return;
+    }
   }
 
   close(): void {
@@ -256,22 +262,18 @@ export class MetricFeed {
     if (!summary.name.startsWith("system/")) this.newestStep = Math.max(this.newestStep, summary.last_step);
   }
 
-  private list(names = NAMES_AT_FIRST): Promise<void> {
-    this.listing ??= this.listUpTo(names).finally(() => (this.listing = null));
+  private list(offset = 0, limit = LISTED_AT_FIRST): Promise<void> {
+    this.listing ??= this.listPage(offset, limit).finally(() => (this.listing = null));
     return this.listing;
   }
 
-  private async listUpTo(names: number): Promise<void> {
-    for (let offset = 0, total = 1; offset < total && offset < names && !this.closed; ) {
-      const page = await this.connection.request<Page<MetricSummary>>("GET", `runs/${this.runId}/metrics/summary`, {
-        query: { limit: SUMMARIES_A_PAGE, offset },
-      });
-      for (const summary of page.items) this.add(summary);
-      offset += page.items.length;
-      total = page.items.length > 0 ? page.total : 0;
-      this.unlisted = Math.max(0, total - offset);
-      this.options.changed();
-    }
+  private async listPage(offset: number, limit: number): Promise<void> {
+    const path = `runs/${this.runId}/metrics/summary`;
+    const page = await this.connection.request<Page<MetricSummary>>("GET", path, { query: { limit, offset } });
+    for (const summary of page.items) this.add(summary);
+    this.offset = Math.max(this.offset, offset + page.items.length);
+    this.unlisted = Math.max(0, page.total - this.offset);
+    this.options.changed();
   }
 
   private shelves(): Shelf[] {

@@ -12,7 +12,7 @@ export interface Entry {
 }
 
 /** So many lines are named before somebody asks for all. */
-const AT_FIRST = 8;
+const AT_FIRST = 6;
 
 export interface LegendProps {
   entries: readonly Entry[];

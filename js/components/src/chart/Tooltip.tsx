@@ -7,7 +7,7 @@ import type { Hover } from "./Plot";
 const MOST = 12;
 /** A point farther away from the pointer, in pixels, is not under it. */
 const REACH = 24;
-const WIDTH = 230;
+const MOST_WIDE = 300;
 
 interface Value {
   curve: Curve;
@@ -48,9 +48,11 @@ export function Tooltip({ drawing, hover, perPixel, title }: TooltipProps): Reac
   );
   const start = Math.max(0, Math.min(values.indexOf(closest!) - MOST / 2, values.length - MOST));
   const shown = values.slice(start, start + MOST);
-  const beside = hover.left + 14 + WIDTH < hover.width ? { left: hover.left + 14 } : { right: hover.width - hover.left + 10 };
+  const right = hover.left < hover.width / 2;
+  const maxWidth = Math.min(MOST_WIDE, Math.max(hover.left, hover.width - hover.left) + 20);
+  const beside = right ? { left: hover.left + 14 } : { right: hover.width - hover.left + 14 };
   return (
-    <div className="mls-tooltip" style={{ top: Math.max(0, hover.top - 20), ...beside }} aria-hidden="true">
+    <div className="mls-tooltip" style={{ top: Math.max(0, hover.top - 20), maxWidth, ...beside }} aria-hidden="true">
       <div className="mls-tooltip-title mls-number">{title}</div>
       {start > 0 && <div className="mls-muted">{start} above</div>}
       {shown.map((one) => (

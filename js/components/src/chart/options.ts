@@ -32,6 +32,7 @@ export function optionsOf(
     legend: { show: false },
     padding: [8, 10, 0, 0],
     cursor: {
+      y: false,
       points: { show: false },
       drag: { x: zooms, y: false, setScale: false, dist: 4 },
       bind: { dblclick: () => null },

@@ -5,7 +5,7 @@ import type { Colors } from "./theme";
 /** With fewer points than this each has a dot: a line alone would hide that there are only a few. */
 const FEW = 30;
 const FAINT = 0.12;
-const BAND = 0.2;
+const BAND = 0.26;
 
 interface Paper {
   context: CanvasRenderingContext2D;
@@ -136,7 +136,7 @@ function paintCurve(paper: Paper, curve: Curve, color: string, strength: number)
   context.fill(bands);
   if (curve.low) {
     // The band of one spike is narrower than a pixel: its edge is what is seen of it.
-    context.globalAlpha = 0.42 * opacity;
+    context.globalAlpha = 0.55 * opacity;
     context.lineWidth = 0.75 * pixels;
     context.setLineDash([]);
     context.stroke(bands);

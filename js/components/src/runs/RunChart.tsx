@@ -217,7 +217,7 @@ function RunScreen(props: {
               busy={states.some((state) => state.busy)}
             />
           ) : (
-            <p className="mls-muted mls-centered mls-empty">{whyEmpty(states, choices.filter)}</p>
+            <p className="mls-muted mls-centered mls-empty">{whyEmpty(states, choices.filter, unlisted)}</p>
           )}
           {unlisted > 0 && (
             <p className="mls-muted mls-centered">
@@ -255,8 +255,9 @@ function Family({ run, connection, open }: { run: Run; connection: Connection; o
   );
 }
 
-function whyEmpty(states: RunFeedState[], filter: string): string {
+function whyEmpty(states: RunFeedState[], filter: string, unlisted: number): string {
   if (!states.every((state) => state.run && state.listed)) return "Fetching the run…";
+  if (filter && unlisted > 0) return "Looking through all names…";
   if (filter) return "No metric has such a name.";
   return states.some((state) => state.run?.status === "running")
     ? "The first metrics appear here as soon as they are logged."
