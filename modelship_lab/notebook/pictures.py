@@ -27,7 +27,10 @@ _THUMBNAIL = 96
 _MOST_NAMED = 20
 _MOST_CURVES = 10
 _MOST_BARS = 15
-_MOST_PANELS = 3
+_MOST_PANELS, _PANELS_A_ROW = 6, 2
+_EDGES = {"nan": (0.02, "x"), "inf": (0.98, "^"), "-inf": (0.02, "v")}
+"""Where values that are no number stand, as a share of the height, and their symbols."""
+_MOST_SHARED = 3
 _JUDGED_BY = ("loss", "accuracy", "f1", "auc", "score", "error")
 
 
@@ -110,26 +113,32 @@ def curves(axes: Axes, drawn: Sequence[Any], title: str, x: str, y: str, *, diag
 
 
 def training(series: Iterable[Series]) -> Figure | None:
-    """Losses on the left and scores on the right; None when there is neither."""
-    drawn = tuple(series)
-    losses = [one for one in drawn if one.name.endswith("loss")]
-    scores = [one for one in drawn if one.name.endswith(("accuracy", "f1"))]
-    groups = [(title, group) for title, group in (("Loss", losses), ("Score", scores)) if group]
-    if not groups:
+    """What a run logged: losses together, scores together, then its other metrics; None when there is nothing.
+
+    Values that are no number are marked at the bottom, infinities at the edge that they go to.
+    """
+    panels: dict[str, list[Series]] = {"Loss": [], "Score": []}
+    for one in series:
+        if one.name.endswith("loss"):
+            panels["Loss"].append(one)
+        elif one.name.endswith(("accuracy", "f1")):
+            panels["Score"].append(one)
+        elif one.name != "epoch" and not one.name.startswith("system/"):
+            panels.setdefault(one.name, []).append(one)
+    shown = [(title, group) for title, group in panels.items() if group]
+    if not shown:
         return None
-    figure = Figure(figsize=(5.2 * len(groups), 3), layout="constrained")
-    for axes, (title, group) in zip(np.atleast_1d(figure.subplots(1, len(groups))), groups, strict=True):
-        for one in group:
-            values = _with_gaps(one.values)
-            marker = "o" if len(values) < 30 else None
-            (line,) = axes.plot(one.steps, values, label=one.label, linewidth=1.3, marker=marker, ms=3)
-            if one.low is not None and one.high is not None:
-                # What a mean hides: every spike is in the band.
-                low, high = _with_gaps(one.low), _with_gaps(one.high)
-                axes.fill_between(one.steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-        axes.set(title=title, xlabel="step")
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=8)
+    left_out, shown = max(0, len(shown) - _MOST_PANELS), shown[:_MOST_PANELS]
+    columns = min(len(shown), _PANELS_A_ROW)
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(5.2 * columns, 3 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, (title, group) in zip(places, shown, strict=False):
+        _draw(axes, title, [(one.label, one, None) for one in group])
+    for axes in places[len(shown) :]:
+        axes.set_axis_off()
+    if left_out:
+        figure.supxlabel(f"{left_out} other metrics are in the lab", fontsize=8, color=NEUTRAL)
     return figure
 
 
@@ -148,19 +157,40 @@ def overlaid(runs: Mapping[int, Iterable[Series]]) -> Figure | None:
         return None
     # What runs are judged by first.
     order = sorted(shared, key=lambda label: (not label.split("{")[0].endswith(_JUDGED_BY), label))[
-        :_MOST_PANELS
+        :_MOST_SHARED
     ]
     colors = {run_id: f"C{place}" for place, run_id in enumerate(runs)}
     figure = Figure(figsize=(4.6 * len(order), 3), layout="constrained")
     for axes, label in zip(np.atleast_1d(figure.subplots(1, len(order))), order, strict=True):
-        for run_id, one in shared[label]:
-            axes.plot(
-                one.steps, _with_gaps(one.values), label=f"run {run_id}", linewidth=1.3, color=colors[run_id]
-            )
-        axes.set(title=label, xlabel="step")
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=8)
+        _draw(axes, label, [(f"run {run_id}", one, colors[run_id]) for run_id, one in shared[label]])
     return figure
+
+
+def _draw(axes: Axes, title: str, lines: Sequence[tuple[str, Series, str | None]]) -> None:
+    """Draw series, each with its label and color, and say what cannot be seen of them."""
+    for label, one, color in lines[:_MOST_CURVES]:
+        values = _with_gaps(one.values)
+        marker = "o" if len(values) < 30 else None
+        (line,) = axes.plot(one.steps, values, label=label, linewidth=1.3, marker=marker, ms=3, color=color)
+        if one.low is not None and one.high is not None:
+            # What a mean hides: every spike is in the band.
+            low, high = _with_gaps(one.low), _with_gaps(one.high)
+            axes.fill_between(one.steps, low, high, color=line.get_color(), alpha=0.25, linewidth=0.4)
+        for mark in one.nonfinite:
+            # At a share of the height, whatever the values are.
+            place, symbol = _EDGES[mark.kind]
+            edge = axes.get_xaxis_transform()
+            axes.plot(
+                [mark.step], [place], symbol, color=line.get_color(), ms=5, transform=edge, clip_on=False
+            )
+    points = sum(one.points for _, one, _ in lines)
+    drawn = sum(len(one.steps) for _, one, _ in lines)
+    axes.set(
+        title=title, xlabel=f"step ({points:,} points as {drawn:,} ranges)" if points > drawn else "step"
+    )
+    axes.grid(alpha=0.25)
+    more = f"{len(lines) - _MOST_CURVES} more are not drawn" if len(lines) > _MOST_CURVES else None
+    axes.legend(fontsize=8, title=more, title_fontsize=8)
 
 
 def _with_gaps(values: Sequence[float | None]) -> "NDArray[np.float64]":

@@ -18,7 +18,7 @@ from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.evaluation import ClassReport, Curve, Evaluation, WorstError
 from modelship_lab.records.labeling import Import, RowProblem
-from modelship_lab.records.metrics import Series
+from modelship_lab.records.metrics import NonFinite, Series
 from modelship_lab.records.serving import Attribution, Prediction
 from modelship_lab.records.tracking import Run
 
@@ -60,6 +60,9 @@ def a_run() -> Run:
     return Run(
         id=1,
         name=EVIL,
+        parent_id=None,
+        group=EVIL,
+        children=0,
         project_id=1,
         project=EVIL,
         recipe="text-linear",
@@ -235,3 +238,34 @@ def test_bars_gather_what_is_too_much_and_curves_bridge_nothing() -> None:
     assert [axes.get_title() for axes in figure.axes] == ["Loss", "Score"]
     assert np.isnan(figure.axes[0].lines[0].get_ydata()[1])
     assert pictures.training((epoch,)) is None
+
+
+def test_curves_mark_what_is_no_number_and_say_what_they_stand_for() -> None:
+    nan = NonFinite(step=4, time=4.0, kind="nan")
+    reduced = Series(
+        name="train_loss",
+        steps=(0, 5),
+        values=(1.0, 0.5),
+        times=(0.0, 5.0),
+        low=(0.1, 0.2),
+        high=(9.0, 0.6),
+        counts=(5, 5),
+        nonfinite=(nan,),
+        nonfinite_count=1,
+        points=10,
+        reduced=True,
+    )
+    others = [
+        Series(name=f"other_{number}", steps=(0,), values=(1.0,), times=(0.0,), points=1)
+        for number in range(8)
+    ]
+    figure = pictures.training((reduced, *others))
+    assert figure is not None
+    loss, *rest = figure.axes
+    assert loss.get_xlabel() == "step (10 points as 2 ranges)"
+    assert len(loss.collections) == 1
+    curve, mark = loss.lines
+    assert mark.get_xdata()[0] == 4
+    assert mark.get_color() == curve.get_color()
+    assert [axes.get_title() for axes in rest] == [f"other_{number}" for number in range(5)]
+    assert figure.get_supxlabel() == "3 other metrics are in the lab"
