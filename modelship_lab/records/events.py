@@ -20,6 +20,7 @@ EventType = Literal[
     "run.stop_requested",
     "run.deleted",
     "artifact.saved",
+    "artifact.deleted",
     "bundle.saved",
     "model.registered",
     "model.stage_changed",

@@ -40,6 +40,7 @@ export type EventType =
   | "run.stop_requested"
   | "run.deleted"
   | "artifact.saved"
+  | "artifact.deleted"
   | "bundle.saved"
   | "model.registered"
   | "model.stage_changed"

@@ -44,7 +44,7 @@ class BlobAccess:
 
     def forget(self, event: Event) -> None:
         """What was allowed may be so no longer. Called after a commit, on the writer thread."""
-        if event.type in ("project.changed", "project.deleted", "run.deleted"):
+        if event.type in ("project.changed", "project.deleted", "run.deleted", "artifact.deleted"):
             with self._lock:
                 self._generation += 1
                 self._allowed.clear()

@@ -253,6 +253,8 @@ class EndpointHandler(LabHandler):
         if content.attachment:
             name = quote(content.attachment, safe="")
             self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{name}")
+        if content.sandboxed:
+            self.set_header("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'self'")
         if content.immutable:
             self.set_header("Cache-Control", "private, max-age=31536000, immutable")
         try:

@@ -8,6 +8,7 @@ from jupyter_server.base.handlers import PublicStaticFileHandler
 from modelship_lab.records.errors import LabError
 from modelship_lab.server.api import (
     accounts,
+    artifacts,
     auth,
     deployments,
     imports,
@@ -37,6 +38,7 @@ PREFIX = "/mlship"
 NATIVE.endpoints.extend(
     endpoints_of(
         accounts,
+        artifacts,
         auth,
         credit_endpoints,
         deployments,

@@ -4,7 +4,6 @@ import asyncio
 
 from pydantic import ValidationError
 
-from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidData, NotFound
@@ -92,28 +91,6 @@ async def resume_run(services: Services, caller: Caller, run_id: int, body: Resu
 async def run_heartbeat(services: Services, caller: Caller, run_id: int) -> Heartbeat:
     """Say that the process of a run lives, and hear whether it should stop."""
     return await services.heartbeats.heartbeat(run_id, caller)
-
-
-@endpoint("PUT", "runs/{run_id}/artifacts/{name}", permission="train", status=201)
-async def save_artifact(
-    services: Services, caller: Caller, run_id: int, name: str, upload: Upload
-) -> Artifact:
-    """Save a file of a run; one that has the name already is replaced."""
-    return await services.artifacts.save(run_id, name, upload.path, upload.size, upload.content_type, caller)
-
-
-@endpoint("GET", "runs/{run_id}/artifacts", permission="read")
-async def list_artifacts(services: Services, caller: Caller, run_id: int) -> Page[Artifact]:
-    """All files of a run."""
-    return await services.artifacts.page(run_id, caller)
-
-
-@endpoint("GET", "runs/{run_id}/artifacts/{name}", permission="read")
-async def read_artifact(services: Services, caller: Caller, run_id: int, name: str) -> FileContent:
-    """The content of one file of a run."""
-    artifact, path = await services.artifacts.find(run_id, name, caller)
-    # Shown to a browser, a file of somebody's must not run as a page of ours.
-    return FileContent(path, artifact.content_type, attachment=name)
 
 
 @endpoint("GET", "runs/{run_id}/evaluation", permission="read")

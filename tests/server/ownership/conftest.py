@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -61,6 +62,7 @@ class Belongings:
             "snapshot_id": self.snapshot,
             "run_id": self.run,
             "name": "notes.txt",
+            "table": "rows.parquet",
             "model": self.model,
             "version": 1,
             "deployment": self.deployment,
@@ -110,6 +112,9 @@ def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
     pictures.import_file(ipc(pa.table({"image": [png((color[0], color[1], color[2]))]})), format="arrow")
     run = made(client, "runs", name=f"{mark} run", project=texts.id, params={mark: 1})["id"]
     client.put(f"runs/{run}/artifacts/notes.txt", content=mark.encode()).raise_for_status()
+    rows = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": [mark]}), rows)
+    client.put(f"runs/{run}/artifacts/rows.parquet", content=rows.getvalue().to_pybytes()).raise_for_status()
     client.put(f"runs/{run}/artifacts/evaluation.json", json=EVALUATION).raise_for_status()
     client.put(f"runs/{run}/bundle", content=text_bundle(folder / mark)).raise_for_status()
     model = made(client, "models", name=f"{mark} model", run_id=run, is_public=is_public)
