@@ -105,6 +105,15 @@ class Run(Record):
     """How many runs it is the parent of."""
 
 
+class WantedRuns(Record):
+    """Which runs are asked for; None: whatever they have there."""
+
+    project: int | str | None = None
+    status: RunStatus | None = None
+    parent_id: int | None = None
+    group: str | None = None
+
+
 class ResumeRun(Record):
     """Who goes on with a run that has ended, or whose process is gone."""
 

@@ -17,6 +17,7 @@ from modelship_lab.records.tracking import (
     Run,
     RunChange,
     RunStatus,
+    WantedRuns,
 )
 from modelship_lab.server.api.endpoint import (
     FileContent,
@@ -29,7 +30,6 @@ from modelship_lab.server.api.endpoint import (
 )
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.tracking.runs import Wanted
 
 
 @endpoint("POST", "runs", permission="train", status=201)
@@ -51,7 +51,7 @@ async def list_runs(
     offset: Offset = 0,
 ) -> Page[Run] | Table:
     """The caller's and public runs, the newest first; all of them as an Arrow table when that is accepted."""
-    wanted = Wanted(project, status, parent_id, group)
+    wanted = WantedRuns(project=project, status=status, parent_id=parent_id, group=group)
     if request.wants_arrow:
         return Table(await services.runs.table(wanted, caller))
     return await services.runs.page(wanted, limit, offset, caller)

@@ -38,7 +38,6 @@ from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
-from modelship_lab.server.tracking.runs import Wanted as Wanted
 from modelship_lab.server.tracking.series import MetricSeries
 
 

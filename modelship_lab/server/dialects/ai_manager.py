@@ -33,10 +33,10 @@ from modelship_lab.records.errors import (
 from modelship_lab.records.identity import Account, Email, Login, NewAccount, Password, Username
 from modelship_lab.records.labeling import NewProject, Project, ProjectChange
 from modelship_lab.records.metrics import MetricPoint, MetricPoints
-from modelship_lab.records.tracking import NewRun, Run, RunChange
+from modelship_lab.records.tracking import NewRun, Run, RunChange, WantedRuns
 from modelship_lab.server.api.dialect import Dialect, Subscription
 from modelship_lab.server.api.endpoint import InvalidRequest, Problem, Request
-from modelship_lab.server.api.services import Services, Wanted
+from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
 
@@ -325,7 +325,7 @@ async def list_runs(
     services: Services, caller: Caller, project_id: int | None = None, skip: Skip = 0, limit: Most = 100
 ) -> list[RunOut]:
     """List the runs of the current user's and public projects, the newest first."""
-    page = await services.runs.page(Wanted(project_id), min(limit, MAX_PAGE), skip, caller)
+    page = await services.runs.page(WantedRuns(project=project_id), min(limit, MAX_PAGE), skip, caller)
     return [_run(run) for run in page.items]
 
 

@@ -1,6 +1,5 @@
 """Runs: created, found, changed, asked to stop, deleted."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,6 +18,7 @@ from modelship_lab.records.tracking import (
     Run,
     RunChange,
     RunProcess,
+    WantedRuns,
 )
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
@@ -29,16 +29,6 @@ from modelship_lab.server.tracking.nesting import home_of, with_descendants
 from modelship_lab.server.tracking.recent_runs import RecentRuns
 from modelship_lab.server.tracking.run_values import store_values
 from modelship_lab.server.tracking.stored_runs import FROM, IS_PUBLIC, SELECT, project_of, record_of, run_of
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which runs are asked for; None: whatever they have there."""
-
-    project: str | int | None = None
-    status: str | None = None
-    parent_id: int | None = None
-    group: str | None = None
 
 
 class Runs:
@@ -137,7 +127,7 @@ class Runs:
         policy.require(caller, permission, run, f"run {run_id}")
         return run
 
-    async def page(self, wanted: Wanted, limit: int, offset: int, caller: Caller) -> Page[Run]:
+    async def page(self, wanted: WantedRuns, limit: int, offset: int, caller: Caller) -> Page[Run]:
         """The runs that the caller may see, the newest first.
 
         Raises:
@@ -155,7 +145,7 @@ class Runs:
 
         return await self._database.read(work)
 
-    async def table(self, wanted: Wanted, caller: Caller) -> pa.Table:
+    async def table(self, wanted: WantedRuns, caller: Caller) -> pa.Table:
         """`page` with all runs as an Arrow table; params, environment and summary are JSON strings."""
 
         def work(cursor: Cursor) -> pa.Table:
@@ -409,7 +399,7 @@ def _json(field: str, value: dict[str, Any]) -> str:
         raise InvalidInput(f"{field}: {error}.", [{"field": field, "reason": str(error)}]) from None
 
 
-def _filter(cursor: Cursor, wanted: Wanted, caller: Caller) -> tuple[str, list[Any]]:
+def _filter(cursor: Cursor, wanted: WantedRuns, caller: Caller) -> tuple[str, list[Any]]:
     condition, parameters = policy.visible(caller, "r.owner_id", IS_PUBLIC)
     conditions = [condition]
     project_id = None if wanted.project is None else project_of(cursor, wanted.project, caller).id

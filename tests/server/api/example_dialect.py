@@ -20,7 +20,7 @@ from modelship_lab.records.errors import (
     StorageFailed,
     Unauthenticated,
 )
-from modelship_lab.records.tracking import NewRun
+from modelship_lab.records.tracking import NewRun, WantedRuns
 from modelship_lab.records.webhooks import CreatedWebhook, NewWebhook
 from modelship_lab.server.api.dialect import Dialect, Subscription
 from modelship_lab.server.api.endpoint import Content, Dressed, Endpoint, InvalidRequest, Request
@@ -28,7 +28,6 @@ from modelship_lab.server.api.services import Services
 from modelship_lab.server.events.webhook_format import WebhookFormat
 from modelship_lab.server.identity.limits import Limit
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.tracking.runs import Wanted
 
 RunId = Annotated[int, Dressed("run_")]
 
@@ -134,7 +133,7 @@ async def list_things(
     per_page: Annotated[int, Field(ge=1, le=100)] = 20,
 ) -> Items:
     """Things retrieved."""
-    found = await services.runs.page(Wanted(), per_page, (page - 1) * per_page, caller)
+    found = await services.runs.page(WantedRuns(), per_page, (page - 1) * per_page, caller)
     items = tuple(Item(id=run.id, name=run.name) for run in found.items)
     return Items(items=items, page=page, total=found.total)
 

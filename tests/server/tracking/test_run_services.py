@@ -11,7 +11,7 @@ import pytest
 from modelship_lab.records.errors import Conflict, NotFound, PermissionDenied
 from modelship_lab.records.labeling import NewProject, ProjectChange
 from modelship_lab.records.metrics import MetricPoint, MetricPoints
-from modelship_lab.records.tracking import NewRun, Run, RunChange
+from modelship_lab.records.tracking import NewRun, Run, RunChange, WantedRuns
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import OWNER, REGISTERED, Caller
 from modelship_lab.server.labeling.projects import Projects
@@ -21,7 +21,7 @@ from modelship_lab.server.tracking import liveness
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.recent_runs import RecentRuns
-from modelship_lab.server.tracking.runs import Runs, Wanted
+from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.server.tracking.series import MetricSeries
 
 ALICE = Caller(account_id=7, name="alice", permissions=REGISTERED, credential="session:a")
@@ -149,11 +149,11 @@ def test_the_runs_of_a_project_are_deleted_all_or_none(with_tracking) -> None:
         await lab.database.write(lambda transaction: transaction.execute(version, made[1].id))
         with pytest.raises(Conflict):
             await lab.runs.delete_of_project(project, ALICE)
-        assert (await lab.runs.page(Wanted("p"), 10, 0, ALICE)).total == 3
+        assert (await lab.runs.page(WantedRuns(project="p"), 10, 0, ALICE)).total == 3
         await lab.database.write(lambda transaction: transaction.execute("DELETE FROM model_versions"))
         await lab.runs.delete_of_project(project, ALICE)
         await lab.runs.delete_of_project(project, ALICE)
-        assert [one.id for one in (await lab.runs.page(Wanted(), 10, 0, ALICE)).items] == [kept.id]
+        assert [one.id for one in (await lab.runs.page(WantedRuns(), 10, 0, ALICE)).items] == [kept.id]
         with pytest.raises(NotFound):
             await lab.runs.get(made[0].id, ALICE)
         left = await lab.database.read(lambda cursor: cursor.value("SELECT count(*) FROM metrics"))
@@ -171,7 +171,7 @@ def test_what_is_in_memory_is_what_is_on_disk(with_tracking, monkeypatch) -> Non
 
         async def same() -> Run:
             seen = await lab.runs.get(run.id, ALICE)
-            (stored,) = (await lab.runs.page(Wanted(), 10, 0, ALICE)).items
+            (stored,) = (await lab.runs.page(WantedRuns(), 10, 0, ALICE)).items
             assert seen == stored
             return seen
 
