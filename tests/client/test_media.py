@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modelship_lab import client
 from modelship_lab.client import media
 from modelship_lab.records.errors import InvalidInput
 
@@ -112,3 +114,25 @@ def test_a_figure_of_plotly_stays_what_it_is() -> None:
     made = media.figure(Figure())
     assert made.content_type == "application/vnd.plotly.v1+json"
     assert json.loads(made.content)["data"][0]["y"] == [1, 2]
+
+
+def test_what_is_logged_is_read_back(lab: client.Lab, tmp_path: Path) -> None:
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"12345" * 1000)
+    with lab.start_run("media") as run:
+        run.log_image("samples/cat", GRAY, step=3, caption="a cat")
+        run.log_image("samples/cat", GRAY[::-1].copy(), step=4)
+        run.log_table("rows", [{"a": 1}])
+        run.log_text("note", "Grüße")
+        run.log_file(file)
+        # It was copied; what becomes of it now is another matter.
+        file.write_bytes(b"other")
+    found = {(item.name, item.step): item for item in run.artifacts()}
+    assert found["samples/cat", 3].kind == "image"
+    assert found["samples/cat", 3].caption == "a cat"
+    assert found["rows", None].kind == "table"
+    assert np.array_equal(np.asarray(run.image("samples/cat", 3)), GRAY)
+    assert np.array_equal(np.asarray(run.image("samples/cat")), GRAY[::-1])
+    assert run.table("rows").rows() == [(1,)]
+    assert run.text("note") == "Grüße"
+    assert run.artifact("weights.bin") == b"12345" * 1000
