@@ -40,8 +40,8 @@ class LabLogger(Logger):
 
     The run is the one that is given, else the active one (of `with lab.start_run()` or `%%mlship run`),
     else one that is started when training begins and ended with it: `failed` after an exception, with
-    its traceback, and `stopped` after an interrupt or on request. What a test says afterwards becomes final
-    figures of the same run. Lightning hands over numbers that it has read from the device, once in `log_every_n_steps`;
+    its traceback, and `stopped` after an interrupt or on request. Testing or training again goes on with
+    the same run. Lightning hands over numbers that it has read from the device, once in `log_every_n_steps`;
     nothing here waits for the device or the server.
 
     Args:
@@ -85,6 +85,8 @@ class LabLogger(Logger):
             self._run = active_run()
         if self._run is None:
             self._run, self._own = self._start(), True
+        elif self._ended:
+            self._run, self._ended = self._run.lab.resume_run(self._run), False
         return self._run
 
     def _start(self) -> Any:
@@ -112,11 +114,7 @@ class LabLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if self._ended:
-            # What a test says after training is a final figure.
-            self._run.set_summary(metrics)
-        else:
-            self.experiment.log(metrics, step)
+        self.experiment.log(metrics, step)
 
     @rank_zero_only
     def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *_: Any, **__: Any) -> None:

@@ -23,7 +23,7 @@ from modelship_lab.records.errors import LabError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from modelship_lab.client import RunHandle
+    from modelship_lab.client import Lab, RunHandle
     from modelship_lab.notebook.session import NotebookSession
 
 _MOST_OUTPUT = 1_000_000
@@ -39,6 +39,11 @@ _LARGEST_PICTURE = 8 << 20
 @click.option("--group", default="", help="What the run has in common with others.")
 @click.option("--parent", type=RUN, help="The run that it is a part of. Default: that of the cell around it.")
 @click.option("--notes", default="", help="Markdown.")
+@click.option(
+    "--resume",
+    type=RUN,
+    help="Go on with this run after its last step; it keeps its name, project and parent.",
+)
 def _options(**options: Any) -> dict[str, Any]:
     """Execute the cell as the run NAME; in it, `run.log({"loss": 0.5})` logs metrics."""
     return options
@@ -92,6 +97,8 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
 
 def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | None":
     try:
+        if options["resume"] is not None:
+            return _resume(session.lab, options)
         around = active_run()
         parent = options["parent"] if around is None or options["parent"] is not None else around.id
         return session.lab.start_run(
@@ -107,6 +114,19 @@ def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | 
         session.failed(error)
         print(f"This cell is not tracked: {failures.from_lab(error).message}", file=sys.stderr)
         return None
+
+
+def _resume(lab: "Lab", options: dict[str, Any]) -> "RunHandle":
+    run = lab.resume_run(options["resume"])
+    if options["params"]:
+        run.log_params(dict(options["params"]))
+    if options["tags"]:
+        run.add_tags(*options["tags"])
+    if options["group"]:
+        run.set_group(options["group"])
+    if options["notes"]:
+        run.set_notes(options["notes"])
+    return run
 
 
 def _show(run: "RunHandle") -> None:
@@ -198,7 +218,7 @@ class UntrackedRun:
     id = None
     stop_requested = False
 
-    def log(self, metrics: Mapping[str, Any], step: int | None = None, context: Any = None) -> None:
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Keep nothing."""
 
     def __getattr__(self, name: str) -> Any:

@@ -45,6 +45,15 @@ def test_a_cell_in_a_cell_is_a_child_of_its_run(shell: InteractiveShell, lab: cl
     assert (inner.record.status, outer.record.status) == ("finished", "finished")
 
 
+def test_a_run_goes_on_in_another_cell(shell: InteractiveShell, lab: client.Lab) -> None:
+    shell.run_cell_magic("mlship", "run first", "run.log({'loss': 2})\n1 / 0")
+    first = newest(lab)
+    shell.run_cell_magic("mlship", f"run again --resume {first.id} --param depth=3", "run.log({'loss': 1})")
+    record = first.refresh()
+    assert (record.status, record.error, record.params) == ("finished", "", {"depth": 3})
+    assert first.metrics_frame(["loss"])["step"].to_list() == [0, 1]
+
+
 def test_figures_of_a_kernels_cell_are_kept_and_its_chart_is_shown(
     at_lab: LabServer, lab: client.Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
