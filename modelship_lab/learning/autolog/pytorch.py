@@ -190,9 +190,7 @@ def _describe(tracked: Tracked, optimizer: Optimizer, number: int) -> None:
     if model is not None:
         weights = sum(weight.numel() for weight in model.parameters())
         tracked.log_params({"model": type(model).__name__, "parameters": weights} if number == 1 else {})
-        tracked.save(
-            "model.txt" if number == 1 else f"model{number}.txt", str(model)[:LONGEST_SUMMARY], "text/plain"
-        )
+        tracked.log_text("model.txt" if number == 1 else f"model{number}.txt", str(model)[:LONGEST_SUMMARY])
 
 
 def _model_of(optimizer: Optimizer) -> nn.Module | None:

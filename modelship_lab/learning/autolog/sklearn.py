@@ -7,7 +7,6 @@ only transform are no models, and make no runs.
 """
 
 import functools
-import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -170,9 +169,7 @@ def _log_confusion(tracked: Tracked, estimator: Any, x: Any, y: Any) -> None:
     figure = Figure(figsize=(1.5 + 0.5 * len(counts), 1.2 + 0.5 * len(counts)), layout="constrained")
     shown = ConfusionMatrixDisplay(counts, display_labels=estimator.classes_)
     shown.plot(ax=figure.subplots(), colorbar=False, cmap="Blues")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    tracked.save("training_confusion.png", picture.getvalue(), "image/png")
+    tracked.log_figure("training_confusion", figure)
 
 
 def _log_weights(tracked: Tracked, estimator: Any, x: Any, y: Any) -> None:
@@ -194,8 +191,8 @@ def _log_weights(tracked: Tracked, estimator: Any, x: Any, y: Any) -> None:
         names = getattr(model, "feature_names_in_", [f"x{place}" for place in range(table.shape[1])])
     order = np.argsort(-np.abs(table).max(axis=0))[:MOST_FEATURES]
     columns = [kind] if len(table) == 1 else [f"{kind} {place}" for place in range(len(table))]
-    rows = [[names[place], *table[:, place]] for place in order]
-    tracked.save("features.csv", _csv(["feature", *columns], rows), "text/csv")
+    by_feature = {"feature": [str(names[place]) for place in order]}
+    tracked.log_table("features", by_feature | dict(zip(columns, table[:, order], strict=True)))
 
 
 def _log_search(tracked: Tracked, estimator: Any, x: Any, y: Any) -> None:
@@ -203,9 +200,9 @@ def _log_search(tracked: Tracked, estimator: Any, x: Any, y: Any) -> None:
     results = getattr(estimator, "cv_results_", None)
     if results is None:
         return
-    columns = [name for name in results if name != "params"]
-    rows = [list(row) for row in zip(*(results[name] for name in columns), strict=True)]
-    tracked.save("candidates.csv", _csv(columns, rows), "text/csv")
+    # A masked array has no value where a candidate does not have the parameter.
+    columns = {name: np.ma.asarray(values).tolist() for name, values in results.items() if name != "params"}
+    tracked.log_table("candidates", columns)
     for place, score in enumerate(results.get("mean_test_score", ())):
         tracked.log({"mean_test_score": score}, place)
     if hasattr(estimator, "best_params_"):
@@ -222,13 +219,3 @@ def _log_curves(tracked: Tracked, estimator: Any, x: Any, y: Any) -> None:
 
 def _series(values: Any) -> Iterable[float]:
     return () if values is None else [float(value) for value in values]
-
-
-def _csv(columns: list[str], rows: list[list[Any]]) -> str:
-    import csv
-
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -95,8 +95,17 @@ class Tracked:
     def set_summary(self, figures: Mapping[str, Any]) -> None:
         self._tracking.attempt(lambda: self.run.set_summary(figures))
 
-    def save(self, name: str, content: bytes | str, content_type: str) -> None:
-        self._tracking.attempt(lambda: self.run.save_artifact(name, content, content_type))
+    def log_text(self, name: str, text: str) -> None:
+        self._tracking.attempt(lambda: self.run.log_text(name, text))
+
+    def log_table(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Log a table that is given by its columns."""
+        import polars as pl
+
+        self._tracking.attempt(lambda: self.run.log_table(name, pl.DataFrame(columns, strict=False)))
+
+    def log_figure(self, name: str, figure: Any) -> None:
+        self._tracking.attempt(lambda: self.run.log_figure(name, figure))
 
     def attempt(self, work: Callable[[], Result]) -> Result | None:
         """Do it, or warn once that it cannot be done."""

@@ -5,7 +5,6 @@ import logging
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -24,10 +23,6 @@ from modelship_lab.records.errors import Unavailable
 X, Y = load_iris(return_X_y=True, as_frame=True)
 
 
-def table(run: client.RunHandle, name: str) -> pl.DataFrame:
-    return pl.read_csv(io.BytesIO(run.artifact(name)))
-
-
 def test_a_fit_is_a_run_with_parameters_score_coefficients_and_confusion(autologged: Any) -> None:
     runs = autologged("sklearn")
     model = LogisticRegression(C=0.5, max_iter=500).fit(X, Y)
@@ -38,11 +33,11 @@ def test_a_fit_is_a_run_with_parameters_score_coefficients_and_confusion(autolog
     assert (record.params["C"], record.params["max_iter"], record.params["features"]) == (0.5, 500, 4)
     assert record.summary["training_score"] == pytest.approx(model.score(X, Y))
     assert record.summary["fit_s"] > 0
-    weights = table(run, "features.csv").sort("feature")
+    weights = run.table("features").sort("feature")
     assert weights["feature"].to_list() == sorted(X.columns)
     order = np.argsort(X.columns)
     assert weights["coefficient 2"].to_numpy() == pytest.approx(model.coef_[2][order])
-    with Image.open(io.BytesIO(run.artifact("training_confusion.png"))) as picture:
+    with Image.open(io.BytesIO(run.artifact("training_confusion"))) as picture:
         assert picture.width > 100
 
 
@@ -53,7 +48,7 @@ def test_a_pipeline_is_one_run_and_a_transformer_none(autologged: Any) -> None:
     (run,) = runs
     assert run.refresh().name == "Pipeline(StandardScaler, LogisticRegression)"
     assert run.record.params["logisticregression__C"] == 1.0
-    assert set(table(run, "features.csv")["feature"]) == set(X.columns)
+    assert set(run.table("features")["feature"]) == set(X.columns)
 
 
 def test_a_search_is_one_run_with_its_candidates(autologged: Any) -> None:
@@ -64,7 +59,7 @@ def test_a_search_is_one_run_with_its_candidates(autologged: Any) -> None:
     assert record.name == "GridSearchCV(LogisticRegression)"
     assert record.params["best.C"] == search.best_params_["C"]
     assert record.summary["best_score"] == pytest.approx(search.best_score_)
-    assert table(run, "candidates.csv")["param_C"].to_list() == [0.01, 0.1, 1]
+    assert run.table("candidates")["param_C"].to_list() == [0.01, 0.1, 1]
     scores = run.metrics_frame(["mean_test_score"])
     assert scores["value"].to_list() == pytest.approx(search.cv_results_["mean_test_score"])
 
