@@ -1,5 +1,6 @@
 """A run of MLflow, however it is stored, as the lab sees it."""
 
+import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from modelship_lab.client.exchange.mlflow_words import (
     PARENT_TAG,
     RUN_NAME,
     STATUSES,
+    image_of,
     param_of,
     record_of,
     tags_of,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
+_IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,13 @@ def source_run(run: MlflowRun, place: str, tally: Tally) -> SourceRun:
     }
     if run.status == "SCHEDULED":
         tally.leave_out("the state 'scheduled', which is 'running' here")
+    files = list(_shown(run.files()))
+    images: dict[str, dict[str, str]] = {}
+    for file, path in files:
+        if file.name != path:
+            images.setdefault(file.name, {})[str(file.step)] = path
+    if images:
+        origin["files"] = images
     translated = SourceRun(
         id=run.id,
         name=run.name or tags.get(RUN_NAME, ""),
@@ -72,21 +82,41 @@ def source_run(run: MlflowRun, place: str, tally: Tally) -> SourceRun:
         notes=tags.get(NOTE, ""),
         parent=tags.get(PARENT, ""),
         points=run.points,
-        files=run.files,
+        files=lambda: (file for file, _ in files),
     )
     try:
         record = record_of(tags)
-        return translated if record is None else _restored(translated, record, tags.get(PARENT_TAG))
+        return translated if record is None else _restored(translated, record, tags.get(PARENT_TAG), files)
     except (ValueError, ValidationError, TypeError, KeyError) as error:
         tally.problem(place, f"what a lab has kept of the run in its tags is damaged: {error!s:.200}")
         return translated
 
 
-def _restored(run: SourceRun, record: Mapping[str, Any], parent: str | None) -> SourceRun:
+def _shown(files: Iterable[SourceFile]) -> Iterator[tuple[SourceFile, str]]:
+    """Files as the lab shows them, and their paths in MLflow: pictures of the same name are a series of steps."""
+    taken = set()
+    for file in files:
+        image = image_of(file.name)
+        if image is not None and image not in taken:
+            taken.add(image)
+            yield replace(file, name=image[0], step=image[1], kind="image"), file.name
+        elif (mimetypes.guess_type(file.name)[0] or "") in _IMAGES:
+            yield replace(file, kind="image"), file.name
+        else:
+            yield file, file.name
+
+
+def _restored(
+    run: SourceRun, record: Mapping[str, Any], parent: str | None, found: list[tuple[SourceFile, str]]
+) -> SourceRun:
     names: dict[str, str] = record.get("metric_names", {})
     contexts: dict[str, dict[str, str]] = record.get("metric_contexts", {})
     sent = set(record["sent_params"])
     known: dict[str, list[Any]] = record["files"]
+    files = [
+        SourceFile(known[path][0], file.content, *known[path][1:]) if path in known else file
+        for file, path in found
+    ]
     return replace(
         run,
         origin={
@@ -115,12 +145,7 @@ def _restored(run: SourceRun, record: Mapping[str, Any], parent: str | None) -> 
         error=record["error"],
         environment=record["environment"],
         points=lambda: _renamed(run.points(), names, contexts),
-        files=lambda: (
-            SourceFile(known[file.name][0], file.content, *known[file.name][1:])
-            if file.name in known
-            else file
-            for file in run.files()
-        ),
+        files=lambda: files,
     )
 
 

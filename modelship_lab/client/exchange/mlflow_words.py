@@ -1,6 +1,7 @@
 """MLflow's words for what the lab has, and the other way round."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -37,6 +38,11 @@ DONE_TAG = "mlship.exported"
 _RECORD = "mlship.run."
 _PIECE = 4_500
 """Characters of one tag; MLflow takes 5,000, later versions more."""
+_IMAGE = re.compile(
+    r"images/(?P<key>[^/]+?)(?P<sign>[+%])step(?P=sign)(?P<step>-?\d+)(?P=sign)timestamp(?P=sign)\d+(?P=sign)"
+    r"[^/+%]+(?P<suffix>\.\w+)"
+)
+"""What `mlflow.log_image` names a picture of a step; the sign was % once, and / in a key # instead of ~."""
 _WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -83,6 +89,14 @@ def artifact_path(artifact: Artifact) -> str:
     moment = int(artifact.created_at.timestamp() * 1000)
     unique = f"{artifact.digest[:8]}-{artifact.digest[8:12]}"
     return f"images/{key}+step+{artifact.step}+timestamp+{moment}+{unique}{path.suffix or '.png'}"
+
+
+def image_of(path: str) -> tuple[str, int] | None:
+    """The lab's name and the step of a picture that `mlflow.log_image` has named; None for any other file."""
+    found = _IMAGE.fullmatch(path)
+    if found is None:
+        return None
+    return f"images/{re.sub('[~#]', '/', found['key'])}{found['suffix']}", int(found["step"])
 
 
 def tags_of(tags: Mapping[str, str]) -> tuple[str, ...]:

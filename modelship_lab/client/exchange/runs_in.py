@@ -300,6 +300,9 @@ class _Arrival:
                         file.name,
                         file.content if isinstance(file.content, Path) else bytes(file.content),
                         file.content_type,
+                        kind=file.kind,
+                        step=file.step,
+                        caption=file.caption,
                     )
                     self._tally.artifacts += 1
             except OSError as error:

@@ -4,13 +4,21 @@ import math
 import mmap
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.client.exchange.event_file import records
 from modelship_lab.client.exchange.protobuf import Value, fields, float32, float64, signed, varint
-from modelship_lab.client.exchange.transfer import SourceRun, Tally, moment_of, points_table
+from modelship_lab.client.exchange.transfer import (
+    SourceFile,
+    SourceRun,
+    Tally,
+    artifact_name,
+    moment_of,
+    points_table,
+)
+from modelship_lab.records.artifacts import ArtifactKind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +42,18 @@ _KINDS = {
     "mesh": "meshes",
     "custom_scalars": "layouts of charts",
 }
-_BY_FIELD = {4: "images", 5: "histograms", 6: "sounds"}
+_IMAGE, _HISTOGRAM, _AUDIO, _TENSOR = 4, 5, 6, 8
+"""Fields of a summary's value."""
+_ENCODED = 4
+"""The field of a picture or sound that has its file."""
+_SUFFIXES = {b"\x89PNG": "png", b"\xff\xd8\xff\xe0": "jpg", b"GIF8": "gif", b"RIFF": "wav"}
+_SHOWN: dict[str, tuple[str, ArtifactKind]] = {
+    "png": ("image/png", "image"),
+    "jpg": ("image/jpeg", "image"),
+    "gif": ("image/gif", "image"),
+    "wav": ("audio/wav", "file"),
+    "txt": ("text/plain; charset=utf-8", "text"),
+}
 _OF_EVENT = {4: "graphs", 6: "log messages", 7: "session logs", 8: "run metadata", 9: "graphs"}
 _NUMBERS: dict[int, tuple[str, int]] = {1: ("f", 5), 2: ("d", 6), 3: ("i", 7), 9: ("q", 10)}
 """By a tensor's type: how a number of it is stored, and the field of the tensor that lists them."""
@@ -77,6 +96,7 @@ class TensorBoard:
         events = _Events(self._tally)
         tables = [table for file in files for table in events.tables(file)]
         self._tally.points_total += sum(table.num_rows for table in tables)
+        self._tally.leave_out("pictures, sounds and texts whose step came again", events.replaced)
         for what, count in events.others.items():
             self._tally.leave_out(what, count)
         return SourceRun(
@@ -89,6 +109,7 @@ class TensorBoard:
             ended_at=moment_of(None if events.last is None else events.last * 1000),
             params=events.params,
             points=lambda: iter(tables),
+            files=events.files.values,
         )
 
 
@@ -101,8 +122,12 @@ class _Events:
         self.status: Any = "finished"
         self.first: float | None = None
         self.last: float | None = None
+        self.files: dict[tuple[str, int | None], SourceFile] = {}
+        """Pictures, sounds and texts by name and step."""
+        self.replaced = 0
+        """How many of these were followed by another one of the same name and step."""
         self.others: Counter[str] = Counter()
-        """What is not a number, by what it is."""
+        """What is neither a number nor a file, by what it is."""
         self._plugins: dict[str, str] = {}
         """By tag; only its first summary says it."""
         self._plain: dict[bytes, str] = {}
@@ -209,9 +234,18 @@ class _Events:
             if value is not None:
                 self._point(tag, step, wall_time, value)
                 return [(tag, False)]
-        other = next((what for number, what in _BY_FIELD.items() if number in parts), "tensors")
-        self.others[_KINDS.get(plugin, other)] += 1
+        files = list(_files(parts, plugin))
+        for number, (content, suffix) in enumerate(files):
+            self._file(tag if len(files) == 1 else f"{tag}/{number}", suffix, content, signed(step))
+        if not files:
+            self.others[_KINDS.get(plugin, "histograms" if _HISTOGRAM in parts else "tensors")] += 1
         return []
+
+    def _file(self, tag: str, suffix: str, content: memoryview, step: int) -> None:
+        name = f"{artifact_name(tag)}.{suffix}"
+        self.replaced += (name, step) in self.files
+        content_type, kind = _SHOWN[suffix]
+        self.files[name, step] = SourceFile(name, content, content_type, kind, step)
 
     def _point(self, tag: str, step: int, wall_time: float, value: float) -> None:
         # Comparisons with NaN are false.
@@ -239,6 +273,30 @@ class _Events:
                         self.params[_text(entry.get(1))] = _json_value(entry.get(2))
             elif number == 4 and dict(fields(value)).get(1) == 2:
                 self.status = "failed"
+
+
+def _files(parts: Mapping[int, Value], plugin: str) -> Iterator[tuple[memoryview, str]]:
+    """The pictures, sound or text of a summary, each with the suffix of its name."""
+    if plugin == "text" and isinstance(tensor := parts.get(_TENSOR), memoryview):
+        texts = [bytes(value) for value in _strings(tensor)]
+        if texts:
+            yield memoryview(b"\n\n".join(texts)), "txt"
+        return
+    contents: list[Value] = []
+    if isinstance(tensor := parts.get(_TENSOR), memoryview):
+        # Width and height come before the pictures, and behind each sound its label.
+        strings = _strings(tensor)
+        contents += {"images": strings[2:], "audio": strings[::2]}.get(plugin, [])
+    for number in (_IMAGE, _AUDIO):
+        if isinstance(message := parts.get(number), memoryview):
+            contents += [value for field, value in fields(message) if field == _ENCODED]
+    for content in contents:
+        if isinstance(content, memoryview) and (suffix := _SUFFIXES.get(bytes(content[:4]))) is not None:
+            yield content, suffix
+
+
+def _strings(tensor: memoryview) -> list[memoryview]:
+    return [value for number, value in fields(tensor) if number == 8 and isinstance(value, memoryview)]
 
 
 def _is_plain(rest: memoryview, tag: str) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from modelship_lab.records.artifacts import ArtifactKind
+from modelship_lab.records.artifacts import MAX_ARTIFACT_NAME, ArtifactKind
 from modelship_lab.records.metrics import context_text
 from modelship_lab.records.tracking import Run, RunStatus
 
@@ -22,6 +22,8 @@ ORIGIN = "imported_from"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_PROBLEMS = 100
+_LONGEST_NAME = MAX_ARTIFACT_NAME - 10
+"""Room for a suffix."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,12 @@ def points_of(run: "RunHandle") -> "pa.Table":
 
     frame = run.metrics_frame().select(schema().names)
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema())
+
+
+def artifact_name(text: str) -> str:
+    """A text as the name of an artifact, whose slashes make folders."""
+    parts = [part for part in text.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)[:_LONGEST_NAME] or "_"
 
 
 def moment_of(milliseconds: float | None) -> datetime | None:

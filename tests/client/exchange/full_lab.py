@@ -18,7 +18,7 @@ from modelship_lab.records.tracking import NewRun, Run, RunChange
 
 STARTED = datetime(2024, 2, 29, 23, 59, 59, 123_456, UTC)
 POINTS = 6012
-ARTIFACTS = 4
+ARTIFACTS = 8
 RUNS = 4
 
 FACTS = {
@@ -90,7 +90,15 @@ def fill(lab: Lab, project: str) -> None:
     )
     run.save_artifact("plain.txt", "hello")
     run.save_artifact("folder/odd #name%", bytes(range(256)) * 1000, "application/x-odd")
-    run.save_artifact("images/a/sample.png", png(0), "image/png")
+    for step in (1, 20):
+        run.save_artifact(
+            "images/a/sample.png", png(step), "image/png", kind="image", step=step, caption=f"**{step}**"
+        )
+    run.save_artifact("images/a/sample.png", png(0), "image/png", kind="image")
+    rows = io.BytesIO()
+    pl.DataFrame({"x": [1, 2]}).write_parquet(rows)
+    run.save_artifact("rows", rows.getvalue(), "application/vnd.apache.parquet", kind="table", step=3)
+    run.save_artifact("deep/words.txt", "ä", "text/plain", kind="text", step=-1)
     change = RunChange(
         status="interrupted", notes="Look.\n\n* once", error="lost", summary={"best": 0.5},
         ended_at=STARTED + timedelta(hours=1),

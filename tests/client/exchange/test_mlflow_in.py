@@ -72,7 +72,10 @@ def test_everything_of_mlflow_arrives_once(
         }
         assert points_of(lab, run) == expected
         handle = lab.run(run.id)
-        assert {file.name: file.size for file in handle.artifacts()} == known["files"]
+        paths = run.environment["imported_from"].get("files", {})
+        assert {
+            paths.get(file.name, {}).get(str(file.step), file.name): file.size for file in handle.artifacts()
+        } == known["files"]
     first = here["første"]
     assert first.params == {
         "lr": 0.1, "depth": 7, "padded": "007", "amsgrad": True, "path/to": "a=b", "big": "1e400",
@@ -81,6 +84,9 @@ def test_everything_of_mlflow_arrives_once(
     assert first.notes == "Best so far.\nKeep it."
     assert first.environment["imported_from"]["experiment"] == "Night shift"
     assert lab.run(first.id).artifact("model/deep/weights.bin") == bytes(range(256)) * 100
+    shown = {(one.name, one.step): one.kind for one in lab.run(first.id).artifacts()}
+    assert shown["images/samples/cat.png", 3] == shown["images/samples/cat.png", 12] == "image"
+    assert shown["plots/roc.png", None] == "image" and shown["tables/answers.json", None] == "file"
     parents = {name: run.parent_id for name, run in here.items()}
     assert (parents["child"], parents["inner"]) == (first.id, here["child"].id)
     assert (parents["første"], parents["failed"]) == (None, None)

@@ -58,6 +58,8 @@ def test_a_lab_goes_through_mlflow_into_another(
     assert {value for value, _, step in known["metrics"]["odd"] if step == -5} == {"nan", "1.0", "2.0"}
     assert there["part"]["tags"]["mlflow.parentRunId"] == known["id"]
     assert there["inner"]["tags"]["mlflow.parentRunId"] == there["part"]["id"]
+    images = [path for path in known["files"] if path.startswith("images/a~sample+step+20+timestamp+")]
+    assert len(images) == 1 and known["tags"]["mlflow.loggedImages"] == "True"
     again = lab.export_runs(url, "to mlflow")
     assert (again.runs, again.unchanged) == (0, RUNS + 1)
     back = other.import_runs(folder / "mlflow.db")
