@@ -155,28 +155,33 @@ class RunHandle(RecordedRun):
         return self._lab.start_run(name, parent=self.id, **options)
 
     def save_artifact(
-        self, name: str, content: bytes | str | Path, content_type: str | None = None
+        self,
+        name: str,
+        content: bytes | str | Path,
+        content_type: str | None = None,
+        *,
+        kind: ArtifactKind = "file",
+        step: int | None = None,
+        caption: str = "",
     ) -> Artifact | None:
-        """Save a file with the run, now.
-
-        Args:
-            name: how the file is called in the run; may have folders.
-            content: bytes, text, or the path of a file on this machine.
-            content_type: default: from the name.
+        """Save a file with the run, now; see `save_later` for the arguments.
 
         Returns:
             The artifact, or None when the server is away: then the file waits in the spool.
 
         Raises:
             InvalidData: the file is being written all the time.
+            InvalidInput: the step is none.
         """
         content_type = content_type or _type_of(name)
+        said = _said_of(kind, step, caption)
         for pause_s in (*_CHANGING_PAUSES_S, None):
             try:
                 return self._lab.connection.record(
                     Artifact,
                     "PUT",
                     self._path_of(name),
+                    params=said,
                     **sent(content, content_type),
                     patience_s=_ARTIFACT_PATIENCE_S,
                 )
@@ -186,7 +191,7 @@ class RunHandle(RecordedRun):
                 if pause_s is None:
                     raise
                 time.sleep(pause_s)
-        if not self.save_later(name, content, content_type):
+        if not self.save_later(name, content, content_type, kind=kind, step=step, caption=caption):
             raise Unavailable("The lab server is away, and the spool on this machine is full.")
         return None
 
@@ -217,11 +222,10 @@ class RunHandle(RecordedRun):
             InvalidData: the file changes while it is copied.
             InvalidInput: the step is none.
         """
-        said = {"kind": kind, "step": None if step is None else as_step(step), "caption": caption}
         request = SpooledRequest(
             "PUT",
             self._path_of(name),
-            params={key: value for key, value in said.items() if value not in ("file", None, "")},
+            params=_said_of(kind, step, caption),
             content_type=content_type or _type_of(name),
             **({"file": content} if isinstance(content, Path) else {"body": _bytes_of(content)}),
         )
@@ -479,3 +483,9 @@ def _type_of(name: str) -> str:
 
 def _bytes_of(content: bytes | str) -> bytes:
     return content.encode() if isinstance(content, str) else bytes(content)
+
+
+def _said_of(kind: ArtifactKind, step: int | None, caption: str) -> dict[str, Any]:
+    """What is said of an artifact besides its name and type."""
+    said = {"kind": kind, "step": None if step is None else as_step(step), "caption": caption}
+    return {key: value for key, value in said.items() if value not in ("file", None, "")}
