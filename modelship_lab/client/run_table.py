@@ -1,18 +1,17 @@
 """Runs as a table: filtered and sorted by the lab server, with a column for each parameter and figure."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import InvalidInput, NotFound
+from modelship_lab.records.metrics import Mode
 from modelship_lab.records.run_table import RunColumn, RunRows
 
 if TYPE_CHECKING:
     import polars as pl
 
     from modelship_lab.client.lab import Lab
-
-Mode = Literal["min", "max"]
 
 MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_loss")
 KINDS = ("summary", "metrics", "params")

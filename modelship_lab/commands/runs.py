@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from modelship_lab.client import RunHandle
     from modelship_lab.client.exchange.transfer import Transfer
-    from modelship_lab.client.run_table import Mode
+    from modelship_lab.records.metrics import Mode
 
 
 @click.group(cls=VerbGroup, names=PROJECT)

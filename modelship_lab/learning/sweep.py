@@ -14,7 +14,7 @@ from modelship_lab.records.errors import Interrupted, InvalidInput
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
-    from modelship_lab.client.sweeps.search import Mode
+    from modelship_lab.records.metrics import Mode
 
 __all__ = ["METRICS", "start"]
 

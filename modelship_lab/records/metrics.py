@@ -47,6 +47,10 @@ OnDuplicate = Literal["replace", "keep"]
 """What becomes of a stored point whose series and step come again: the last one counts, or all are kept."""
 
 
+Mode = Literal["min", "max"]
+"""Which end of a metric is the best."""
+
+
 class LoggedMetrics(Record):
     """The answer to a batch of metrics, given after it is committed."""
 

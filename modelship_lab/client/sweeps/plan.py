@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from modelship_lab.client.sweeps.search import Mode, Pruner, Sampler
+from modelship_lab.client.sweeps.search import Pruner, Sampler
 from modelship_lab.client.sweeps.space import Space
 from modelship_lab.records.errors import Conflict, InvalidInput
+from modelship_lab.records.metrics import Mode
 from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from modelship_lab.client.sweeps.space import Space
 from modelship_lab.records.errors import InvalidInput, MissingDependency
+from modelship_lab.records.metrics import Mode
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import Trial
 
-Mode = Literal["min", "max"]
 Sampler = Literal["grid", "random", "tpe"]
 Pruner = Literal["median", "hyperband"]
 

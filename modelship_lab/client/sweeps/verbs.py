@@ -1,24 +1,24 @@
 """The verbs of a lab that sweep."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from modelship_lab.client.lab_part import LabPart
 from modelship_lab.client.runs import RunHandle
 from modelship_lab.client.sweeps.execution import Objective
 from modelship_lab.client.sweeps.plan import Plan
 from modelship_lab.client.sweeps.report import read
-from modelship_lab.client.sweeps.search import Mode, Pruner, Sampler
+from modelship_lab.client.sweeps.search import Pruner, Sampler
 from modelship_lab.client.sweeps.space import Space, choice, loguniform, randint, uniform
 from modelship_lab.client.sweeps.sweep import Sweep, start
+from modelship_lab.records.metrics import Mode
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
-    from modelship_lab.client.lab import Lab
 
-
-class SweepVerbs:
-    """What a `Lab` has for sweeps; it is nothing without one."""
+class SweepVerbs(LabPart):
+    """What a `Lab` has for sweeps."""
 
     uniform = staticmethod(uniform)
     loguniform = staticmethod(loguniform)
@@ -96,7 +96,7 @@ class SweepVerbs:
         plan = Plan(
             name, Space(space), metric, mode, sampler, trials, parallel, timeout_s, pruner, seed, max_failures
         )
-        return start(cast("Lab", self), objective, plan, project=project, tags=tags, resume=resume, wait=wait)
+        return start(self._lab, objective, plan, project=project, tags=tags, resume=resume, wait=wait)
 
     def load_sweep(self, run_id: int) -> Sweep:
         """The sweep of a run.
@@ -105,5 +105,4 @@ class SweepVerbs:
             NotFound: there is no such run.
             InvalidInput: it is no sweep's.
         """
-        lab = cast("Lab", self)
-        return Sweep(lab, RunHandle(lab, read(lab, int(run_id)).run))
+        return Sweep(self._lab, RunHandle(self._lab, read(self._lab, int(run_id)).run))
