@@ -31,6 +31,11 @@ class SharingScheduling(LoadFileScheduling):
         return next((begin for begin in SHARING if nodeid.startswith(begin)), super()._split_scope(nodeid))
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object) -> str | None:
+    """Content is named by its length: gzip's holds the time, and two processes must name a test alike."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     return SharingScheduling(config, log)
