@@ -1,5 +1,7 @@
 """Runs as a table: filtered and sorted by the lab server, with a column for each parameter and figure."""
 
+import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -126,7 +128,9 @@ def in_filter(column: str) -> str:
     kind = name.split(".")[0].split("[")[0]
     called = name[len(kind) :].removeprefix(".")
     quoted = called[1:-1] if called.startswith("[") else f'"{called}"'
-    pairs = "".join(f', "{pair.strip()}"' for pair in context.split(","))
+    # A comma in quotes is one of a value.
+    found = re.findall(r'(?:"(?:[^"\\]|\\.)*"|[^,])+', context)
+    pairs = "".join(f", {json.dumps(pair.strip(), ensure_ascii=False)}" for pair in found)
     return f"{kind}[{quoted}{pairs}]"
 
 

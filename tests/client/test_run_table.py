@@ -103,6 +103,7 @@ def test_what_is_best_is_told_by_the_name(column: str, mode: str) -> None:
 def test_a_metric_in_a_context_is_called_in_a_filter_as_it_takes_it() -> None:
     assert in_filter("metrics.loss{subset=val}") == 'metrics["loss", "subset=val"]'
     assert in_filter('metrics["a/b"]{rank=0, subset=val}') == 'metrics["a/b", "rank=0", "subset=val"]'
+    assert in_filter('metrics.loss{a="x,y"}') == r'metrics["loss", "a=\"x,y\""]'
     assert in_filter("params.rate") == "params.rate"
 
 

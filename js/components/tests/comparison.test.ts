@@ -150,6 +150,7 @@ describe("columns", () => {
     expect(inFilter('metrics["val/loss"].min')).toBe('metrics["val/loss"].min');
     expect(inFilter("metrics.loss{subset=val}")).toBe('metrics["loss", "subset=val"]');
     expect(inFilter('metrics["val/loss"]{rank=0,subset=val}')).toBe('metrics["val/loss", "rank=0", "subset=val"]');
+    expect(inFilter('metrics.loss{a="x,y"}')).toBe(String.raw`metrics["loss", "a=\"x,y\""]`);
   });
 
   it("show figures over magnitudes by magnitude", () => {

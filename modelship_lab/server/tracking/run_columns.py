@@ -2,11 +2,13 @@
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, Literal
 
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.records.metrics import context_text, label
+from modelship_lab.records.metrics import context_text
 from modelship_lab.records.run_table import RunColumnKind
 
 KINDS: dict[str, RunColumnKind] = {"params": "param", "metrics": "metric", "summary": "summary"}
@@ -44,11 +46,16 @@ SERIES = """
 """
 """What became of each series of each run."""
 
-_NAME = re.compile(r'\.(?P<plain>[^\[\]{}"]+)|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]')
-_PLAIN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_NAME = rf'\.(?P<plain>[^\[\]{{}}"]+)|\[(?P<quoted>{_QUOTED})\]'
+_CONTEXT = rf'\{{(?P<context>(?:[^{{}}"]|{_QUOTED})*)\}}'
 _COLUMN = re.compile(
-    rf"(?P<kind>{'|'.join(KINDS)})(?:{_NAME.pattern})(?:\{{(?P<context>[^{{}}]*)\}})?(?:\.(?P<stat>{'|'.join(STATS)}))?"
+    rf"(?P<kind>{'|'.join(KINDS)})(?:{_NAME})(?:{_CONTEXT})?(?:\.(?P<stat>{'|'.join(STATS)}))?"
 )
+_PAIRS = re.compile(rf"(?:{_QUOTED}|[^,])+")
+_PAIR = re.compile(rf"\s*(?P<key>{_QUOTED}|[^=]*?)\s*=\s*(?P<value>.*?)\s*", re.DOTALL)
+_PLAIN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_PLAIN_WORD = re.compile(r'[^{}",=\\]*')
 
 
 @dataclass(frozen=True)
@@ -97,26 +104,62 @@ def column_of(text: str, field: str = "columns") -> Column:
         before, _, after = name.rpartition(".")
         if before and after in STATS:
             name, stat = before, after
-    return Column(kind, name, context_pairs(found["context"] or ""), stat or "last")
+    return Column(kind, name, context_pairs(found["context"] or "", field), stat or "last")
 
 
-def context_pairs(text: str) -> tuple[tuple[str, str], ...]:
-    """A context as it is written, e.g. `subset=val, rank=0`."""
-    pairs = (part.partition("=") for part in text.split(",") if part.strip())
-    return tuple(sorted((key.strip(), value.strip()) for key, _, value in pairs))
+def context_pairs(text: str, field: str = "columns") -> tuple[tuple[str, str], ...]:
+    """A context as it is written, e.g. `subset=val, rank=0`; what has signs of its own is quoted as in JSON.
+
+    Raises:
+        InvalidInput: something is not quoted as a text is in JSON.
+    """
+    pairs = []
+    for part in _PAIRS.findall(text):
+        found = _PAIR.fullmatch(part)
+        if found is not None or part.strip():
+            words = (part.strip(), "") if found is None else (found["key"], found["value"])
+            key, value = (_unquoted(word, field) if _is_quoted(word) else word for word in words)
+            pairs.append((key, value))
+    return tuple(sorted(pairs))
 
 
 def written(kind: RunColumnKind, name: str, context: dict[str, str]) -> str:
-    """How a column is called."""
+    """How a column is called, so that `column_of` finds it and, but for the context, a filter does."""
     prefix = next(word for word, meant in KINDS.items() if meant == kind)
-    plain = _PLAIN.fullmatch(name) and name.rpartition(".")[2] not in STATS
-    called = f"{prefix}.{name}" if plain else f"{prefix}[{json.dumps(name, ensure_ascii=False)}]"
-    return label(called, context)
+    called = f"{prefix}.{name}" if _is_plain(name) else f"{prefix}[{_quoted(name)}]"
+    words = ", ".join(f"{_word(key)}={_word(value)}" for key, value in sorted(context.items()))
+    return f"{called}{{{words}}}" if words else called
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name can stand behind a dot, also in Python, which has words of its own and reads `ﬁ` as `fi`."""
+    parts = name.split(".")
+    return (
+        _PLAIN.fullmatch(name) is not None
+        and parts[-1] not in STATS
+        and not any(map(iskeyword, parts))
+        and unicodedata.normalize("NFKC", name) == name
+    )
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN_WORD.fullmatch(text) and text == text.strip() else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text.startswith('"') and text.endswith('"')
 
 
 def _unquoted(text: str, field: str) -> str:
     try:
-        return str(json.loads(text))
+        found = str(json.loads(text))
+        # JSON can write halves of characters, which are no text.
+        found.encode()
+        return found
     except ValueError:
         raise InvalidInput(
             f"The name {text[:100]} is not quoted as a text is in JSON.",

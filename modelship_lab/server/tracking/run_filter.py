@@ -24,9 +24,11 @@ A comparison with what is missing, or with a value of another type, is false.
 
 import ast
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from keyword import kwlist
 from typing import Any, get_args
 
 from modelship_lab.records.base import as_utc
@@ -38,6 +40,8 @@ MAX_LENGTH = 4000
 MAX_DEPTH = 40
 MAX_PARTS = 400
 """Parts of an expression: names, values, operators."""
+MAX_COLUMNS = 40
+"""Each is a join, and to plan them takes more than to do them."""
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: "=",
@@ -49,6 +53,9 @@ _OPERATORS: dict[type[ast.cmpop], str] = {
 }
 _MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _METHODS = {"contains": "contains", "startswith": "starts_with", "endswith": "ends_with"}
+_WORD_OF_PYTHON = re.compile(
+    rf"\b(?P<kind>{'|'.join(KINDS)})\.(?P<name>(?:\w+\.)*(?:{'|'.join(kwlist)})\b[\w.]*)"
+)
 _ALLOWED = (
     "A filter compares columns (status, params.lr, metrics.loss, summary.accuracy) with values by "
     "== != < <= > >= in, and joins that by and, or, not."
@@ -75,6 +82,9 @@ class Columns:
             self._joins.append(f"LEFT JOIN ({source}) {alias} ON {alias}.run_id = r.id")
             self.parameters += parameters
         return self._aliases[column]
+
+    def __len__(self) -> int:
+        return len(self._aliases)
 
     @property
     def joins(self) -> str:
@@ -130,9 +140,12 @@ class _Translation:
         try:
             tree = ast.parse(self.text[lead:], mode="eval").body
         except SyntaxError as error:
-            raise self.wrong(
-                f"This is no expression: {error.msg}. {_ALLOWED}", lead + max(error.offset or 1, 1) - 1
-            ) from None
+            reason = f"This is no expression: {error.msg}. {_ALLOWED}"
+            if (found := _WORD_OF_PYTHON.search(self.text)) is not None:
+                reason = (
+                    f'A name with a word of Python stands in brackets: {found["kind"]}["{found["name"]}"].'
+                )
+            raise self.wrong(reason, lead + max(error.offset or 1, 1) - 1) from None
         except (ValueError, RecursionError, MemoryError):
             raise self.wrong(
                 f"This cannot be read: it is nested too deep, or has characters that no text has. {_ALLOWED}"
@@ -140,7 +153,10 @@ class _Translation:
         self.lead = lead
         self.bytes = self.text[lead:].encode("utf-8", "surrogatepass")
         self._bound(tree)
-        return Condition(self.truth(tree), self.parameters, self.used)
+        sql = self.truth(tree)
+        if len(self.columns) > MAX_COLUMNS:
+            raise self.wrong(f"A filter names at most {MAX_COLUMNS} parameters, metrics and final figures.")
+        return Condition(sql, self.parameters, self.used)
 
     def _bound(self, tree: ast.expr) -> None:
         """Refuse what is too large, before anything walks through it recursively."""
@@ -150,7 +166,18 @@ class _Translation:
             depth, parts = depth + 1, parts + len(level)
             if depth > MAX_DEPTH or parts > MAX_PARTS:
                 raise self.wrong(f"A filter has at most {MAX_PARTS} parts, nested at most {MAX_DEPTH} deep.")
+            for node in level:
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    self._require_text(node, node.value)
             level = [child for node in level for child in ast.iter_child_nodes(node)]
+
+    def _require_text(self, node: ast.expr, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise self.wrong(
+                "A half of a character (\\ud800 to \\udfff) is no text.", self.place(node)
+            ) from None
 
     def place(self, node: ast.expr) -> int:
         return self.lead + len(self.bytes[: node.col_offset].decode("utf-8", "surrogatepass"))
@@ -387,7 +414,8 @@ class _Translation:
             raise self.wrong(f"'.{names[-1][:100]}' is not there.{allowed}", self.place(node))
         if context and kind != "metric":
             raise self.wrong("Only metrics have a context.", self.place(node))
-        column = Column(kind, ".".join(names) if quoted is None else quoted, context_pairs(context), stat)
+        name = ".".join(names) if quoted is None else quoted
+        column = Column(kind, name, context_pairs(context, "filter"), stat)
         self.used.append((column, self.place(node)))
         return column
 

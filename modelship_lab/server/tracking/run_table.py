@@ -21,6 +21,12 @@ from modelship_lab.server.tracking.stored_runs import FROM, IS_PUBLIC, project_o
 MAX_COLUMNS = 500
 """Columns of one query."""
 
+MAX_SORTED = 10
+"""Columns that one query is sorted by."""
+
+SIMILAR = 20
+"""Names among which the one is that was meant instead of one that is not there."""
+
 LISTED = 5000
 """Columns that are told of; those that most runs have come first."""
 
@@ -73,6 +79,10 @@ class RunTable:
             raise InvalidInput(
                 f"At most {MAX_COLUMNS} columns are told at once.",
                 [{"field": "columns", "reason": "too many"}],
+            )
+        if len(sort) > MAX_SORTED:
+            raise InvalidInput(
+                f"Runs are sorted by at most {MAX_SORTED} columns.", [{"field": "sort", "reason": "too many"}]
             )
         wanted = {name: column_of(name) for name in columns if name not in OWN}
 
@@ -213,8 +223,13 @@ def _require_known(cursor: Cursor, condition: Condition, sort: Sequence[str], ca
             f"SELECT 1 {known} WHERE v.name = ? AND {visible} LIMIT 1", *first, column.name, *parameters
         ):
             continue
+        # There may be a hundred thousand names, and only the database compares so many in no time.
         names = cursor.column(
-            f"SELECT DISTINCT v.name {known} WHERE {visible} LIMIT 100000", *first, *parameters
+            f"SELECT v.name {known} WHERE {visible} GROUP BY v.name "
+            f"ORDER BY jaro_winkler_similarity(v.name, ?) DESC, v.name LIMIT {SIMILAR:d}",
+            *first,
+            *parameters,
+            column.name,
         )
         if not names:
             continue

@@ -1,10 +1,12 @@
 """The table of runs: its filter language, its order and its columns, through the API of a real lab server."""
 
+import time
 import uuid
 
 import pyarrow as pa
 import pytest
 
+from modelship_lab.client.run_table import in_filter
 from modelship_lab.records.run_table import RunRows
 from tests.server.ownership.conftest import made, newcomer
 
@@ -241,6 +243,50 @@ def test_what_is_no_column_is_refused(lab, column):
     answer = lab[0].get("runs/table", params={"columns": column})
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "INVALID_INPUT")
     assert lab[0].get("runs/table", params={"sort": column}).status_code == 422
+
+
+def test_columns_of_odd_names_are_called_so_that_they_are_found(lab_server):
+    client = newcomer(lab_server, "odd-names").client
+    odd = ["lambda", "a.class.b", "µ", "ﬁt", 'a"b', "a{b", "loss.min", "a b", ""]
+    run = made(client, "runs", name="odd", params=dict.fromkeys(odd, 3))["id"]
+    contexts = [{"a": "x}y"}, {"a": "p,q=2"}, {"a": '"'}, {"k=1": " b "}, {"a": "b c", "b": ""}, {"a": "\\"}]
+    points = [{"name": "loss", "value": 3, "context": context} for context in contexts]
+    client.post(f"runs/{run}/metrics", json={"points": points}).raise_for_status()
+    found = [column["name"] for column in client.get("runs/columns").raise_for_status().json()["items"]]
+    assert len(found) == len(odd) + len(contexts)
+    for name in found:
+        query = {"columns": name, "sort": name, "filter": f"{in_filter(name)} == 3"}
+        (row,) = client.get("runs/table", params=query).raise_for_status().json()["items"]
+        assert row["values"] == {name: 3}, name
+    wrong = client.get("runs/table", params={"filter": "params.lambda == 3"})
+    assert 'in brackets: params["lambda"]' in wrong.json()["error"]["message"]
+
+
+def test_a_name_that_was_not_meant_is_told_in_no_time_however_many_there_are(lab_server):
+    client = newcomer(lab_server, "many-names").client
+    names = {f"{number:05d}{'x' * 150}": 1 for number in range(20_000)}
+    made(client, "runs", name="many", params={**names, "learning_rate": 1})
+    started_s = time.monotonic()
+    wrong = client.get("runs/table", params={"filter": "params.learning_rat == 1"})
+    assert "did you mean 'learning_rate'?" in wrong.json()["error"]["message"]
+    assert time.monotonic() - started_s < 10
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"filter": 'name == "\\ud800"'}, "is no text"),
+        ({"filter": 'metrics["\\ud800"] > 1'}, "is no text"),
+        ({"columns": 'params["\\ud800"]'}, "is not quoted"),
+        ({"columns": r'metrics.a{b="\ud800"}'}, "is not quoted"),
+        ({"sort": [f"params.a{number}" for number in range(11)]}, "at most 10"),
+        ({"filter": " or ".join(f"params.a{number}" for number in range(41))}, "at most 40"),
+    ],
+)
+def test_what_the_database_could_not_take_is_refused(lab, query, reason):
+    answer = lab[0].get("runs/table", params=query)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "INVALID_INPUT"), answer.text
+    assert reason in answer.json()["error"]["message"]
 
 
 def test_nobody_learns_of_another_s_runs(lab, lab_server):

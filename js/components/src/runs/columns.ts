@@ -75,7 +75,8 @@ export function inFilter(name: string): string {
   const found = /^(metrics)(?:\.([^{[]+)|\["(.*)"\])\{(.*)\}$/.exec(name);
   if (!found) return name;
   const [, kind, plain, quoted, context] = found;
-  const pairs = context!.split(",").map((pair) => JSON.stringify(pair.trim()));
+  // A comma in quotes is one of a value.
+  const pairs = context!.match(/(?:"(?:[^"\\]|\\.)*"|[^,])+/g)!.map((pair) => JSON.stringify(pair.trim()));
   return `${kind}[${[`"${plain ?? quoted}"`, ...pairs].join(", ")}]`;
 }
 
