@@ -191,18 +191,16 @@ TABLES: dict[str, Source] = {
         ),
         Source(
             "params",
-            "The parameters of runs, one a row.",
-            _columns(
-                "k",
-                ("run_id", "BIGINT"),
-                ("name", "VARCHAR"),
-                ("value", "VARCHAR", "As text; what is no text is JSON: value::DOUBLE."),
+            "The parameters of runs, one a row; those that are None are in runs.params alone.",
+            (
+                *_columns("k", ("run_id", "BIGINT"), ("name", "VARCHAR")),
+                Column("value", "VARCHAR", "k.text", "As text; what is no text is JSON: value::DOUBLE."),
             ),
-            "(SELECT o.id AS run_id, j.key AS name, j.value->>'$' AS value "
-            "FROM runs o, json_each(o.params) j) k",
+            "run_values k",
             "r.owner_id",
             _IS_PUBLIC,
             _IN_RUN.format(alias="k"),
+            where="k.kind = 'param'",
         ),
         Source(
             "metrics",
