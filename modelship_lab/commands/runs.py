@@ -1,15 +1,17 @@
-"""Verbs of runs: runs list, import, export; run."""
+"""Verbs of runs: runs list, import, export, delete; run, best, compare."""
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from modelship_lab.commands.groups import VerbGroup
 from modelship_lab.commands.parameters import PROJECT, RUN
-from modelship_lab.commands.results import Compared, RunReport
+from modelship_lab.commands.results import Compared, Done, RunReport
 from modelship_lab.commands.run_columns import COLUMNS, FIGURE, FILTER
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.tracking import RunStatus
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 
 @click.group(cls=VerbGroup, names=PROJECT)
 def runs() -> None:
-    """Runs: `runs` alone or with a project's name lists them; in from other systems, and out to them."""
+    """List runs, import and export them, delete them.
+
+    `runs` alone, or with the name of a project, lists them: `runs list --help` tells how they are filtered and
+    sorted.
+    """
 
 
 @runs.command(name="list")
@@ -110,11 +116,37 @@ def export_runs(session: Session, target: str, project: str | None, numbers: tup
         return session.lab.export_runs(target, name, runs=numbers or None, on_moved=on_moved)
 
 
+@runs.command()
+@click.argument("numbers", metavar="RUN...", type=RUN, nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Delete them: there is no way back.")
+@pass_session
+def delete(session: Session, numbers: tuple[int, ...], yes: bool) -> Done:
+    """Delete each RUN and all that are nested in it, with their metrics and files."""
+    handles = [session.lab.run(number) for number in dict.fromkeys(numbers)]
+    if not yes:
+        parents = sum(handle.record.children > 0 for handle in handles)
+        nested = ", with all that are nested in it" if parents else ""
+        chosen = " ".join(str(handle.id) for handle in handles)
+        kept = " ".join(f"--run {handle.id}" for handle in handles)
+        raise InvalidInput(
+            f"Nothing is deleted yet. {'; '.join(map(str, handles))}{nested} would be gone for good. "
+            f"`mlship runs export FOLDER {kept}` keeps a copy, `mlship runs delete {chosen} --yes` deletes."
+        )
+    count = 0
+    for handle in handles:
+        with suppress(NotFound):  # It was nested in one of those before.
+            count += handle.delete()
+    return Done(f"{count:,} run{'' if count == 1 else 's'} deleted, with their metrics and files.")
+
+
 @click.command()
 @click.argument("run", type=RUN)
 @pass_session
 def run(session: Session, run: int) -> "RunReport | RunHandle":
-    """Show RUN: its parameters, figures and evaluation; while it goes on, in a notebook, its live chart."""
+    """Show RUN.
+
+    Its parameters, figures and evaluation; while it goes on, in a notebook, its live chart.
+    """
     handle = session.lab.run(run)
     # A notebook shows the handle of a run that goes on as its chart.
     return handle if handle.is_running and not session.is_shell else report(handle)
@@ -134,18 +166,27 @@ def report(handle: "RunHandle") -> RunReport:
 
 @click.command()
 @click.argument("metric", type=FIGURE)
-@click.option("--project", type=PROJECT, help="Of its runs alone.")
+@click.option("--project", type=PROJECT, help="Among the runs of this project.")
 @click.option(
     "--mode",
     type=click.Choice(["min", "max"]),
-    help="Which is the best. Default: the largest accuracy, F1, AUC, score and the like, else the smallest.",
+    help="Whether the smallest or the largest is best. Default: the largest of accuracy, F1, AUC, score and "
+    "the like, else the smallest.",
 )
-@click.option("--filter", type=FILTER, default="", help="Of those for which this Python expression is true.")
+@click.option(
+    "--filter",
+    type=FILTER,
+    default="",
+    help="Among those for which this Python expression is true; see `runs list --help`.",
+)
 @pass_session
 def best(
     session: Session, metric: str, project: str | None, mode: "Mode | None", filter: str
 ) -> "RunReport | RunHandle":
-    """Show the run with the best METRIC: the name of a final figure or metric, or a column such as metrics.loss.min."""
+    """Show the run that is best by METRIC.
+
+    METRIC is the name of a final figure or of a metric (val_loss), or a column (metrics.val_loss.min).
+    """
     name = session.project(project).name if project else None
     handle = session.lab.best_run(metric, mode, project=name, filter=filter)
     return report(handle) if session.is_shell else handle
@@ -153,11 +194,14 @@ def best(
 
 @click.command()
 @click.argument("runs", type=RUN, nargs=-1, required=True)
-@click.option("--all", "everything", is_flag=True, help="Also what is equal in all of them.")
-@click.option("--code", is_flag=True, help="What differs in the code of the first two.")
+@click.option("--all", "everything", is_flag=True, help="Show what is equal in all of them, too.")
+@click.option("--code", is_flag=True, help="Show what differs in the code of the first two.")
 @pass_session
 def compare(session: Session, runs: tuple[int, ...], everything: bool, code: bool) -> Compared:
-    """Compare RUNS with the first one: parameters, figures, surroundings; in a notebook also curves and code."""
+    """Compare RUNS with the first one.
+
+    Tells what differs in parameters, figures and surroundings; in a notebook the curves and the code, too.
+    """
     comparison = session.lab.compare(runs)
     return Compared(comparison, everything, comparison.code() if code else None)
 

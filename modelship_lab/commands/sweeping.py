@@ -69,17 +69,25 @@ def _metrics() -> dict[str, str]:
     multiple=True,
     help="A range of an option, e.g. weight_decay=1e-5..1e-2:log; :log draws evenly over the magnitude.",
 )
-@click.option("--set", "settings", type=RecipeOption(), multiple=True, help="An option that all trials have.")
-@click.option("--trials", type=click.IntRange(min=1), help="Most trials. Default: the whole grid.")
+@click.option(
+    "--set", "settings", type=RecipeOption(), multiple=True, help="An option that is the same in all trials."
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="Most trials. Default: the whole grid; other samplers need this or --timeout.",
+)
 @click.option(
     "--metric",
     type=OneOf("metric", _metrics),
     default="val_loss",
     show_default=True,
-    help="What is to become best.",
+    help="The figure that is to become best.",
 )
 @click.option(
-    "--mode", type=click.Choice(("min", "max")), help="Which end of it. Default: as the metric is meant."
+    "--mode",
+    type=click.Choice(("min", "max")),
+    help="Whether the smallest or the largest is best. Default: as the metric is meant.",
 )
 @click.option(
     "--sampler",

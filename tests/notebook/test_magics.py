@@ -29,7 +29,7 @@ def test_runs_are_a_frame_that_shows_as_a_table(shell: InteractiveShell, lab: cl
     runs = run(shell, "runs --limit 1")
     assert isinstance(runs, pl.DataFrame)
     assert runs.columns[:2] == ["id", "name"]
-    assert runs["val_loss"].to_list() == [0.123456789]
+    assert runs["summary.val_loss"].to_list() == [0.123456789]
     shown, _ = shell.display_formatter.format(runs)
     for text in (shown["text/html"], shown["text/plain"]):
         assert "tabled" in text
