@@ -62,4 +62,6 @@ class RunsTable(Table):
             return {}, {}
         from modelship_lab.notebook.widgets import RunTableWidget
 
-        return RunTableWidget(lab, **self._asked, still=self._repr_html_())._repr_mimebundle_(**options)
+        widget = RunTableWidget(lab, **self._asked, still=self._repr_html_())
+        data, metadata = widget._repr_mimebundle_(**options)
+        return {**data, "text/plain": repr(self)}, metadata
