@@ -5,23 +5,8 @@ import { extentOf, nearest, type Curve, type Drawing } from "../src/chart/drawin
 import { valuesAt } from "../src/chart/Tooltip";
 import { moved, scaled } from "../src/chart/zoom";
 import { runColor } from "../src/colors";
-import type { Choices } from "../src/runs/choices";
+import { AT_FIRST as plain, type Choices } from "../src/runs/choices";
 import { notesOf, PanelCurves, stretchOf, type CurveSource } from "../src/runs/curves";
-
-const plain: Choices = {
-  smoothing: 0,
-  x: "step",
-  logX: false,
-  logY: false,
-  robust: false,
-  size: "medium",
-  filter: "",
-  hidden: [],
-  pinned: [],
-  folded: {},
-  range: null,
-  tab: "charts",
-};
 
 /** A run whose metrics are there; times are 100 s and two for each step. */
 function source(runId: number, series: (Partial<Series> & { name: string; steps: number[]; values: (number | null)[] })[]): CurveSource {

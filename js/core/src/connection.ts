@@ -33,6 +33,11 @@ export function unreachable(cause: unknown): LabError {
   return new LabError(0, "UNREACHABLE", `The lab server did not answer (${reason}).`);
 }
 
+/** Whatever was thrown, as an error of the lab. */
+export function asLabError(error: unknown): LabError {
+  return error instanceof LabError ? error : new LabError(0, "UNREACHABLE", String(error));
+}
+
 /** The error that an answer of the server describes. */
 export function errorFromAnswer(status: number, body: unknown): LabError {
   const error = (body as { error?: { code?: string; message?: string; details?: Record<string, unknown>[] } } | null)

@@ -1,7 +1,6 @@
 import { Backoff } from "./backoff";
-import type { Connection, LabError, LiveMessage } from "./connection";
+import { asLabError, type Connection, type LabError, type LiveMessage } from "./connection";
 import type { Deployment, DeploymentMetrics, ModelVersion, PredictInput, Prediction, WindowMetrics } from "./records";
-import { asLabError } from "./run_feed";
 import { Store } from "./store";
 
 /** How many seconds are shown. */

@@ -1,7 +1,6 @@
 import { Backoff } from "./backoff";
-import type { Connection, LabError } from "./connection";
+import { asLabError, type Connection, type LabError } from "./connection";
 import type { Deployment, DeploymentMetrics, Page, Progress, Project, Run, WindowMetrics } from "./records";
-import { asLabError } from "./run_feed";
 import { Store } from "./store";
 
 /** Figures such as p95 change without an event, so it asks now and then all the same. */

@@ -404,12 +404,6 @@ export interface Deployment {
 /** One input: text, `{image: base64}`, or a row by feature name. */
 export type PredictInput = string | { image: string } | Record<string, CellValue>;
 
-export interface PredictRequest {
-  data: PredictInput;
-  explain: boolean;
-  class_name?: string | null;
-}
-
 /** Shapley values of one prediction; they sum to `probability - base`. */
 export interface Attribution {
   label: string;

@@ -1,5 +1,5 @@
 import { Backoff } from "./backoff";
-import { LabError, type Connection, type LiveMessage } from "./connection";
+import { asLabError, type Connection, type LabError, type LiveMessage } from "./connection";
 import { MetricFeed } from "./metric_feed";
 import type { Evaluation, Run } from "./records";
 import { Store } from "./store";
@@ -173,10 +173,6 @@ export class RunFeed {
       store.set({ revision: store.get().revision + 1 });
     }, store.get().revision === 0 ? 0 : TELL_MS);
   }
-}
-
-export function asLabError(error: unknown): LabError {
-  return error instanceof LabError ? error : new LabError(0, "UNREACHABLE", String(error));
 }
 
 /** Whether more may come of a run. */

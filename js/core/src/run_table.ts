@@ -1,6 +1,5 @@
 import { Backoff } from "./backoff";
-import { LabError, type Connection, type Query } from "./connection";
-import { asLabError } from "./run_feed";
+import { asLabError, LabError, type Connection, type Query } from "./connection";
 import type { FilterProblem, RunColumn, RunQuery, RunRow, RunRows } from "./run_rows";
 import type { Page } from "./records";
 import { Store } from "./store";

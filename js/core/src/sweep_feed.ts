@@ -1,7 +1,6 @@
 import { Backoff } from "./backoff";
-import type { Connection, LabError, LiveMessage } from "./connection";
+import { asLabError, type Connection, type LabError, type LiveMessage } from "./connection";
 import type { Page, Run } from "./records";
-import { asLabError } from "./run_feed";
 import { Store } from "./store";
 
 const PAGE = 500;

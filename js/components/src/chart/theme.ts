@@ -1,20 +1,22 @@
 import { useEffect, useState } from "react";
 
+/** Calls `changed` whenever the page's theme does, until what it returns is called. */
+export function watchTheme(changed: () => void): () => void {
+  const observer = new MutationObserver(changed);
+  const attributeFilter = ["data-jp-theme-name", "data-jp-theme-light", "class", "data-vscode-theme-kind"];
+  observer.observe(document.body, { attributes: true, attributeFilter });
+  const preference = matchMedia("(prefers-color-scheme: dark)");
+  preference.addEventListener("change", changed);
+  return () => {
+    observer.disconnect();
+    preference.removeEventListener("change", changed);
+  };
+}
+
 /** Changes whenever the page's theme does. */
 export function useTheme(): number {
   const [theme, setTheme] = useState(0);
-  useEffect(() => {
-    const changed = (): void => setTheme((count) => count + 1);
-    const observer = new MutationObserver(changed);
-    const attributeFilter = ["data-jp-theme-name", "data-jp-theme-light", "class", "data-vscode-theme-kind"];
-    observer.observe(document.body, { attributes: true, attributeFilter });
-    const preference = matchMedia("(prefers-color-scheme: dark)");
-    preference.addEventListener("change", changed);
-    return () => {
-      observer.disconnect();
-      preference.removeEventListener("change", changed);
-    };
-  }, []);
+  useEffect(() => watchTheme(() => setTheme((count) => count + 1)), []);
   return theme;
 }
 

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { watchTheme } from "../chart/theme";
 
 /** The page's colors as a canvas takes them. */
 export interface Ink {
@@ -20,15 +21,8 @@ export function useInk(element: HTMLElement | null): Ink | null {
     if (!element) return;
     const read = (): void => setInk(inkOf(element));
     read();
-    const observer = new MutationObserver(() => setTimeout(read, 50));
-    const attributeFilter = ["data-jp-theme-name", "data-jp-theme-light", "class", "data-vscode-theme-kind"];
-    observer.observe(document.body, { attributes: true, attributeFilter });
-    const preference = matchMedia("(prefers-color-scheme: dark)");
-    preference.addEventListener("change", read);
-    return () => {
-      observer.disconnect();
-      preference.removeEventListener("change", read);
-    };
+    // The theme's colors come a moment after its name.
+    return watchTheme(() => setTimeout(read, 50));
   }, [element]);
   return ink;
 }

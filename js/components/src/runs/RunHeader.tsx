@@ -1,9 +1,12 @@
 import type { Run, RunFeed, RunFeedState } from "@modelship-lab/core";
 import type { ReactNode } from "react";
 import { Banner } from "../Banner";
-import { count, duration, figure } from "../format";
-import { useNow } from "../useStore";
+import { count, figure } from "../format";
+import { Elapsed } from "./Elapsed";
 import { metricName, runTitle, StatusBadge, summaryEntries, summaryFigure } from "./status";
+import { StopButton } from "./StopButton";
+
+const AT_NEXT_STEP = "End the training at its next step and keep its checkpoint";
 
 /** What a run is, how far it is, and how to stop it. */
 export function RunHeader({ state, feed }: { state: RunFeedState; feed: RunFeed }): ReactNode {
@@ -37,7 +40,7 @@ export function RunHeader({ state, feed }: { state: RunFeedState; feed: RunFeed 
       </span>
       <Elapsed run={run} />
       <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />
-      {run.status === "running" && <StopButton stopping={stopping} feed={feed} />}
+      {run.status === "running" && <StopButton stopping={stopping} stop={() => feed.stop()} effect={AT_NEXT_STEP} />}
     </>
   );
 }
@@ -76,7 +79,7 @@ export function RunLine(props: {
       )}
       {run && <Elapsed run={run} />}
       {run && <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />}
-      {run?.status === "running" && <StopButton stopping={stopping} feed={feed} />}
+      {run?.status === "running" && <StopButton stopping={stopping} stop={() => feed.stop()} effect={AT_NEXT_STEP} />}
     </div>
   );
 }
@@ -115,24 +118,4 @@ export function RunEnd({ run }: { run: Run }): ReactNode {
       )}
     </>
   );
-}
-
-function StopButton({ stopping, feed }: { stopping: boolean; feed: RunFeed }): ReactNode {
-  return (
-    <button
-      type="button"
-      className="mls-button mls-button-danger"
-      disabled={stopping}
-      title="End the training at its next step and keep its checkpoint"
-      onClick={() => void feed.stop()}
-    >
-      {stopping ? "Stopping…" : "Stop"}
-    </button>
-  );
-}
-
-function Elapsed({ run }: { run: Run }): ReactNode {
-  const now = useNow(1000, run.status === "running");
-  const end = run.ended_at ? Date.parse(run.ended_at) : now;
-  return <span className="mls-number mls-muted">{duration((end - Date.parse(run.started_at)) / 1000)}</span>;
 }

@@ -29,7 +29,8 @@ export interface Choices {
   tab: string;
 }
 
-const AT_FIRST: Choices = {
+/** As they are before anybody chose. */
+export const AT_FIRST: Choices = {
   smoothing: 0,
   x: "step",
   logX: false,

@@ -2,8 +2,10 @@ import { summarizeSweep, SweepFeed, type Connection, type SweepSummary, type Tri
 import { useMemo, useState, type ReactNode } from "react";
 import { Banner, ProblemBanner } from "../Banner";
 import { count, duration, figure } from "../format";
+import { Elapsed } from "../runs/Elapsed";
 import { metricName, runTitle, StatusBadge, summaryFigure } from "../runs/status";
-import { useClosable, useNow, useStore } from "../useStore";
+import { StopButton } from "../runs/StopButton";
+import { useClosable, useStore } from "../useStore";
 import { BestCurve } from "./BestCurve";
 
 /** So many trials are listed until more are asked for. */
@@ -24,7 +26,6 @@ function SweepScreen({ feed }: { feed: SweepFeed }): ReactNode {
   const { run, trials, stopping, problem } = useStore(feed.store);
   const sweep = useMemo(() => (run ? summarizeSweep(run, trials) : null), [run, trials]);
   const goesOn = run !== null && run.ended_at === null;
-  const now = useNow(1000, goesOn);
   return (
     <div className="mls mls-sweep">
       <header className="mls-header">
@@ -38,22 +39,12 @@ function SweepScreen({ feed }: { feed: SweepFeed }): ReactNode {
         </div>
         {run && (
           <>
-            <span className="mls-number mls-muted">
-              {duration(((run.ended_at ? Date.parse(run.ended_at) : now) - Date.parse(run.started_at)) / 1000)}
-            </span>
+            <Elapsed run={run} />
             <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />
           </>
         )}
         {goesOn && (
-          <button
-            type="button"
-            className="mls-button mls-button-danger"
-            disabled={stopping}
-            title="Begin no more trials after the present one"
-            onClick={() => void feed.stop()}
-          >
-            {stopping ? "Stopping…" : "Stop"}
-          </button>
+          <StopButton stopping={stopping} stop={() => feed.stop()} effect="Begin no more trials after the present one" />
         )}
       </header>
       {problem && <ProblemBanner problem={problem} retry={() => feed.retry()} />}
@@ -133,7 +124,6 @@ function Best({ sweep, best }: { sweep: SweepSummary; best: Trial }): ReactNode 
 function Trials({ sweep }: { sweep: SweepSummary }): ReactNode {
   const [all, setAll] = useState(false);
   const { trials, names, metric, best } = sweep;
-  const now = useNow(1000, trials.some(({ run }) => !run.ended_at));
   if (trials.length === 0) return <p className="mls-muted mls-empty">The first trial appears here as soon as it begins.</p>;
   const shown = all ? trials : trials.slice(0, SHOWN);
   return (
@@ -167,8 +157,8 @@ function Trials({ sweep }: { sweep: SweepSummary }): ReactNode {
                   {parameter(run.params[name])}
                 </td>
               ))}
-              <td className="mls-number mls-muted">
-                {duration(((run.ended_at ? Date.parse(run.ended_at) : now) - Date.parse(run.started_at)) / 1000)}
+              <td>
+                <Elapsed run={run} />
               </td>
             </tr>
           ))}
