@@ -67,18 +67,27 @@ class SklearnHooks:
     def _wrapped(self, original: FunctionType) -> Callable[..., Any]:
         @functools.wraps(original)
         def fit(estimator: Any, *args: Any, **kwargs: Any) -> Any:
-            # A thread that joblib works with knows nothing of the context of the fit that has called joblib.
-            is_inside = _is_inside.get() or (self._going_on and is_called_by("joblib."))
-            if is_inside or not _is_model(estimator):
-                return original(estimator, *args, **kwargs)
-            return self._fit(original, estimator, args, kwargs)
+            return self(original, estimator, args, kwargs)
 
         return fit
 
+    def __call__(self, original: FunctionType, estimator: Any, args: Any, kwargs: Any) -> Any:
+        # A thread that joblib works with knows nothing of the context of the fit that has called joblib.
+        is_inside = _is_inside.get() or (self._going_on and is_called_by("joblib."))
+        if is_inside or not _is_model(estimator):
+            return original(estimator, *args, **kwargs)
+        return self._fit(original, estimator, args, kwargs)
+
+    def __reduce__(self) -> Any:
+        """A notebook's classes go to processes by value, and this with their `fit`: nobody knows of it there."""
+        return _unhooked, ()
+
     def _fit(self, original: FunctionType, estimator: Any, args: Any, kwargs: Any) -> Any:
-        tracked = self._tracking.begin(_name(estimator))
+        name = self._tracking.attempt(lambda: _name(estimator)) or type(estimator).__name__
+        tracked = self._tracking.begin(name)
         if tracked is not None:
-            tracked.log_params(_params(estimator))
+            # Not every estimator knows its own parameters, and most work without.
+            tracked.attempt(lambda: tracked.log_params(_params(estimator)))
         started_s = time.perf_counter()
         try:
             with self._outermost(), inside(tracked):
@@ -91,7 +100,7 @@ class SklearnHooks:
             seconds = time.perf_counter() - started_s
             with self._outermost():
                 tracked.set_summary({"fit_s": seconds})
-                _log_fitted(tracked, estimator, *_data(args, kwargs))
+                tracked.attempt(lambda: _log_fitted(tracked, estimator, *_data(args, kwargs)))
             tracked.end()
         return result
 
@@ -105,6 +114,14 @@ class SklearnHooks:
         finally:
             self._going_on -= 1
             _is_inside.set(before)
+
+
+def _unhooked() -> Callable[..., Any]:
+    return _just_fit
+
+
+def _just_fit(original: FunctionType, estimator: Any, args: Any, kwargs: Any) -> Any:
+    return original(estimator, *args, **kwargs)
 
 
 def _kinds(base: type) -> Iterable[type]:
@@ -143,7 +160,14 @@ def _data(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """The first rows of what the model was fitted on."""
     x = args[0] if args else kwargs.get("X")
     y = args[1] if len(args) > 1 else kwargs.get("y")
-    return (None if x is None else x[:SCORED_ROWS]), (None if y is None else y[:SCORED_ROWS])
+    return _first(x), _first(y)
+
+
+def _first(values: Any) -> Any:
+    if hasattr(values, "tocsr"):
+        # Some sparse matrices cannot be cut.
+        values = values.tocsr()
+    return None if values is None else values[:SCORED_ROWS]
 
 
 def _log_fitted(tracked: Tracked, estimator: Any, x: Any, y: Any) -> None:

@@ -2,11 +2,14 @@
 
 import io
 import logging
+import pickle
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.sparse import coo_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -95,6 +98,53 @@ def test_classes_that_come_later_are_known(autologged: Any) -> None:
 
     Constant().fit(X, Y)
     assert runs[0].refresh().summary["training_score"] == pytest.approx(1 / 3)
+
+
+class Unknowing(BaseEstimator):
+    """Takes anything, and does not know its own parameters."""
+
+    def __init__(self, *alphas: float) -> None:
+        self.seen: Any = None
+
+    def fit(self, x: Any, y: Any = None) -> "Unknowing":
+        self.seen = list(x)
+        return self
+
+    def predict(self, x: Any) -> Any:
+        return x
+
+
+@pytest.mark.parametrize("data", [{"a": 1}, (row for row in "ab"), {1, 2}])
+def test_what_cannot_be_looked_at_is_fitted_all_the_same(autologged: Any, data: Any) -> None:
+    runs = autologged("sklearn")
+    assert len(Unknowing(1.0).fit(data).seen) >= 1
+    record = runs[0].refresh()
+    assert (record.name, record.status) == ("Unknowing", "finished")
+
+
+def test_a_sparse_matrix_of_coordinates_is_scored(autologged: Any) -> None:
+    runs = autologged("sklearn")
+    LogisticRegression(max_iter=500).fit(coo_matrix(X), Y)
+    assert runs[0].refresh().summary["training_score"] > 0.9
+
+
+def test_classes_of_a_notebook_go_to_other_processes(autologged: Any) -> None:
+    runs = autologged("sklearn")
+
+    class Rule(ClassifierMixin, BaseEstimator):
+        def __init__(self, word: int = 0) -> None:
+            self.word = word
+
+        def fit(self, x: Any, y: Any) -> "Rule":
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, x: Any) -> Any:
+            return np.full(len(x), self.word)
+
+    copied = pickle.loads(cloudpickle.dumps(Rule))
+    assert copied(1).fit(X, Y).predict(X)[0] == 1
+    assert not runs
 
 
 def test_the_active_run_gets_what_is_fitted_in_it(lab: client.Lab, autologged: Any) -> None:
