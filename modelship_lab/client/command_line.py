@@ -7,12 +7,15 @@ from pathlib import Path
 
 HIDDEN = "***"
 
-_WORD = r"(?:token|password|passwd|passphrase|pwd|secret|credentials?|auth|key|apikey)s?"
+_WORD = r"(?:token|password|passwd|passphrase|pwd|secret|credentials?|auth|authorization|key|apikey)s?"
 _NAME = rf"(?:[\w.-]*[-_.])?{_WORD}(?:[-_.][\w.-]*)?"
 _OPTION = re.compile(rf"-{{1,2}}{_NAME}", re.IGNORECASE)
 _ASSIGNMENT = re.compile(rf"(?P<name>-{{0,2}}{_NAME})=.+", re.IGNORECASE | re.DOTALL)
 _IN_ADDRESS = re.compile(rf"(?P<name>[?&;]{_NAME}=)[^&#\s]+", re.IGNORECASE)
 _USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)
+_HEADER = re.compile(
+    rf"(?P<name>\b(?:[\w.-]{{0,60}}[-_.])?{_WORD}(?:[-_.][\w.-]{{0,60}})?:\s+)[^\"']+", re.IGNORECASE
+)
 _BEARER = re.compile(r"(?P<scheme>\b(?:bearer|basic)\s+)\S+", re.IGNORECASE)
 
 
@@ -31,18 +34,27 @@ def script() -> Path | None:
     return path if path.is_file() else None
 
 
+def is_secret(name: str) -> bool:
+    """Whether something is called like a secret."""
+    return re.fullmatch(_NAME, name, re.IGNORECASE) is not None
+
+
 def without_secrets(words: Iterable[str]) -> Iterator[str]:
-    """Words of a command line, with the values of options that are called like a secret and with the users of
-    addresses hidden."""
-    follows = False
+    """Words of a command line, with the values of options and headers that are called like a secret, with
+    passwords behind the names of users and with the users of addresses hidden."""
+    follows = is_user = False
     for word in words:
         if follows and not word.startswith("-"):
             follows = False
             yield HIDDEN
             continue
+        if is_user and ":" in word:
+            word = f"{word.partition(':')[0]}:{HIDDEN}"
+        is_user = word in ("-u", "--user")
         follows = bool(_OPTION.fullmatch(word))
         word = _ASSIGNMENT.sub(rf"\g<name>={HIDDEN}", word) if _ASSIGNMENT.fullmatch(word) else word
         word = _USER.sub(rf"\g<scheme>{HIDDEN}@", word)
+        word = _HEADER.sub(rf"\g<name>{HIDDEN}", word)
         word = _BEARER.sub(rf"\g<scheme>{HIDDEN}", word)
         yield _IN_ADDRESS.sub(rf"\g<name>{HIDDEN}", word)
 

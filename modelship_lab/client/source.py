@@ -1,12 +1,13 @@
 """The source of a run: the notebook's executed cells in order, or the script, and what git does not have yet."""
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from modelship_lab.client.command_line import script, without_secrets
+from modelship_lab.client.command_line import HIDDEN, is_secret, script, without_secrets
 from modelship_lab.client.environment import git_output
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,10 @@ CELLS = "source/cells.py"
 PATCH = "source/changes.patch"
 _MOST_UNTRACKED = 1000
 _PATIENCE_S = 10.0
+_COMMAND = re.compile(r"\s*(?:[\w, ]+=\s*)?[%!]")
+_SHELL_CELL = re.compile(r"\s*(?:!!|%%(?:bash|sh|script|system|sx|cmd|powershell|pwsh)\b)")
+_VARIABLE = re.compile(r"(?P<magic>\s*%(?:set_)?env\s+(?P<name>\w+)\s+)\S")
+_WORDS = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 
 Save = Callable[[str, bytes, str], object]
 """Called with the name of an artifact, its content and its type."""
@@ -81,7 +86,9 @@ def executed_cells() -> str:
         return ""
     cells = list(shell.history_manager.input_hist_raw)
     parts = [
-        f"# %% [{number}]\n{_shown(cell)}\n" for number, cell in enumerate(cells) if number and cell.strip()
+        f"# %% [{number}]\n{shown_cell(cell)}\n"
+        for number, cell in enumerate(cells)
+        if number and cell.strip()
     ]
     return "\n".join(parts)
 
@@ -103,14 +110,21 @@ def changes(folder: Path) -> bytes:
     return content
 
 
-def _shown(cell: str) -> str:
+def shown_cell(cell: str) -> str:
+    """A cell as it is saved: its code as it is, its commands without secrets."""
     return "\n".join(_lines(cell))
 
 
 def _lines(cell: str) -> Iterator[str]:
-    """A cell's lines; in magics and commands of the shell, options that are called like secrets are hidden."""
+    """A cell's lines; in magics and commands of the shell, what is called like a secret is hidden."""
+    is_of_shell = _SHELL_CELL.match(cell) is not None
     for line in cell.rstrip().splitlines():
-        if line.lstrip().startswith(("%", "!")):
-            yield " ".join(without_secrets(line.split(" ")))
+        variable = _VARIABLE.match(line)
+        if variable is not None and is_secret(variable["name"]):
+            yield f"{variable['magic']}{HIDDEN}"
+        elif is_of_shell or _COMMAND.match(line):
+            # As the shell has them: what is quoted is one word.
+            words = without_secrets(_WORDS.findall(line))
+            yield _WORDS.sub(lambda _, words=words: next(words), line)  # type: ignore[misc]
         else:
             yield line

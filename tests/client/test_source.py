@@ -8,7 +8,7 @@ import pytest
 
 from modelship_lab import client
 from modelship_lab.client.command_line import without_secrets
-from modelship_lab.client.source import MAX_BYTES, Source, changes
+from modelship_lab.client.source import MAX_BYTES, Source, changes, shown_cell
 
 SCRIPT = """
 import os, sys
@@ -74,6 +74,27 @@ def execute(file: Path, lab: client.Lab, tmp_path: Path, *words: str, cwd: Path 
 )
 def test_secrets_are_not_in_a_command_line(given: str, expected: str) -> None:
     assert " ".join(without_secrets(given.split(" "))) == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        (
+            """!curl -H "Authorization: Bearer abc" https://x""",
+            """!curl -H "Authorization: ***" https://x""",
+        ),
+        ("said = !curl -H 'X-Api-Key: abc d' x", "said = !curl -H 'X-Api-Key: ***' x"),
+        ("!curl  -u me:abc x", "!curl  -u me:*** x"),
+        ("%env HF_TOKEN abc d", "%env HF_TOKEN ***"),
+        ("%env CUDA_VISIBLE_DEVICES 0", "%env CUDA_VISIBLE_DEVICES 0"),
+        ("""%mlship login --password "a b c" me""", "%mlship login --password *** me"),
+        ("%%bash\nexport TOKEN=abc\n  echo 'it'", "%%bash\nexport TOKEN=***\n  echo 'it'"),
+        ("x = 5 % 3; key = 'a  b'", "x = 5 % 3; key = 'a  b'"),
+        ('!grep -r \'"key": 5', '!grep -r \'"key": 5'),
+    ],
+)
+def test_secrets_are_not_in_the_commands_of_a_cell(cell: str, shown: str) -> None:
+    assert shown_cell(cell) == shown
 
 
 def test_changes_are_a_patch_that_git_takes_and_untracked_files_are_named(tmp_path: Path) -> None:
