@@ -27,6 +27,9 @@ LONGEST_NAME = 250
 _NO_STEP = 2**63
 _HEAD = 2
 """Time and step stand before the values of a call."""
+_FIRST_BYTES = 4096
+_KEPT_BYTES = 1 << 20
+"""Larger memory of one layout is given back when it was read."""
 
 
 class Layout:
@@ -37,25 +40,52 @@ class Layout:
         context: as text (see `records.metrics.context_text`).
     """
 
-    __slots__ = ("context", "late", "names", "pack", "rows")
+    __slots__ = ("_pack_into", "_rows", "_size", "_spare", "context", "late", "names", "used")
 
     def __init__(self, names: tuple[str, ...], context: str) -> None:
         self.names = names
         self.context = context
-        self.pack = struct.Struct(f"=qq{len(names)}d").pack
-        """Microseconds since the epoch, step and values of one call as bytes."""
-        self.rows = bytearray()
+        packed = struct.Struct(f"=qq{len(names)}d")
+        self._pack_into = packed.pack_into
+        self._size = packed.size
+        # Two, of which one is filled while what is in the other is made columns. They are kept: the first touch
+        # of fresh memory takes the operating system longer than all else that a call does.
+        self._rows = self._spare = bytearray()
+        self.used = 0
+        """How many bytes are packed."""
         self.late: list[LateValue] = []
 
-    def offset(self, position: int) -> int:
-        """Where the value of the name at `position` stands in the bytes of a call."""
-        return 8 * (_HEAD + position)
+    def pack(self, time_us: int, step: int, values: Sequence[float]) -> None:
+        """Put a call behind the others.
+
+        Raises:
+            OverflowError, struct.error: a number is too large; then nothing of it is kept.
+        """
+        end = self.used + self._size
+        if end > len(self._rows):
+            self._grow(end)
+        self._pack_into(self._rows, self.used, time_us, step, *values)
+        self.used = end
+
+    def pack_late(self, scalars: "Iterable[tuple[int, DeviceScalar]]") -> None:
+        """Note which values of the call that was packed last are still on their device, by their positions."""
+        start = self.used - self._size + 8 * _HEAD
+        self.late += [LateValue(start + 8 * position, scalar) for position, scalar in scalars]
 
     def take(self) -> "PackedCalls":
-        """What was packed since the last time."""
-        taken = PackedCalls(self.names, self.context, self.rows, self.late)
-        self.rows, self.late = bytearray(), []
+        """What was packed since the last time; it is to be read before the next time."""
+        taken = PackedCalls(self.names, self.context, memoryview(self._rows)[: self.used], self.late)
+        self._rows, self._spare = self._spare, self._rows
+        if len(self._spare) > _KEPT_BYTES:
+            self._spare = bytearray()
+        self.used, self.late = 0, []
         return taken
+
+    def _grow(self, size: int) -> None:
+        # A new one: a view of that in hand would forbid to resize it. All of it is touched here, not call by call.
+        rows = bytearray(1) * max(_FIRST_BYTES, 2 * size)
+        rows[: self.used] = memoryview(self._rows)[: self.used]
+        self._rows = rows
 
 
 class LateValue(NamedTuple):
@@ -71,7 +101,7 @@ class PackedCalls(NamedTuple):
 
     names: tuple[str, ...]
     context: str
-    rows: bytearray
+    rows: memoryview
     late: list[LateValue]
 
     @property

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from modelship_lab.client.connection import ARROW, Connection
 from modelship_lab.client.metric_columns import (
     DeviceScalar,
-    LateValue,
     Layout,
     as_step,
     as_stream,
@@ -172,24 +171,23 @@ class MetricLog:
                 raise InvalidInput(f"Run {self.run_id} is finished; start a new run to log more.")
             if step is None:
                 step = self._next_step
+            is_first = not layout.used
             # A clock that is set back must not turn the order of the calls around.
             now_us = time.time_ns() // 1000
             if now_us <= self._last_us:
                 now_us = self._last_us + 1
             try:
-                packed = layout.pack(now_us, step, *values)
+                layout.pack(now_us, step, values)
             except (OverflowError, struct.error):
                 as_step(step)
                 raise InvalidInput(_too_large(names, values)) from None
             self._last_us = now_us
             if counts:
                 self._next_step = step + 1
-            if not layout.rows:
+            if is_first:
                 self._packed.append(layout)
             if late:
-                start = len(layout.rows)
-                layout.late += [LateValue(start + layout.offset(at), scalar) for at, scalar in late]
-            layout.rows += packed
+                layout.pack_late(late)
             points = self._points = self._points + len(values)
         if points >= BATCH_POINTS:
             self._wake.set()
