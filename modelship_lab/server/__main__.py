@@ -48,6 +48,9 @@ def main(
         os.execv(sys.executable, words)  # noqa: S606
     # The database, too, is for this user alone, also in a folder that others may look into.
     os.umask(0o077)
+    # At its import, this checker of international addresses builds a grammar, for as long as all other imports
+    # together take. jsonschema does without it, and Jupyter's event schemas have no such address.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     # Not at the top: `--help` need not wait for it.
     from modelship_lab.server.extension import ModelShipLab, ServerAlone
 
