@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+    from matplotlib.figure import Figure
 
     from modelship_lab.client import RunHandle
     from modelship_lab.client.comparison import RunComparison
@@ -57,6 +58,7 @@ _BAR = "display:inline-block;height:.7em;border-radius:2px;background:#2a7de1;ve
 _MOST_PICTURES, _PICTURE_SIDE = 12, 96
 _LONGEST_WORD = 32
 _MOST_OVERLAID = 10
+_MOST_ON_A_LINE, _PICTURE_POINTS = 500, 50_000
 _FOR, _AGAINST = "27,127,92", "192,57,43"
 
 
@@ -219,7 +221,7 @@ def run_summary_html(run: "RunHandle") -> str:
 
     record = run.refresh()
     parts = [description_html(replace(describe(record), grids=()))]
-    curves = pictures.training(run.metrics(max_points=500).series)
+    curves = _training_curves(run)
     if curves is not None:
         parts.append(image_html(pictures.png(curves), f"Training curves of run {record.id}"))
     result = run.evaluation()
@@ -227,6 +229,19 @@ def run_summary_html(run: "RunHandle") -> str:
         picture = pictures.png(pictures.evaluation(result))
         parts.append(image_html(picture, f"Evaluation of run {record.id} on held-out rows"))
     return "".join(parts)
+
+
+def _training_curves(run: "RunHandle") -> "Figure | None":
+    from modelship_lab.notebook import pictures
+
+    series = [one.name for one in run.metric_summaries()]
+    names, left_out = pictures.drawn(series)
+    if not names:
+        return None
+    # One metric can have a thousand series, one for each rank of a large training.
+    most = _PICTURE_POINTS // sum(name in names for name in series)
+    found = run.metrics(names, min(max(most, 2), _MOST_ON_A_LINE)).series
+    return pictures.training(found, left_out)
 
 
 def _run_report(report: "RunReport") -> str:

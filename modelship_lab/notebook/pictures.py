@@ -112,23 +112,42 @@ def curves(axes: Axes, drawn: Sequence[Any], title: str, x: str, y: str, *, diag
         axes.legend(title="class (area)", fontsize=8, title_fontsize=8)
 
 
-def training(series: Iterable[Series]) -> Figure | None:
+def drawn(names: Iterable[str]) -> tuple[list[str], int]:
+    """Which of a run's metrics `training` draws, and for how many others it has no room."""
+    panels: dict[str, list[str]] = {"Loss": [], "Score": []}
+    for name in dict.fromkeys(names):
+        if (title := _panel(name)) is not None:
+            panels.setdefault(title, []).append(name)
+    filled = [group for group in panels.values() if group]
+    chosen = [name for group in filled[:_MOST_PANELS] for name in group[:_MOST_CURVES]]
+    return chosen, sum(map(len, filled)) - len(chosen)
+
+
+def _panel(name: str) -> str | None:
+    """The title of the panel that a metric is drawn in: losses together, scores together."""
+    if name.endswith("loss"):
+        return "Loss"
+    if name.endswith(("accuracy", "f1")):
+        return "Score"
+    return None if name == "epoch" or name.startswith("system/") else name
+
+
+def training(series: Iterable[Series], left_out: int = 0) -> Figure | None:
     """What a run logged: losses together, scores together, then its other metrics; None when there is nothing.
 
     Values that are no number are marked at the bottom, infinities at the edge that they go to.
+
+    Args:
+        series: of the metrics that `drawn` has chosen.
+        left_out: how many others there are.
     """
     panels: dict[str, list[Series]] = {"Loss": [], "Score": []}
     for one in series:
-        if one.name.endswith("loss"):
-            panels["Loss"].append(one)
-        elif one.name.endswith(("accuracy", "f1")):
-            panels["Score"].append(one)
-        elif one.name != "epoch" and not one.name.startswith("system/"):
-            panels.setdefault(one.name, []).append(one)
+        if (title := _panel(one.name)) is not None:
+            panels.setdefault(title, []).append(one)
     shown = [(title, group) for title, group in panels.items() if group]
     if not shown:
         return None
-    left_out, shown = max(0, len(shown) - _MOST_PANELS), shown[:_MOST_PANELS]
     columns = min(len(shown), _PANELS_A_ROW)
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(5.2 * columns, 3 * rows), layout="constrained")

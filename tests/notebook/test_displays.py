@@ -259,7 +259,9 @@ def test_curves_mark_what_is_no_number_and_say_what_they_stand_for() -> None:
         Series(name=f"other_{number}", steps=(0,), values=(1.0,), times=(0.0,), points=1)
         for number in range(8)
     ]
-    figure = pictures.training((reduced, *others))
+    names, left_out = pictures.drawn(["epoch", "system/cpu", "train_loss", *(one.name for one in others)])
+    assert (len(names), left_out) == (6, 3)
+    figure = pictures.training([one for one in (reduced, *others) if one.name in names], left_out)
     assert figure is not None
     loss, *rest = figure.axes
     assert loss.get_xlabel() == "step (10 points as 2 ranges)"

@@ -9,6 +9,7 @@ from modelship_lab.server.api.endpoint import ARROW, Request, Serialized, Table,
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.tracking.curves import Axis
+from modelship_lab.server.tracking.series import MOST_SUMMARIES
 
 METRICS_LIMIT = 64 << 20
 
@@ -68,9 +69,8 @@ async def read_metrics(
 
 @endpoint("GET", "runs/{run_id}/metrics/summary", permission="read")
 async def summarize_metrics(
-    services: Services, caller: Caller, run_id: int, limit: int = 100_000, offset: int = 0
+    services: Services, caller: Caller, run_id: int, limit: int = MOST_SUMMARIES, offset: int = 0
 ) -> Page[MetricSummary]:
     """What became of each metric of a run, by name and context."""
-    items = await services.series.summary(run_id, caller)
-    limit, offset = max(limit, 1), max(offset, 0)
-    return Page(items=tuple(items[offset : offset + limit]), total=len(items), limit=limit, offset=offset)
+    most = min(max(limit, 1), MOST_SUMMARIES)
+    return await services.series.summary(run_id, caller, most, max(offset, 0))

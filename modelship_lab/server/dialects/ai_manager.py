@@ -425,6 +425,7 @@ async def get_metric_history(services: Services, caller: Caller, run_id: int, me
 @AI_MANAGER.endpoint("GET", "metrics/{run_id}/summary", permission="read")
 async def get_metrics_summary(services: Services, caller: Caller, run_id: int) -> list[SummaryOut]:
     """Get summary statistics for all metrics in a run; those of their finite values."""
+    page = await services.series.summary(run_id, caller)
     return [
         SummaryOut(
             name=one.name,
@@ -434,7 +435,7 @@ async def get_metrics_summary(services: Services, caller: Caller, run_id: int) -
             mean_value=one.mean,
             total_points=one.count,
         )
-        for one in await services.series.summary(run_id, caller)
+        for one in page.items
     ]
 
 

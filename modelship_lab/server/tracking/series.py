@@ -6,11 +6,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from modelship_lab.records.base import Page
 from modelship_lab.records.metrics import MetricSummary, NumberedPoint, context_of
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.database import Cursor, Database
 from modelship_lab.server.tracking.curves import Axis, among, curves, series_of
 from modelship_lab.server.tracking.runs import Runs
+
+MOST_SUMMARIES = 100_000
+"""Series in one answer."""
 
 
 class MetricSeries:
@@ -41,7 +45,9 @@ class MetricSeries:
 
         return await self._database.read(work)
 
-    async def summary(self, run_id: int, caller: Caller) -> tuple[MetricSummary, ...]:
+    async def summary(
+        self, run_id: int, caller: Caller, limit: int = MOST_SUMMARIES, offset: int = 0
+    ) -> Page[MetricSummary]:
         """What became of each series of a run, by name and context.
 
         `last` is the value at the greatest step (the newest one there), and `count` counts all
@@ -52,8 +58,15 @@ class MetricSeries:
             NotFound: there is no such run for the caller.
         """
         await self._runs.get(run_id, caller)
-        found = await self._database.read(lambda cursor: cursor.rows(_SUMMARY, run_id))
-        return tuple(MetricSummary(**{**row, "context": context_of(row["context"])}) for row in found)
+
+        def work(cursor: Cursor) -> Page[MetricSummary]:
+            with cursor.snapshot():
+                rows = cursor.rows(f"{_SUMMARY} LIMIT {limit:d} OFFSET {offset:d}", run_id)
+                total = cursor.value("SELECT count(*) FROM metric_series WHERE run_id = ?", run_id)
+            items = tuple(MetricSummary(**{**row, "context": context_of(row["context"])}) for row in rows)
+            return Page(items=items, total=total, limit=limit, offset=offset)
+
+        return await self._database.read(work)
 
     async def points(
         self, run_id: int, caller: Caller, name: str | None, limit: int, offset: int
