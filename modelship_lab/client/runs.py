@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from modelship_lab.client import media
 from modelship_lab.client.active_run import activated
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from modelship_lab.client.lab import Lab
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _ARTIFACT_PATIENCE_S = 60.0
 _CHANGING_PAUSES_S = (0.2, 1.0)
@@ -175,9 +177,9 @@ class RunHandle(RecordedRun):
         """
         content_type = content_type or _type_of(name)
         said = _said_of(kind, step, caption)
-        for pause_s in (*_CHANGING_PAUSES_S, None):
-            try:
-                return self._lab.connection.record(
+        try:
+            return _when_stable(
+                lambda: self._lab.connection.record(
                     Artifact,
                     "PUT",
                     self._path_of(name),
@@ -185,12 +187,9 @@ class RunHandle(RecordedRun):
                     **sent(content, content_type),
                     patience_s=_ARTIFACT_PATIENCE_S,
                 )
-            except (Unavailable, TimedOut):
-                break
-            except InvalidData:
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
+            )
+        except (Unavailable, TimedOut):
+            pass
         if not self.save_later(name, content, content_type, kind=kind, step=step, caption=caption):
             raise Unavailable("The lab server is away, and the spool on this machine is full.")
         return None
@@ -276,14 +275,7 @@ class RunHandle(RecordedRun):
         file = Path(path).expanduser()
         if not file.is_file():
             raise InvalidInput(f"There is no file {file}.")
-        for pause_s in (*_CHANGING_PAUSES_S, None):
-            try:
-                self.save_later(name or file.name, file, step=step)
-                return
-            except InvalidData:
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
+        _when_stable(lambda: self.save_later(name or file.name, file, step=step))
 
     def _log_media(self, name: str, made: media.Media, step: int | None, caption: str = "") -> None:
         self.save_later(name, made.content, made.content_type, kind=made.kind, step=step, caption=caption)
@@ -475,6 +467,20 @@ def as_json(value: Any) -> Any:
         return json.loads(json.dumps(value, allow_nan=False, default=str))
     except ValueError:
         return str(value)
+
+
+def _when_stable(read: Callable[[], Result]) -> Result:
+    """Read a file, again after a while if it changes meanwhile.
+
+    Raises:
+        InvalidData: it is being written all the time.
+    """
+    for pause_s in _CHANGING_PAUSES_S:
+        try:
+            return read()
+        except InvalidData:
+            time.sleep(pause_s)
+    return read()
 
 
 def _type_of(name: str) -> str:
