@@ -13,14 +13,16 @@ import pyarrow.parquet as pq
 
 from modelship_lab.records.artifacts import TableRows
 from modelship_lab.records.errors import InvalidData
+from modelship_lab.server.tracking import parquet_pages
 
 MAX_COLUMNS = 1000
 
 MAX_GROUP_BYTES = 256 << 20
-"""Of a row group, uncompressed, as it says of itself."""
+"""Of a row group, uncompressed."""
 
 MAX_GROUP_VALUES = 20_000_000
-"""Of one column of a row group: repeated values take no bytes in the file, and time to be skipped."""
+"""Rows of a row group, and values in lists beyond them: repeated ones take no bytes in the file, and time to be
+skipped."""
 
 MAX_CELL = 2000
 """Characters of one cell; what is longer is cut."""
@@ -52,7 +54,7 @@ def parquet_rows(path: Path, limit: int, offset: int) -> TableRows:
         rows: list[tuple[Any, ...]] = []
         size = 0
         try:
-            for row in _cells(file, offset, limit):
+            for row in _cells(path, file, offset, limit):
                 size += sum(len(cell) if isinstance(cell, str) else 8 for cell in row)
                 if rows and size > MAX_ANSWER:
                     break
@@ -82,7 +84,7 @@ def _opened(path: Path) -> pq.ParquetFile:
     return file
 
 
-def _cells(file: pq.ParquetFile, offset: int, limit: int) -> Iterator[tuple[Any, ...]]:
+def _cells(path: Path, file: pq.ParquetFile, offset: int, limit: int) -> Iterator[tuple[Any, ...]]:
     """The rows from `offset` on; only the row groups that hold them are read."""
     before = 0
     for number in range(file.metadata.num_row_groups):
@@ -92,11 +94,7 @@ def _cells(file: pq.ParquetFile, offset: int, limit: int) -> Iterator[tuple[Any,
             continue
         if limit <= 0:
             return
-        values = max((group.column(index).num_values for index in range(group.num_columns)), default=0)
-        if group.total_byte_size > MAX_GROUP_BYTES or max(values, group.num_rows) > MAX_GROUP_VALUES:
-            raise InvalidData(
-                "The table is too large to be looked into here: write it in smaller row groups, or download it."
-            )
+        _require_small(path, group)
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=[number], use_threads=False):
             if skip >= batch.num_rows:
                 skip -= batch.num_rows
@@ -107,6 +105,17 @@ def _cells(file: pq.ParquetFile, offset: int, limit: int) -> Iterator[tuple[Any,
             limit -= part.num_rows
             if limit <= 0:
                 return
+
+
+def _require_small(path: Path, group: pq.RowGroupMetaData) -> None:
+    try:
+        size, repeated = parquet_pages.weight(path, group)
+    except ValueError as error:
+        raise InvalidData("The table is damaged: its rows cannot be read.") from error
+    if size > MAX_GROUP_BYTES or max(group.num_rows, repeated) > MAX_GROUP_VALUES:
+        raise InvalidData(
+            "The table is too large to be looked into here: write it in smaller row groups, or download it."
+        )
 
 
 def _column(column: pa.Array) -> list[Any]:
