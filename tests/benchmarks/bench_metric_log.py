@@ -1,10 +1,10 @@
 """How long `run.log()` takes in a training loop, and how many points a second are durably stored.
 
 The limits in the same run: appending to a `collections.deque` for a call, and Arrow batches inserted into a
-DuckDB file for what is stored. The peer is trackio, where it is installed, which queues in memory and writes
-to a local SQLite file.
+DuckDB file for what is stored. The peer, with --trackio, is trackio in an environment of its own, which queues
+in memory and writes to a local SQLite file.
 
-Run as `python -m tests.benchmarks.bench_metric_log [--points 1000000]`; prints one JSON line.
+Run as `python -m tests.benchmarks.bench_metric_log [--points 1000000] [--trackio]`; prints one JSON line.
 """
 
 import argparse
@@ -23,6 +23,8 @@ import numpy as np
 import pyarrow as pa
 
 from modelship_lab import client
+from tests.benchmarks.bench_sockets import listening
+from tests.environments import TRACKIO, python_with
 
 
 def percentiles(log: Callable[[int], None], calls: int, work_us: float) -> dict[str, float]:
@@ -42,11 +44,13 @@ def percentiles(log: Callable[[int], None], calls: int, work_us: float) -> dict[
     }
 
 
-def stored_per_second(lab: client.Lab, points: int, metrics_a_call: int) -> dict[str, float]:
+def stored_per_second(
+    lab: client.Lab, points: int, metrics_a_call: int, run: client.RunHandle | None = None
+) -> dict[str, float]:
     """Log as fast as it goes, and count until the server has acknowledged the last point."""
     values = {f"metric_{number}": float(number) for number in range(metrics_a_call)}
     calls = points // metrics_a_call
-    run = lab.start_run(f"bench {metrics_a_call} a call", system_metrics=False, source=False)
+    run = run or lab.start_run(f"bench {metrics_a_call} a call", system_metrics=False, source=False)
     start = time.perf_counter()
     for step in range(calls):
         run.log(values, step)
@@ -127,31 +131,55 @@ def limit_of_duckdb(folder: Path, points: int) -> dict[str, float]:
         return {"points_per_s": round(points / (time.perf_counter() - start))}
 
 
-def stored_by_trackio(folder: Path, points: int) -> dict[str, float] | None:
+def stored_beside_sockets(lab: client.Lab, token: str, points: int, idle: int, deaf: int) -> dict[str, Any]:
+    """Ten metrics a call, alone, and while others listen to something else or never read what they asked for."""
+    run, quiet = (lab.start_run(name, system_metrics=False, source=False) for name in ("heard", "quiet"))
+    live = f"{lab.url.replace('http', 'ws', 1)}mlship/live"
+    about_quiet, about_run = (
+        json.dumps({"op": "subscribe", "topics": [f"run:{one.id}"]}) for one in (quiet, run)
+    )
+    alone = stored_per_second(lab, points, 10)
+    with listening(live, token, about_quiet, idle), listening(live, token, about_run, deaf, "deaf"):
+        beside = stored_per_second(lab, points, 10, run)
+    quiet.finish()
+    return {"idle": idle, "never_read": deaf, "alone": alone, "beside": beside}
+
+
+TRACKIO_CLIENT = """
+import json, sys, time
+import trackio
+points = int(sys.argv[1])
+values = {f"metric_{number}": float(number) for number in range(10)}
+trackio.init(project="bench", embed=False)
+start = time.perf_counter()
+for _ in range(points // 10):
+    trackio.log(values)
+logged = time.perf_counter()
+trackio.finish()
+print(json.dumps([points / (time.perf_counter() - start), points / (logged - start)]))
+"""
+
+
+def stored_by_trackio(folder: Path, points: int) -> dict[str, float]:
     """What trackio does with ten metrics a call, until it has written the last."""
-    try:
-        os.environ["TRACKIO_DIR"] = str(folder / "trackio")
-        import trackio
-    except ImportError:
-        return None
-    values = {f"metric_{number}": float(number) for number in range(10)}
-    trackio.init(project="bench", embed=False)
-    start = time.perf_counter()
-    for _ in range(points // 10):
-        trackio.log(values)
-    logged = time.perf_counter()
-    trackio.finish()
-    stored = time.perf_counter()
-    return {
-        "points_per_s": round(points / (stored - start)),
-        "log_only_points_per_s": round(points / (logged - start)),
-    }
+    told = subprocess.run(
+        [python_with(TRACKIO), "-c", TRACKIO_CLIENT, str(points)],
+        env={**os.environ, "TRACKIO_DIR": str(folder / "trackio"), "PYTHONPATH": ""},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    stored, logged = json.loads(told.splitlines()[-1])
+    return {"points_per_s": round(stored), "log_only_points_per_s": round(logged)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--idle", type=int, default=1000, help="sockets that listen to something else")
+    parser.add_argument("--deaf", type=int, default=50, help="sockets that never read")
+    parser.add_argument("--trackio", action="store_true", help="measure trackio, too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MLSHIP_HOME"] = folder
@@ -168,7 +196,15 @@ def main() -> None:
             result = measure(lab, arguments.points, arguments.calls)
             result["stored_10_a_call_by_4"] = stored_by_clients(arguments.points, 4)
             result["limit_duckdb_arrow"] = limit_of_duckdb(Path(folder), arguments.points)
-            result["trackio_10_a_call"] = stored_by_trackio(Path(folder), arguments.points // 10)
+            result["beside_sockets"] = stored_beside_sockets(
+                lab,
+                json.loads((Path(folder) / "server.json").read_text())["token"],
+                arguments.points,
+                arguments.idle,
+                arguments.deaf,
+            )
+            if arguments.trackio:
+                result["trackio_10_a_call"] = stored_by_trackio(Path(folder), arguments.points)
             print(json.dumps(result))
         finally:
             server.terminate()

@@ -4,22 +4,17 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
-import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from filelock import FileLock
 
 from modelship_lab import client
 from modelship_lab.client import Lab
-
-MLFLOW = "mlflow==3.17.2"
-"""With what it needs, 850 MB in 89 packages: too much for everybody who develops here."""
+from tests.environments import MLFLOW, python_with
 
 Told = Callable[[str], list[dict[str, Any]]]
 
@@ -36,15 +31,7 @@ def other(start_server: Callable[..., Any], tmp_path: Path) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def mlflow_python() -> str:
     """The Python of an environment that has MLflow."""
-    folder = Path(sys.prefix) / "mlflow"
-    done = folder / f"{MLFLOW}.installed"
-    python = folder / "bin" / "python"
-    with FileLock(f"{folder}.lock"):
-        if not done.exists():
-            venv.create(folder, clear=True, with_pip=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", MLFLOW], check=True, timeout=900)
-            done.touch()
-    return str(python)
+    return python_with(MLFLOW)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,26 @@
+"""Environments of their own for real peers: with all that they need they are too much for everybody who develops here."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from filelock import FileLock
+
+MLFLOW = "mlflow==3.17.2"
+"""850 MB in 89 packages."""
+
+TRACKIO = "trackio==0.43.0"
+
+
+def python_with(package: str) -> str:
+    """The Python of an environment that has a package (`name==version`), made once and kept beside the tests' own."""
+    folder = Path(sys.prefix) / package.split("==")[0]
+    done = folder / f"{package}.installed"
+    python = folder / "bin" / "python"
+    with FileLock(f"{folder}.lock"):
+        if not done.exists():
+            venv.create(folder, clear=True, with_pip=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=True, timeout=900)
+            done.touch()
+    return str(python)
