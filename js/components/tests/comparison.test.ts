@@ -1,5 +1,6 @@
 import type { RunRow } from "@modelship-lab/core";
 import { describe, expect, it } from "vitest";
+import { runRow } from "../../core/tests/example_runs";
 import { diff, hunks, sideBySide } from "../src/comparison/code_diff";
 import { compared } from "../src/comparison/differences";
 import { axisOf, axisY, nearest, NOWHERE, passing } from "../src/comparison/parallel";
@@ -9,22 +10,8 @@ import { inFilter, nextSort, share, usualColumns } from "../src/runs/columns";
 import { remembered, suggestions } from "../src/runs/filter_words";
 import { tree } from "../src/runs/tree";
 
-const row = (id: number, values: RunRow["values"] = {}, change: Partial<RunRow> = {}): RunRow => ({
-  id,
-  name: "",
-  status: "finished",
-  project: null,
-  recipe: "",
-  group: "",
-  parent_id: null,
-  children: 0,
-  tags: [],
-  started_at: "2026-01-01T00:00:00Z",
-  ended_at: null,
-  duration_s: 1,
-  values,
-  ...change,
-});
+const row = (id: number, values: RunRow["values"] = {}, change: Partial<RunRow> = {}): RunRow =>
+  runRow(id, { name: "", project: null, values, ...change });
 const column = (name: string, kind: "param" | "metric" | "summary", min = 0, max = 1, type: "number" | "text" = "number") => ({ name, kind, type, runs: 3, min, max });
 
 describe("scales", () => {

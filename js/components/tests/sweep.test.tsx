@@ -1,25 +1,11 @@
 import type { Run } from "@modelship-lab/core";
 import { act, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { trialRun } from "../../core/tests/example_runs";
 import { FakeLab } from "../../core/tests/fake_lab";
 import { SweepView } from "../src/index";
 
-const run = (id: number, change: Partial<Run> = {}): Run =>
-  ({
-    id,
-    name: `first #${id}`,
-    project: "spam",
-    recipe: "",
-    status: "finished",
-    params: {},
-    tags: [],
-    summary: {},
-    error: "",
-    stop_requested: false,
-    started_at: "2026-01-01T00:00:00Z",
-    ended_at: "2026-01-01T00:00:10Z",
-    ...change,
-  }) as Run;
+const run = (id: number, change: Partial<Run> = {}): Run => trialRun(id, { ended_at: "2026-01-01T00:00:10Z", ...change });
 const sweep = run(1, {
   name: "first",
   status: "running",

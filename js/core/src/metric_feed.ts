@@ -351,7 +351,7 @@ function covers(outer: Range, inner: Range): boolean {
   return outer.start <= inner.start && outer.end >= inner.end;
 }
 
-export function sameContext(a: Context, b: Context): boolean {
+function sameContext(a: Context, b: Context): boolean {
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }

@@ -26,7 +26,7 @@ export interface RunTableState {
   filterProblem: FilterProblem | null;
 }
 
-export function queryOf(query: RunQuery, limit: number, offset: number): Query {
+function queryOf(query: RunQuery, limit: number, offset: number): Query {
   return {
     project: query.project,
     filter: query.filter.trim() || null,

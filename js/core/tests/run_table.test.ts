@@ -1,23 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { LabError, RunTableFeed, type LabEvent, type Query, type RunQuery, type RunRow } from "../src/index";
+import { runRow as row } from "./example_runs";
 import { FakeLab } from "./fake_lab";
 
-const row = (id: number, change: Partial<RunRow> = {}): RunRow => ({
-  id,
-  name: `run ${id}`,
-  status: "finished",
-  project: "spam",
-  recipe: "",
-  group: "",
-  parent_id: null,
-  children: 0,
-  tags: [],
-  started_at: "2026-01-01T00:00:00Z",
-  ended_at: null,
-  duration_s: 1,
-  values: {},
-  ...change,
-});
 const QUERY: RunQuery = { project: "spam", filter: "", sort: ["-id"], columns: ["params.lr"] };
 const EVENT = { type: "event", event: { type: "run.created", topic: "run:1" } as LabEvent } as const;
 

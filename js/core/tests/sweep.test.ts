@@ -1,22 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { summarizeSweep, SweepFeed, type Run } from "../src/index";
+import { trialRun as run } from "./example_runs";
 import { away, FakeLab } from "./fake_lab";
 
 const at = (seconds: number): string => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
-const run = (id: number, change: Partial<Run> = {}): Run =>
-  ({
-    id,
-    name: `first #${id}`,
-    status: "finished",
-    params: {},
-    tags: [],
-    summary: {},
-    error: "",
-    stop_requested: false,
-    started_at: at(0),
-    ended_at: at(4),
-    ...change,
-  }) as Run;
 const sweep = (change: Partial<Run> = {}, params: Record<string, unknown> = {}): Run =>
   run(1, {
     status: "running",

@@ -4,7 +4,7 @@
  */
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 
-export const SHADES = 32;
+const SHADES = 32;
 
 /** `SHADES` colors from the lowest to the highest figure. */
 export function shades(dark: boolean): string[] {

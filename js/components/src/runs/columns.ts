@@ -27,7 +27,7 @@ const OWN: [string, string, Column["type"], number][] = [
   ["id", "Number", "number", 76],
 ];
 
-export const OWN_COLUMNS: Column[] = OWN.map(([name, title, type, width]) => ({
+const OWN_COLUMNS: Column[] = OWN.map(([name, title, type, width]) => ({
   name,
   title,
   kind: "run",
@@ -149,7 +149,7 @@ export function share(value: RunValue, column: Pick<Column, "min" | "max">): num
 }
 
 /** What the filter calls a column. */
-export function titleOf(column: Column): string {
+function titleOf(column: Column): string {
   return column.kind === "run" ? column.title : column.title.length > MOST_NAMES ? `${column.title.slice(0, MOST_NAMES)}…` : column.title;
 }
 

@@ -44,7 +44,7 @@ export function notesOf(reduction: Reduction, extent: Extent, choices: Choices):
 }
 
 /** A context as it is read: the values, as of {subset: val, rank: 0} "val · rank 0". */
-export function contextLabel(context: Context): string {
+function contextLabel(context: Context): string {
   return Object.entries(context)
     .map(([name, value]) => (name === "subset" ? value : `${name} ${value}`))
     .join(" · ");
