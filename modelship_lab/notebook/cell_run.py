@@ -151,9 +151,9 @@ def _finish(
     try:
         run.save_artifact("cell.py", cell, "text/x-python")
         if output:
-            run.save_artifact("output.txt", output, "text/plain")
+            run.save_artifact("output.txt", output, "text/plain", kind="text")
         for number, picture in enumerate(pictures, 1):
-            run.save_artifact(f"figure-{number}.png", picture, "image/png")
+            run.save_artifact(f"figure-{number}.png", picture, "image/png", kind="figure")
         run.set_summary({"duration_s": duration_s})
         if error is None:
             run.finish()

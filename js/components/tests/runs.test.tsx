@@ -262,7 +262,7 @@ describe("RunChart", () => {
       ...change,
     });
     const fake = lab(run(12));
-    fake.answers.set("GET runs/12/artifacts?limit=1000", {
+    fake.answers.set("GET runs/12/artifacts", {
       items: [kept(1, {}), kept(2, {}), kept(3, { name: "rows", kind: "table", step: null }), kept(4, { name: "model.bin", kind: "file" })],
       total: 4,
     });
@@ -288,14 +288,28 @@ describe("RunChart", () => {
   });
 
   it("shows what ran", async () => {
-    const environment = { command: ["python", "train.py"], git: { commit: "abc", branch: "main", dirty: true }, packages: { torch: "2.1" } };
+    const environment = {
+      command: ["python", "train.py", "--name", "a run"],
+      git: { commit: "abc", branch: "main", dirty: true },
+      packages: { torch: "2.1" },
+      gpus: ["H200, 141 GB", "H200, 141 GB"],
+      script: null,
+      memory_gb: 23.4,
+    };
     const fake = lab(run(12, { environment }));
-    fake.answers.set("GET runs/12/artifacts?limit=1000", { items: [], total: 0 });
+    const file = { id: 1, run_id: 12, name: "source/cells.py", kind: "file", step: null, digest: "d1" };
+    fake.answers.set("GET runs/12/artifacts?kind=file", { items: [file, { ...file, id: 2, name: "model.onnx" }], total: 2 });
+    fake.answers.set("GET runs/12/artifacts/source%2Fcells.py", "# %% [1]\ntrain()");
     render(<RunChart connection={fake} runIds={[12]} labId="source" />);
     await wait(600);
     fireEvent.click(screen.getByRole("tab", { name: "source" }));
     await wait(100);
-    expect(screen.getByText("python train.py")).toBeTruthy();
+    expect(screen.getByText("python train.py --name 'a run'")).toBeTruthy();
+    expect(screen.getByText("H200, 141 GB, H200, 141 GB")).toBeTruthy();
+    expect(screen.getByText("23.4")).toBeTruthy();
+    expect(screen.queryByText("script")).toBeNull();
+    expect(screen.getByText(/train\(\)/)).toBeTruthy();
+    expect(screen.queryByText("model.onnx")).toBeNull();
     expect(screen.getByText("abc · main · with changes")).toBeTruthy();
     expect(screen.getByText("torch==2.1")).toBeTruthy();
   });

@@ -19,7 +19,7 @@ interface File {
 export function CodeDiff({ connection, runs }: { connection: Connection; runs: readonly Run[] }): ReactNode {
   const [leftId, setLeft] = useState(runs[0]!.id);
   const [rightId, setRight] = useState((runs[1] ?? runs[0]!).id);
-  const [layout, setLayout] = useSaved<{ unified: boolean }>("modelship-lab:code-diff", { unified: false });
+  const [layout, setLayout] = useSaved<{ unified: boolean }>("code-diff", { unified: false });
   const left = useFiles(connection, leftId);
   const right = useFiles(connection, rightId);
   const [chosen, setChosen] = useState<string | null>(null);
@@ -91,7 +91,7 @@ function useFiles(connection: Connection, runId: number): File[] | null {
   useEffect(() => {
     let wasted = false;
     connection
-      .request<Page<File>>("GET", `runs/${runId}/artifacts`)
+      .request<Page<File>>("GET", `runs/${runId}/artifacts`, { query: { kind: "file" } })
       .then((page) => page.items)
       .catch(() => [])
       .then((files) => {

@@ -6,11 +6,11 @@ import { TableView } from "./TableView";
 import { filePath, TextView } from "./TextView";
 
 const KINDS: ArtifactKind[] = ["image", "figure", "table", "text"];
-const LIMIT = 1000;
 
 /** Pictures, figures, tables and texts that a run kept, each with its steps. */
 export function MediaView({ connection, run }: { connection: Connection; run: Run }): ReactNode {
-  const { answer, problem, retry } = useAnswer<Page<Artifact>>(connection, `runs/${run.id}/artifacts`, { limit: LIMIT }, run.status);
+  // The record is another one whenever the run told of something, a new file among others.
+  const { answer, problem, retry } = useAnswer<Page<Artifact>>(connection, `runs/${run.id}/artifacts`, {}, run);
   const groups = useMemo(() => {
     const byName = new Map<string, Artifact[]>();
     for (const artifact of answer?.items ?? []) {
@@ -74,7 +74,7 @@ function MediaCard(props: { connection: Connection; runId: number; name: string;
 
 function Media({ connection, runId, artifact }: { connection: Connection; runId: number; artifact: Artifact }): ReactNode {
   if (artifact.kind === "table") return <TableView connection={connection} runId={runId} artifact={artifact} />;
-  if (artifact.kind === "text") return <TextView connection={connection} path={filePath(runId, artifact)} />;
+  if (artifact.kind === "text") return <TextView connection={connection} path={filePath(runId, artifact)} version={artifact.digest} />;
   return <Picture connection={connection} path={filePath(runId, artifact)} artifact={artifact} />;
 }
 

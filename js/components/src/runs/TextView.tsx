@@ -9,8 +9,13 @@ export function filePath(runId: number, { name, step }: Artifact): string {
   return `runs/${runId}/artifacts/${encodeURIComponent(name)}${step === null ? "" : `?step=${step}`}`;
 }
 
-/** A text as it was kept: never as a page. */
-export function TextView({ connection, path }: { connection: Connection; path: string }): ReactNode {
+/**
+ * A text as it was kept: never as a page.
+ *
+ * @param version has it read again where there is another one under the same path
+ */
+export function TextView(props: { connection: Connection; path: string; version: string }): ReactNode {
+  const { connection, path, version } = props;
   const [text, setText] = useState<string | null>(null);
   useEffect(() => {
     let gone = false;
@@ -25,7 +30,7 @@ export function TextView({ connection, path }: { connection: Connection; path: s
     return () => {
       gone = true;
     };
-  }, [connection, path]);
+  }, [connection, path, version]);
   if (text === null) return <p className="mls-muted">Fetching…</p>;
   return (
     <pre className="mls-code" dir="auto">
