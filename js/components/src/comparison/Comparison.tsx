@@ -41,7 +41,7 @@ export interface ComparisonProps {
 /** Runs side by side: their curves, parameters and figures, code and surroundings. */
 export function Comparison({ connection, labId, runIds, tab = "curves", opener }: ComparisonProps): ReactNode {
   const ids = runIds.join(",");
-  const [saved, setSaved] = useSaved<{ tab: ComparisonTab }>(`modelship-lab:comparison:${labId}:${ids}`, { tab });
+  const [saved, setSaved] = useSaved<{ tab: ComparisonTab }>(`comparison:${labId}:${ids}`, { tab });
   const { runs, problem, retry } = useRecords(connection, ids);
   const columns = useColumns(connection, null);
   const known = useMemo(() => allColumns(columns), [columns]);

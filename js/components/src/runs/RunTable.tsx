@@ -56,7 +56,7 @@ const NONE: ReadonlyMap<number, RunRow> = new Map();
 /** Any number of runs to be filtered, sorted, looked through, selected and compared. */
 export function RunTable(props: RunTableProps): ReactNode {
   const { connection, labId, project = null, filter = "", sort, columns = null, opener } = props;
-  const place = `modelship-lab:runs:${labId}:${project ?? ""}`;
+  const place = `runs:${labId}:${project ?? ""}`;
   const asked = JSON.stringify([filter, sort ?? [], columns]);
   const usual: SavedView = { filter, sort: [...(sort ?? ["-id"])], columns: columns && [...columns], widths: {}, folds: false, mode: "table" };
   const [view, setView] = useSaved<SavedView>(`${place}:${asked}`, usual);
