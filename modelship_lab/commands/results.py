@@ -48,6 +48,8 @@ class RunReport:
     """The last value of each metric: `name`, `step`, `value`."""
     image: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
     """Fetches an encoded image by its content address, for the pictures of the worst errors."""
+    lab_id: str = field(default="", repr=False)
+    """Of the lab that the run is in."""
 
 
 @dataclass(frozen=True)

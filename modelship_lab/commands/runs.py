@@ -161,7 +161,14 @@ def report(handle: "RunHandle") -> RunReport:
     last = points.group_by("name", "context", maintain_order=True).agg(
         pl.col("step").last(), pl.col("value").last()
     )
-    return RunReport(handle.record, handle.evaluation(), tuple(handle.artifacts()), last, handle.lab.image)
+    return RunReport(
+        handle.record,
+        handle.evaluation(),
+        tuple(handle.artifacts()),
+        last,
+        handle.lab.image,
+        handle.lab.info.lab_id,
+    )
 
 
 @click.command()

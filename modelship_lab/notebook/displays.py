@@ -75,6 +75,9 @@ def load(shell: "InteractiveShell") -> None:
         ("modelship_lab.commands.results", "Compared"),
     ):
         formatter.mimebundle_formatter.for_type_by_name(module, name, _comparison_bundle)
+    formatter.mimebundle_formatter.for_type_by_name(
+        "modelship_lab.commands.results", "RunReport", _report_bundle
+    )
     # A run that goes on is shown as its chart, a sweep as its trials.
     shown = formatter.ipython_display_formatter
     shown.for_type_by_name("modelship_lab.client.runs", "RunHandle", _show_run)
@@ -125,6 +128,20 @@ def _comparison_bundle(
         value.lab, run_ids=[run.id for run in value.runs], tab=tab, still=as_html(value)
     )
     return widget._repr_mimebundle_(include=include, exclude=exclude)
+
+
+def run_bundle(lab_id: str, run_id: int, html: str) -> dict[str, Any]:
+    """A run that has ended as a view that needs no kernel, and as HTML where nothing can draw that."""
+    from modelship_lab.notebook.widgets import VIEW_TYPE
+
+    shows = {"view": "run_chart", "lab_id": lab_id, "run_ids": [run_id]}
+    return {VIEW_TYPE: shows, "text/html": html}
+
+
+def _report_bundle(
+    report: "RunReport", include: Any = None, exclude: Any = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    return run_bundle(report.lab_id, report.run.id, as_html(report)), {}
 
 
 def _comparison(value: "Compared | RunComparison") -> str:

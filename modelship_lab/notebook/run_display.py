@@ -22,32 +22,38 @@ _shown: dict[int, int] = {}
 
 
 def show_run(run: "RunHandle") -> None:
-    """Show a run, unless the present cell does so already: while it goes on, as a live chart."""
+    """Show a run, unless the present cell does so already; a sweep's as its trials."""
+    from modelship_lab.client.sweeps import report
+    from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.notebook.displays import as_html, run_summary_html
-    from modelship_lab.notebook.widgets import RunChartWidget
 
-    _show(run, lambda: RunChartWidget(run.lab, run_ids=[run.id]), as_html, run_summary_html)
+    if report.is_sweep(run.record):
+        show_sweep(Sweep(run.lab, run))
+    else:
+        _show(run, as_html, run_summary_html)
 
 
 def show_sweep(sweep: "Sweep") -> None:
-    """Show a sweep, unless the present cell does so already: while it goes on, its trials as they end."""
+    """Show a sweep, unless the present cell does so already: its trials, as they end while it goes on."""
     from modelship_lab.notebook.displays import as_html
-    from modelship_lab.notebook.widgets import SweepWidget
 
     def summary(run: "RunHandle") -> str:
         return as_html(sweep.report())
 
-    _show(sweep.run, lambda: SweepWidget(sweep.lab, run_id=sweep.id), summary, summary)
+    _show(sweep.run, summary, summary)
 
 
 def _show(
-    run: "RunHandle",
-    live: "Callable[[], LabWidget]",
-    ended: "Callable[[RunHandle], str]",
-    summary: "Callable[[RunHandle], str]",
+    run: "RunHandle", ended: "Callable[[RunHandle], str]", summary: "Callable[[RunHandle], str]"
 ) -> None:
-    """Show a run by one of three: the view of one that goes on, HTML of one that has ended, HTML that stays."""
-    from modelship_lab.notebook.displays import as_text
+    """Show a run by its view.
+
+    Args:
+        ended: HTML that stands in its place where nothing can draw it, of a run that has ended.
+        summary: HTML that stays of one that goes on, once it has ended.
+    """
+    from modelship_lab.notebook.displays import as_text, run_bundle
+    from modelship_lab.notebook.widgets import RunChartWidget
 
     shell = get_ipython()
     cell = shell.execution_count if shell is not None else 0
@@ -55,9 +61,9 @@ def _show(
         return
     _shown[run.id] = cell
     if not run.is_running:
-        display({"text/html": ended(run), "text/plain": as_text(run)}, raw=True)
+        display({**run_bundle(run.lab.info.lab_id, run.id, ended(run)), "text/plain": as_text(run)}, raw=True)
         return
-    widget = live()
+    widget = RunChartWidget(run.lab, run_ids=[run.id])
     place = display(widget, display_id=True)
     if place is not None:
         threading.Thread(

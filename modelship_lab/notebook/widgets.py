@@ -123,13 +123,13 @@ class LabelerWidget(LabWidget):
 
 
 class RunChartWidget(LabWidget):
-    """Draws the metrics of runs while they go on."""
+    """Draws the metrics of runs, and the trials of a sweep, while they go on and afterwards."""
 
     view = traitlets.Unicode("run_chart").tag(sync=True)
     run_ids = traitlets.List(traitlets.Int()).tag(sync=True)
 
-    def __init__(self, lab: "Lab", *, run_ids: list[int]) -> None:
-        super().__init__(lab, run_ids=run_ids)
+    def __init__(self, lab: "Lab", *, run_ids: list[int], still: str = "") -> None:
+        super().__init__(lab, run_ids=run_ids, still=still)
 
 
 class RunTableWidget(LabWidget):
@@ -165,16 +165,6 @@ class ComparisonWidget(LabWidget):
 
     def __init__(self, lab: "Lab", *, run_ids: Sequence[int], tab: str = "curves", still: str = "") -> None:
         super().__init__(lab, run_ids=list(run_ids), tab=tab, still=still)
-
-
-class SweepWidget(LabWidget):
-    """Shows the trials of a sweep while they are made."""
-
-    view = traitlets.Unicode("sweep").tag(sync=True)
-    run_id = traitlets.Int().tag(sync=True)
-
-    def __init__(self, lab: "Lab", *, run_id: int) -> None:
-        super().__init__(lab, run_id=run_id)
 
 
 class DeploymentWidget(LabWidget):

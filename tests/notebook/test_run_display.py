@@ -49,7 +49,12 @@ def test_a_run_is_its_chart_and_leaves_its_summary(shell: InteractiveShell, lab:
     (summary,) = outputs(shell, "shown")
     assert "finished" in summary["text/html"]
     assert ">default<" in summary["text/html"]
-    assert widgets.VIEW_TYPE not in summary
+    # It can still be zoomed into; no kernel is needed for it.
+    assert summary[widgets.VIEW_TYPE] == live[widgets.VIEW_TYPE]
+    assert "application/vnd.jupyter.widget-view+json" not in summary
+    report, _ = shell.display_formatter.format(shell.run_cell(f"%mlship run {run.id}").result)
+    assert report[widgets.VIEW_TYPE] == live[widgets.VIEW_TYPE]
+    assert "finished" in report["text/html"]
 
 
 def test_the_verb_shows_a_run_of_another_program_live(shell: InteractiveShell, lab: client.Lab) -> None:

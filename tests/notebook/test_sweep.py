@@ -33,18 +33,20 @@ def test_a_sweep_is_shown_while_it_goes_on_and_leaves_its_summary(
             if thread.name == f"mlship-summary-{found.id}":
                 thread.join(30)
     live, ended = (output.data for output in captured.outputs if output.data)
-    shown = {"view": "sweep", "lab_id": lab.info.lab_id, "run_id": found.id}
+    shown = {"view": "run_chart", "lab_id": lab.info.lab_id, "run_ids": [found.id]}
     assert live[widgets.VIEW_TYPE] == ended[widgets.VIEW_TYPE] == shown
     assert "application/vnd.jupyter.widget-view+json" in live
     assert "application/vnd.jupyter.widget-view+json" not in ended
     assert "least loss" in ended["text/html"]
     assert "data:image/png" in ended["text/html"]
     assert "3 finished" in ended["text/html"]
-    # Another cell shows what is known, without a view that would go on.
-    with capture_output() as captured:
-        shell.run_cell("found", store_history=True)
-    (summary,) = (output.data for output in captured.outputs if output.data)
-    assert "data:image/png" in summary["text/html"]
+    # Another cell shows what is known, also by the number of its run.
+    for cell in ("found", f"lab.run({found.id})"):
+        with capture_output() as captured:
+            shell.run_cell(cell, store_history=True)
+        (summary,) = (output.data for output in captured.outputs if output.data)
+        assert "data:image/png" in summary["text/html"]
+        assert summary[widgets.VIEW_TYPE] == shown
     assert found.best_params == {"x": 1, "scale": 0.5}
 
 

@@ -5,4 +5,3 @@ export * from "./panel/LabPanel";
 export * from "./runs/RunChart";
 export * from "./runs/RunList";
 export * from "./runs/RunTable";
-export * from "./sweep/SweepView";

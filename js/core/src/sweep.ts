@@ -29,10 +29,16 @@ export interface SweepSummary {
   course: { number: number; value: number; best: number }[];
 }
 
+/** Whether a run is that of a sweep, whose trials are its children. */
+export function isSweep({ params, tags }: Run): boolean {
+  return tags.includes("sweep") && typeof params.metric === "string" && typeof params.space === "object" && params.space !== null;
+}
+
 /** Null when the run is no sweep's. */
 export function summarizeSweep(sweep: Run, runs: readonly Run[]): SweepSummary | null {
-  const { metric, mode, trials: planned, parallel, space } = sweep.params;
-  if (typeof metric !== "string" || typeof space !== "object" || space === null) return null;
+  if (!isSweep(sweep)) return null;
+  const { mode, trials: planned, parallel } = sweep.params;
+  const { metric, space } = sweep.params as { metric: string; space: object };
   const isMax = mode === "max";
   const begun = [...runs].sort((a, b) => a.id - b.id).map((run, place): Trial => {
     const value = run.status === "finished" ? (run.summary[metric] ?? null) : null;

@@ -12,13 +12,12 @@ const POLL_MS = 2000;
 export interface SweepFeedState {
   run: Run | null;
   trials: Run[];
-  stopping: boolean;
   problem: LabError | null;
 }
 
 /** A sweep and its trials as they are made: asked again whenever something happened to a run. */
 export class SweepFeed {
-  readonly store = new Store<SweepFeedState>({ run: null, trials: [], stopping: false, problem: null });
+  readonly store = new Store<SweepFeedState>({ run: null, trials: [], problem: null });
   private closed = false;
   private fetching = false;
   private again = false;
@@ -38,16 +37,6 @@ export class SweepFeed {
     // Of trials that are still to come nobody knows the numbers.
     this.stopListening = ["*", `run:${runId}`].map((topic) => connection.subscribe(topic, hear));
     void this.fetchAll();
-  }
-
-  /** Has no more trials begun. */
-  async stop(): Promise<void> {
-    this.store.set({ stopping: true });
-    try {
-      this.store.set({ run: await this.connection.request<Run>("POST", `runs/${this.runId}/stop`) });
-    } catch (error) {
-      this.store.set({ problem: asLabError(error), stopping: false });
-    }
   }
 
   retry(): void {
@@ -80,7 +69,7 @@ export class SweepFeed {
       const trials = await this.fetchTrials();
       if (this.closed) return;
       this.backoff.reset();
-      this.store.set({ run, trials, problem: null, stopping: !run.ended_at && (run.stop_requested || this.store.get().stopping) });
+      this.store.set({ run, trials, problem: null });
       if (!this.connection.live && !run.ended_at) this.later(POLL_MS);
     } catch (error) {
       if (this.closed) return;

@@ -5,7 +5,6 @@ import {
   LabPanel,
   RunChart,
   RunTable,
-  SweepView,
   type ComparisonTab,
   type Opener,
   type RunOpener,
@@ -35,7 +34,6 @@ export type View =
       height?: string;
     }
   | { view: "comparison"; run_ids: number[]; tab?: ComparisonTab; opener?: RunOpener }
-  | { view: "sweep"; run_id: number }
   | { view: "deployment"; deployment_id: number }
   | { view: "panel"; opener: Opener };
 
@@ -52,8 +50,6 @@ function Screen(props: { view: View; connection: Connection; labId: string }): R
       return (
         <Comparison connection={connection} labId={labId} runIds={view.run_ids} tab={view.tab} opener={view.opener} />
       );
-    case "sweep":
-      return <SweepView connection={connection} runId={view.run_id} />;
     case "deployment":
       return <DeploymentView connection={connection} deploymentId={view.deployment_id} />;
     case "panel":
@@ -87,7 +83,7 @@ export function mount(element: HTMLElement, connection: Connection, labId: strin
 }
 
 /** The traits that a widget's Python class sets, by view. */
-const TRAITS = ["project_id", "order", "run_ids", "run_id", "deployment_id", "project", "filter", "sort", "columns", "tab"];
+const TRAITS = ["project_id", "order", "run_ids", "deployment_id", "project", "filter", "sort", "columns", "tab"];
 
 /** What anywidget calls, through the loader. */
 export async function render({ model, el }: RenderProps): Promise<() => void> {

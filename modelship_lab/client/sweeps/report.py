@@ -143,9 +143,14 @@ def read(lab: "Lab", run_id: int) -> SweepReport:
         InvalidInput: it is no sweep's.
     """
     run = lab.run(run_id).record
-    if TAG not in run.tags or "space" not in run.params:
+    if not is_sweep(run):
         raise InvalidInput(f"Run {run_id} is no sweep's; `lab.sweep` makes those.")
     return SweepReport(run, trials_of(lab, run_id))
+
+
+def is_sweep(run: Run) -> bool:
+    """Whether a run is that of a sweep."""
+    return TAG in run.tags and "space" in run.params
 
 
 def trials_of(lab: "Lab", run_id: int) -> tuple[Run, ...]:

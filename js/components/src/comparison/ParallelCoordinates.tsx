@@ -10,7 +10,6 @@ import { prepared, useInk, useWidth } from "./ink";
 import { shadeOf, shades } from "./palette";
 import { axisOf, axisX, axisY, drawLines, drawOne, nearest, NOWHERE, passing, type Axis, type Brush, type Frame } from "./parallel";
 
-const HEIGHT = 430;
 const AXIS_GAP = 74;
 const MOST_COMPARED = 50;
 /** So near to an end of an axis is the end. */
@@ -28,7 +27,8 @@ export interface RunsViewProps {
 }
 
 /** Each run as a line through its parameters and figures; a brush on an axis leaves those that pass it. */
-export function ParallelCoordinates({ rows, columns, onColumns, onOpen }: RunsViewProps): ReactNode {
+export function ParallelCoordinates(props: RunsViewProps & { height?: number }): ReactNode {
+  const { rows, columns, onColumns, onOpen, height = 430 } = props;
   const known = useMemo(() => axisColumns(columns), [columns]);
   const [chosen, setChosen] = useState<string[] | null>(null);
   const names = useMemo(() => chosen ?? usualAxes(known), [chosen, known]);
@@ -89,6 +89,7 @@ export function ParallelCoordinates({ rows, columns, onColumns, onOpen }: RunsVi
             colorAxis={colorAxis}
             passes={passes}
             brushes={brushes}
+            height={height}
             onBrush={(name, brush) => {
               const others = without(brushes, name);
               setBrushes(brush ? { ...others, [name]: brush } : others);
@@ -116,6 +117,8 @@ interface LinesProps {
   colorAxis: Axis | null;
   passes: Uint8Array;
   brushes: Record<string, Brush>;
+  /** Of the whole picture, in CSS pixels. */
+  height: number;
   onBrush: (name: string, brush: Brush | null) => void;
   onOrder: (names: string[]) => void;
   onLog: (name: string, log: boolean) => void;
@@ -123,7 +126,7 @@ interface LinesProps {
 }
 
 function Lines(props: LinesProps): ReactNode {
-  const { rows, axes, colorAxis, passes, brushes } = props;
+  const { rows, axes, colorAxis, passes, brushes, height } = props;
   const [place, setPlace] = useState<HTMLDivElement | null>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const above = useRef<HTMLCanvasElement>(null);
@@ -134,8 +137,8 @@ function Lines(props: LinesProps): ReactNode {
   const [dragged, setDragged] = useState<{ name: string; x: number } | null>(null);
   const bottom = axes.some((axis) => axis.hasNone) ? 48 : 16;
   const frame: Frame = useMemo(
-    () => ({ width, top: 58, height: HEIGHT - 58 - bottom, left: 54, right: 70 }),
-    [width, bottom],
+    () => ({ width, top: 58, height: height - 58 - bottom, left: 54, right: 70 }),
+    [width, height, bottom],
   );
   const colors = useMemo(() => shades(ink?.dark ?? false), [ink]);
   const shade = useMemo(
@@ -145,26 +148,26 @@ function Lines(props: LinesProps): ReactNode {
 
   useEffect(() => {
     if (!canvas.current || !ink || seen === 0) return;
-    const context = prepared(canvas.current, width, HEIGHT);
+    const context = prepared(canvas.current, width, height);
     if (!context) return;
     const begun = performance.now();
     drawLines(context, frame, axes, passes, shade, colors, ink);
     canvas.current.dataset.drawnMs = (performance.now() - begun).toFixed(1);
-  }, [frame, axes, passes, shade, colors, ink, width, seen]);
+  }, [frame, axes, passes, shade, colors, ink, width, height, seen]);
 
   useEffect(() => {
     if (!above.current || !ink || seen === 0) return;
-    const context = prepared(above.current, width, HEIGHT);
+    const context = prepared(above.current, width, height);
     if (context && hovered && passes[hovered.run]) {
       const one = shade[hovered.run]!;
       drawOne(context, frame, axes, hovered.run, one < 0 ? ink.text : colors[shadeOf(one)]!, ink);
     }
-  }, [hovered, frame, axes, passes, shade, colors, ink, width, seen]);
+  }, [hovered, frame, axes, passes, shade, colors, ink, width, height, seen]);
 
   const point = (event: PointerEvent<HTMLElement>): { x: number; y: number } => {
     const box = event.currentTarget.getBoundingClientRect();
     // A saved output may be shown scaled.
-    return { x: ((event.clientX - box.left) * width) / box.width, y: ((event.clientY - box.top) * HEIGHT) / box.height };
+    return { x: ((event.clientX - box.left) * width) / box.width, y: ((event.clientY - box.top) * height) / box.height };
   };
   const hover = (event: PointerEvent<HTMLElement>): void => {
     if (event.buttons !== 0) return;
@@ -185,15 +188,15 @@ function Lines(props: LinesProps): ReactNode {
         className="mls-parallel-stage"
         role="img"
         aria-label={`Parallel coordinates of ${runCount(rows.length)}: ${names.map(plainName).join(", ")}`}
-        style={{ width, height: HEIGHT }}
+        style={{ width, height }}
         onPointerMove={hover}
         onPointerLeave={() => setHovered(null)}
         onClick={() => {
           if (hovered) props.onOpen(rows[hovered.run]!.id);
         }}
       >
-        <canvas ref={canvas} style={{ width, height: HEIGHT }} />
-        <canvas ref={above} style={{ width, height: HEIGHT }} />
+        <canvas ref={canvas} style={{ width, height }} />
+        <canvas ref={above} style={{ width, height }} />
         {axes.map((axis, index) => (
           <AxisView
             key={axis.name}
@@ -217,17 +220,17 @@ function Lines(props: LinesProps): ReactNode {
             }}
           />
         ))}
-        {hovered && passes[hovered.run] === 1 && <Tip row={rows[hovered.run]!} axes={axes} x={hovered.x} y={hovered.y} width={width} />}
+        {hovered && passes[hovered.run] === 1 && <Tip row={rows[hovered.run]!} axes={axes} x={hovered.x} y={hovered.y} width={width} height={height} />}
       </div>
     </div>
   );
 }
 
-function Tip(props: { row: RunRow; axes: Axis[]; x: number; y: number; width: number }): ReactNode {
-  const { row, axes, x, y, width } = props;
+function Tip(props: { row: RunRow; axes: Axis[]; x: number; y: number; width: number; height: number }): ReactNode {
+  const { row, axes, x, y, width, height } = props;
   const side: CSSProperties = x > width / 2 ? { right: width - x + 14 } : { left: x + 14 };
   return (
-    <div className="mls-tip" style={{ ...side, top: Math.min(y + 12, HEIGHT - 40 - axes.length * 18) }}>
+    <div className="mls-tip" style={{ ...side, top: Math.min(y + 12, height - 40 - axes.length * 18) }}>
       <strong dir="auto">{row.name || row.recipe || "run"}</strong> <span className="mls-muted">run {row.id}</span>
       <dl>
         {axes.map((axis) => (

@@ -1,4 +1,4 @@
-import { RunFeed, type Connection, type Run, type RunFeedState } from "@modelship-lab/core";
+import { isSweep, RunFeed, type Connection, type Run, type RunFeedState } from "@modelship-lab/core";
 import { useDeferredValue, useEffect, useMemo, useState, type ReactNode } from "react";
 import { ProblemBanner } from "../Banner";
 import { runColor } from "../colors";
@@ -13,6 +13,7 @@ import { RunEnd, RunHeader, RunLine } from "./RunHeader";
 import { MediaView } from "./MediaView";
 import { filtered, RunPanels } from "./RunPanels";
 import { SourceView } from "./SourceView";
+import { SweepView } from "../sweep/SweepView";
 import { runTitle } from "./status";
 
 /** At most so often what stands around the curves is drawn again. */
@@ -43,11 +44,12 @@ export interface RunChartProps {
   labId?: string;
 }
 
-/** One run live, or several runs overlaid. */
+/** One run live, a sweep with its trials, or several runs overlaid. */
 export function RunChart({ connection, runIds, labId = "" }: RunChartProps): ReactNode {
   // Runs that were opened from here: parts of a run, or the run that one is a part of.
-  const [path, setPath] = useState<number[]>([]);
-  const shown = path.length > 0 ? [path.at(-1)!] : runIds;
+  const [path, setPath] = useState<number[][]>([]);
+  const shown = path.at(-1) ?? runIds;
+  const before = path.at(-2) ?? runIds;
   const ids = shown.join(",");
   const feeds = useClosable(() => new Feeds(connection, shown), [connection, ids]);
   if (runIds.length === 0) {
@@ -62,7 +64,7 @@ export function RunChart({ connection, runIds, labId = "" }: RunChartProps): Rea
     <div className="mls mls-run">
       {path.length > 0 && (
         <button type="button" className="mls-link mls-back" onClick={() => setPath(path.slice(0, -1))}>
-          ← back to {path.length > 1 ? `run ${path.at(-2)}` : runIds.length > 1 ? counted(runIds.length, "run") : `run ${runIds[0]}`}
+          ← back to {before.length > 1 ? counted(before.length, "run") : `run ${before[0]}`}
         </button>
       )}
       <RunScreen
@@ -70,7 +72,7 @@ export function RunChart({ connection, runIds, labId = "" }: RunChartProps): Rea
         connection={connection}
         feeds={feeds.feeds}
         name={`${labId}:${ids}`}
-        open={(id) => setPath([...path, id])}
+        open={(ids) => setPath([...path, ids])}
       />
     </div>
   );
@@ -134,13 +136,13 @@ function useSources(feeds: RunFeed[], states: RunFeedState[]): CurveSource[] {
   }, [feeds, about]);
 }
 
-const TABS = ["charts", "media", "source"] as const;
+const TABS = ["charts", "media", "source"];
 
 function RunScreen(props: {
   connection: Connection;
   feeds: RunFeed[];
   name: string;
-  open: (runId: number) => void;
+  open: (runIds: number[]) => void;
 }): ReactNode {
   const { connection, feeds, open } = props;
   const states = useFeedStates(feeds);
@@ -152,7 +154,8 @@ function RunScreen(props: {
   const problem = states.find((state) => state.problem)?.problem ?? null;
   const only = states.length === 1 ? states[0]! : null;
   const unlisted = feeds.reduce((sum, { metrics }) => sum + metrics.unlisted, 0);
-  const tab = only ? choices.tab : "charts";
+  const tabs = only?.run && isSweep(only.run) ? ["trials", ...TABS] : TABS;
+  const tab = only && tabs.includes(choices.tab) ? choices.tab : only ? tabs[0]! : "charts";
 
   useEffect(() => {
     for (const source of sources) {
@@ -196,13 +199,14 @@ function RunScreen(props: {
       {only?.run && <Family run={only.run} connection={connection} open={open} />}
       {only && (
         <div className="mls-tabs mls-run-tabs" role="tablist" aria-label="Views of the run">
-          {TABS.map((name) => (
+          {tabs.map((name) => (
             <button key={name} type="button" role="tab" aria-selected={tab === name} onClick={() => choose({ tab: name })}>
               {name}
             </button>
           ))}
         </div>
       )}
+      {tab === "trials" && <SweepView connection={connection} runId={feeds[0]!.runId} open={open} />}
       {tab === "media" && only?.run && <MediaView connection={connection} run={only.run} />}
       {tab === "source" && only?.run && <SourceView connection={connection} run={only.run} />}
       {tab === "charts" && (
@@ -239,18 +243,18 @@ function RunScreen(props: {
 }
 
 /** The runs that this one is a part of, or that are parts of it. */
-function Family({ run, connection, open }: { run: Run; connection: Connection; open: (runId: number) => void }): ReactNode {
+function Family({ run, connection, open }: { run: Run; connection: Connection; open: (runIds: number[]) => void }): ReactNode {
   return (
     <>
       {run.parent_id !== null && run.parent_id !== undefined && (
         <p className="mls-muted">
           part of{" "}
-          <button type="button" className="mls-link" onClick={() => open(run.parent_id!)}>
+          <button type="button" className="mls-link" onClick={() => open([run.parent_id!])}>
             run {run.parent_id}
           </button>
         </p>
       )}
-      {run.children > 0 && <ChildRuns connection={connection} run={run} open={open} />}
+      {run.children > 0 && !isSweep(run) && <ChildRuns connection={connection} run={run} open={(id) => open([id])} />}
     </>
   );
 }

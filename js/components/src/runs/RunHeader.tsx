@@ -1,4 +1,4 @@
-import type { Run, RunFeed, RunFeedState } from "@modelship-lab/core";
+import { isSweep, type Run, type RunFeed, type RunFeedState } from "@modelship-lab/core";
 import type { ReactNode } from "react";
 import { Banner } from "../Banner";
 import { count, figure } from "../format";
@@ -6,7 +6,10 @@ import { Elapsed } from "./Elapsed";
 import { metricName, runTitle, StatusBadge, summaryEntries, summaryFigure } from "./status";
 import { StopButton } from "./StopButton";
 
-const AT_NEXT_STEP = "End the training at its next step and keep its checkpoint";
+/** What a stop does to a run. */
+function effectOf(run: Run): string {
+  return isSweep(run) ? "Begin no more trials after the present one" : "End the training at its next step and keep its checkpoint";
+}
 
 /** What a run is, how far it is, and how to stop it. */
 export function RunHeader({ state, feed }: { state: RunFeedState; feed: RunFeed }): ReactNode {
@@ -40,7 +43,7 @@ export function RunHeader({ state, feed }: { state: RunFeedState; feed: RunFeed 
       </span>
       <Elapsed run={run} />
       <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />
-      {run.status === "running" && <StopButton stopping={stopping} stop={() => feed.stop()} effect={AT_NEXT_STEP} />}
+      {run.status === "running" && <StopButton stopping={stopping} stop={() => feed.stop()} effect={effectOf(run)} />}
     </>
   );
 }
@@ -79,7 +82,7 @@ export function RunLine(props: {
       )}
       {run && <Elapsed run={run} />}
       {run && <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />}
-      {run?.status === "running" && <StopButton stopping={stopping} stop={() => feed.stop()} effect={AT_NEXT_STEP} />}
+      {run?.status === "running" && <StopButton stopping={stopping} stop={() => feed.stop()} effect={effectOf(run)} />}
     </div>
   );
 }

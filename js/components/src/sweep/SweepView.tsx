@@ -1,12 +1,13 @@
 import { summarizeSweep, SweepFeed, type Connection, type SweepSummary, type Trial } from "@modelship-lab/core";
 import { useMemo, useState, type ReactNode } from "react";
-import { Banner, ProblemBanner } from "../Banner";
+import { ProblemBanner } from "../Banner";
+import { ParallelCoordinates } from "../comparison/ParallelCoordinates";
 import { count, duration, figure } from "../format";
 import { Elapsed } from "../runs/Elapsed";
-import { metricName, runTitle, StatusBadge, summaryFigure } from "../runs/status";
-import { StopButton } from "../runs/StopButton";
+import { metricName, StatusBadge, summaryFigure } from "../runs/status";
 import { useClosable, useStore } from "../useStore";
 import { BestCurve } from "./BestCurve";
+import { trialColumns, trialRows } from "./trial_rows";
 
 /** So many trials are listed until more are asked for. */
 const SHOWN = 20;
@@ -14,59 +15,45 @@ const SHOWN = 20;
 export interface SweepViewProps {
   connection: Connection;
   runId: number;
+  open: (runIds: number[]) => void;
 }
 
 /** A sweep as it goes: how far it is, the best trial so far, and all trials. */
-export function SweepView({ connection, runId }: SweepViewProps): ReactNode {
+export function SweepView({ connection, runId, open }: SweepViewProps): ReactNode {
   const feed = useClosable(() => new SweepFeed(connection, runId), [connection, runId]);
-  return feed ? <SweepScreen feed={feed} /> : <div className="mls mls-sweep" />;
+  return feed && <SweepScreen feed={feed} open={open} />;
 }
 
-function SweepScreen({ feed }: { feed: SweepFeed }): ReactNode {
-  const { run, trials, stopping, problem } = useStore(feed.store);
+function SweepScreen({ feed, open }: { feed: SweepFeed; open: (runIds: number[]) => void }): ReactNode {
+  const { run, trials, problem } = useStore(feed.store);
   const sweep = useMemo(() => (run ? summarizeSweep(run, trials) : null), [run, trials]);
-  const goesOn = run !== null && run.ended_at === null;
   return (
-    <div className="mls mls-sweep">
-      <header className="mls-header">
-        <div className="mls-title">
-          <h2 dir="auto">{run ? runTitle(run) : `Sweep ${feed.runId}`}</h2>
-          <span className="mls-muted">
-            sweep {feed.runId}
-            {run?.project && ` · ${run.project}`}
-            {run?.recipe && ` · ${run.recipe}`}
-          </span>
-        </div>
-        {run && (
-          <>
-            <Elapsed run={run} />
-            <StatusBadge status={run.status === "running" && stopping ? "stopping" : run.status} />
-          </>
-        )}
-        {goesOn && (
-          <StopButton stopping={stopping} stop={() => feed.stop()} effect="Begin no more trials after the present one" />
-        )}
-      </header>
+    <div className="mls-sweep">
       {problem && <ProblemBanner problem={problem} retry={() => feed.retry()} />}
-      {run?.status === "failed" && (
-        <Banner kind="error">
-          <strong>The sweep failed.</strong> {run.error}
-        </Banner>
-      )}
-      {run && !sweep && <p className="mls-muted mls-empty">Run {run.id} is no sweep.</p>}
       {sweep && (
         <>
           <Progress sweep={sweep} />
           <div className="mls-sweep-parts">
-            {sweep.best && <Best sweep={sweep} best={sweep.best} />}
+            {sweep.best && <Best sweep={sweep} best={sweep.best} open={open} />}
             {sweep.course.length > 1 && <BestCurve course={sweep.course} metric={metricName(sweep.metric)} />}
           </div>
-          <Trials sweep={sweep} />
+          {sweep.course.length > 1 && <TrialLines sweep={sweep} open={open} />}
+          <Trials sweep={sweep} open={open} />
         </>
       )}
     </div>
   );
 }
+
+/** The trials as lines from their parameters to what came of them. */
+function TrialLines({ sweep, open }: { sweep: SweepSummary; open: (runIds: number[]) => void }): ReactNode {
+  const rows = useMemo(() => trialRows(sweep), [sweep]);
+  const columns = useMemo(() => trialColumns(sweep, rows), [sweep, rows]);
+  return <ParallelCoordinates rows={rows} columns={columns} height={300} onColumns={noColumns} onOpen={open} />;
+}
+
+/** All that there is to know of the trials is there. */
+function noColumns(): void {}
 
 function Progress({ sweep }: { sweep: SweepSummary }): ReactNode {
   const { planned, ended, remaining_s, trials } = sweep;
@@ -99,7 +86,7 @@ function Progress({ sweep }: { sweep: SweepSummary }): ReactNode {
   );
 }
 
-function Best({ sweep, best }: { sweep: SweepSummary; best: Trial }): ReactNode {
+function Best({ sweep, best, open }: { sweep: SweepSummary; best: Trial; open: (runIds: number[]) => void }): ReactNode {
   return (
     <section className="mls-sweep-best">
       <h4>
@@ -107,7 +94,10 @@ function Best({ sweep, best }: { sweep: SweepSummary; best: Trial }): ReactNode 
       </h4>
       <strong className="mls-sweep-value mls-number">{summaryFigure(sweep.metric, best.value!)}</strong>
       <span className="mls-muted">
-        trial {best.number}, run {best.run.id}
+        trial {best.number},{" "}
+        <button type="button" className="mls-link" onClick={() => open([best.run.id])}>
+          run {best.run.id}
+        </button>
       </span>
       <dl>
         {sweep.names.map((name) => (
@@ -121,7 +111,7 @@ function Best({ sweep, best }: { sweep: SweepSummary; best: Trial }): ReactNode 
   );
 }
 
-function Trials({ sweep }: { sweep: SweepSummary }): ReactNode {
+function Trials({ sweep, open }: { sweep: SweepSummary; open: (runIds: number[]) => void }): ReactNode {
   const [all, setAll] = useState(false);
   const { trials, names, metric, best } = sweep;
   if (trials.length === 0) return <p className="mls-muted mls-empty">The first trial appears here as soon as it begins.</p>;
@@ -145,9 +135,13 @@ function Trials({ sweep }: { sweep: SweepSummary }): ReactNode {
         </thead>
         <tbody>
           {shown.map(({ number, run, status, value }) => (
-            <tr key={run.id} className={run.id === best?.run.id ? "mls-sweep-first" : undefined}>
+            <tr key={run.id} className={run.id === best?.run.id ? "mls-sweep-first" : undefined} onClick={() => open([run.id])}>
               <td className="mls-number mls-muted">{number}</td>
-              <td className="mls-number mls-muted">{run.id}</td>
+              <td className="mls-number">
+                <button type="button" className="mls-link" aria-label={`Open run ${run.id}`}>
+                  {run.id}
+                </button>
+              </td>
               <td title={run.error || undefined}>
                 <StatusBadge status={status} />
               </td>
