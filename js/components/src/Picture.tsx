@@ -47,7 +47,7 @@ export class PictureCache {
 }
 
 /** Pictures smaller than this are icons or scans of a few pixels: their pixels are shown as squares. */
-const SMALL = 96;
+export const SMALL = 96;
 
 /** One picture of the lab, as large as its place allows. */
 export function Picture(props: { cache: PictureCache; digest: string; alt: string }): ReactNode {

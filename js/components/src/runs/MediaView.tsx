@@ -1,6 +1,7 @@
 import type { Artifact, ArtifactKind, Connection, Page, Run } from "@modelship-lab/core";
 import { useEffect, useMemo, useState, type ReactNode } from "react";
 import { ProblemBanner } from "../Banner";
+import { SMALL } from "../Picture";
 import { useAnswer } from "../useAnswer";
 import { TableView } from "./TableView";
 import { filePath, TextView } from "./TextView";
@@ -96,7 +97,17 @@ function Picture({ connection, path, artifact }: { connection: Connection; path:
   }, [connection, path, digest]);
   if (found?.path !== path) return <p className="mls-muted">Fetching…</p>;
   if (artifact.content_type.startsWith("image/")) {
-    return <img src={found.url} alt={artifact.caption || `${artifact.name}, step ${artifact.step}`} loading="lazy" />;
+    const step = artifact.step === null ? "" : `, step ${artifact.step}`;
+    return (
+      <img
+        src={found.url}
+        alt={artifact.caption || `${artifact.name}${step}`}
+        loading="lazy"
+        onLoad={({ currentTarget: { classList, naturalWidth, naturalHeight } }) =>
+          classList.toggle("mls-media-small", Math.max(naturalWidth, naturalHeight) < SMALL)
+        }
+      />
+    );
   }
   return (
     <p>

@@ -27,8 +27,10 @@ function pointsFor(runs: number): number {
 /** Several feeds as one thing that is opened and closed. */
 class Feeds {
   readonly feeds: RunFeed[];
+  readonly ids: string;
 
   constructor(connection: Connection, runIds: readonly number[]) {
+    this.ids = runIds.join(",");
     this.feeds = runIds.map((id) => new RunFeed(connection, id, pointsFor(runIds.length)));
   }
 
@@ -59,7 +61,8 @@ export function RunChart({ connection, runIds, labId = "" }: RunChartProps): Rea
       </div>
     );
   }
-  if (!feeds) return <div className="mls mls-run" />;
+  // Others were asked for, whose feeds open with the next drawing.
+  if (feeds?.ids !== ids) return <div className="mls mls-run" />;
   return (
     <div className="mls mls-run">
       {path.length > 0 && (

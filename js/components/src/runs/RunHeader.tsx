@@ -90,7 +90,8 @@ export function RunLine(props: {
 /** How the run ended, once it has. */
 export function RunEnd({ run }: { run: Run }): ReactNode {
   if (run.status === "running") return null;
-  const entries = summaryEntries(run);
+  // What a sweep found stands with its trials.
+  const entries = isSweep(run) ? [] : summaryEntries(run);
   return (
     <>
       {run.status === "failed" && (
