@@ -11,6 +11,8 @@ import { LiveSocket } from "./live";
 
 /** No answer within this time counts as a server that is away. */
 const TIMEOUT_MS = 30_000;
+/** Pictures in which nothing runs. */
+const SHOWN: ReadonlySet<string> = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
 function cookie(name: string): string | null {
   const entry = document.cookie.split("; ").find((item) => item.startsWith(`${name}=`));
@@ -69,7 +71,7 @@ export class HttpConnection implements Connection {
     if (!this.token) return url;
     const response = await fetch(url, { headers: { Authorization: `Bearer ${this.token}` } });
     if (!response.ok) throw errorFromAnswer(response.status, null);
-    return URL.createObjectURL(await response.blob());
+    return addressOf(await response.blob());
   }
 
   subscribe(topic: string, listener: LiveListener): () => void {
@@ -116,4 +118,11 @@ function asJson(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+/** An address of what somebody has sent. Opened by itself, a page or a drawing of theirs must not be one of ours. */
+async function addressOf(content: Blob): Promise<string> {
+  // Shown as a picture, and no browser goes to such an address.
+  if (content.type === "image/svg+xml") return `data:image/svg+xml,${encodeURIComponent(await content.text())}`;
+  return URL.createObjectURL(SHOWN.has(content.type) ? content : content.slice(0, content.size, "application/octet-stream"));
 }
