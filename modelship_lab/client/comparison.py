@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in their parameters, figures, surroundings and code."""
+"""Runs side by side: what differs in their parameters, figures, environment and code."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -82,7 +82,7 @@ class RunComparison:
 
 
 def flat(mapping: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """What is known of a run's surroundings, nested facts under their path; packages under their name."""
+    """What is known of a run's environment, nested facts under their path; packages under their name."""
     found: dict[str, Any] = {}
     for name, value in mapping.items():
         called = name if path in ("", "packages") else f"{path}.{name}"

@@ -145,7 +145,7 @@ def marked(error: InvalidInput, filter: str) -> InvalidInput:
     return better
 
 
-def compared(table: "pl.DataFrame") -> "pl.DataFrame":
+def told_apart(table: "pl.DataFrame") -> "pl.DataFrame":
     """The columns of a table of runs by which its runs are told apart.
 
     Of the figures the main ones, or all if a run has none of them; of the parameters those that

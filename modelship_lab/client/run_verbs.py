@@ -197,7 +197,7 @@ class RunVerbs(LabPart):
         return self.run(best_run(self._lab, metric, mode, project, filter)[0])
 
     def compare(self, runs: Iterable[int | RunHandle]) -> "RunComparison":
-        """Runs side by side: what differs in parameters, figures, surroundings and code."""
+        """Runs side by side: what differs in parameters, figures, environment and code."""
         from modelship_lab.client.comparison import RunComparison
 
         return RunComparison(

@@ -61,7 +61,7 @@ def list_runs(
     A filter compares columns with values: --filter 'metrics.loss < 0.3 and params.lr in (0.1, 0.01) and
     "baseline" in tags'. What a run does not have compares as false.
     """
-    from modelship_lab.client.run_table import compared
+    from modelship_lab.client.run_table import told_apart
 
     name = session.project(project).name if project else None
     asked = (
@@ -71,7 +71,7 @@ def list_runs(
     asked += [f"group == {json.dumps(group, ensure_ascii=False)}"] if group is not None else []
     filter = " and ".join(asked)
     table = session.lab.runs(name, limit=limit, filter=filter, sort=sort, columns=columns)
-    shown = table if everything or columns or table.is_empty() else compared(table)
+    shown = table if everything or columns or table.is_empty() else told_apart(table)
     return session.table_of_runs(shown, project=name, filter=filter, sort=sort, columns=columns)
 
 
@@ -207,7 +207,7 @@ def best(
 def compare(session: Session, runs: tuple[int, ...], everything: bool, code: bool) -> Compared:
     """Compare RUNS with the first one.
 
-    Tells what differs in parameters, figures and surroundings; in a notebook the curves and the code, too.
+    Tells what differs in parameters, figures and environment; in a notebook the curves and the code, too.
     """
     comparison = session.lab.compare(runs)
     return Compared(comparison, everything, comparison.code() if code else None)

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from modelship_lab import client
-from modelship_lab.client.run_table import compared, in_filter, usual_mode
+from modelship_lab.client.run_table import in_filter, told_apart, usual_mode
 from modelship_lab.records.errors import InvalidInput, NotFound
 
 
@@ -34,7 +34,7 @@ def test_figures_and_parameters_are_columns_and_equal_ones_can_be_left_out(lab: 
     assert table["metrics.loss"].to_list() == pytest.approx([0.1, 0.5 / 3, 0.1 / 3])
     assert table["params.depth"].to_list() == ["4", "deep", "2"]
     assert "summary.never" not in table.columns
-    shown = compared(table).columns
+    shown = told_apart(table).columns
     assert {"name", "group", "summary.test_accuracy", "params.rate", "params.depth"} <= set(shown)
     assert shown.index("summary.test_accuracy") < shown.index("duration_s") < shown.index("started_at")
     assert not {"summary.seconds", "params.same", "tags", "children"} & set(shown)

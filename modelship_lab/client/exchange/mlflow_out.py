@@ -54,7 +54,7 @@ _LONGEST_TAG = 5000
 _LONGEST_NAME = 250
 _NOT_IN_NAMES = re.compile(r"[^/\w.\- :]")
 _NOT_IN_PATHS = re.compile(r"[\x00-\x1f\x7f#%\\?]")
-_ONLY_TAGS = "runs with figures, errors or surroundings, which only their tags mlship.run.* have"
+_ONLY_TAGS = "runs with figures, errors or environment, which only their tags mlship.run.* have"
 
 Key = TypeVar("Key", bound=Hashable)
 Series = tuple[str, str]

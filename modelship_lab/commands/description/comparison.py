@@ -39,7 +39,7 @@ def _described(value: RunComparison, everything: bool, code: str | None) -> Desc
         Grid("Final figures", columns, how + _rows(value.figures())),
         Grid("Parameters" if everything else "Parameters that differ", columns, _rows(params)),
         Grid(
-            "Surroundings" if everything else "Surroundings that differ",
+            "Environment" if everything else "Environment that differs",
             columns,
             _rows(value.environment(everything=everything)),
         ),

@@ -38,7 +38,7 @@ export interface ComparisonProps {
   opener?: RunOpener;
 }
 
-/** Runs side by side: their curves, parameters and figures, code and surroundings. */
+/** Runs side by side: their curves, parameters and figures, code and environment. */
 export function Comparison({ connection, labId, runIds, tab = "curves", opener }: ComparisonProps): ReactNode {
   const ids = runIds.join(",");
   const [saved, setSaved] = useSaved<{ tab: ComparisonTab }>(`comparison:${labId}:${ids}`, { tab });
