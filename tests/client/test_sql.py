@@ -32,7 +32,9 @@ def new_runs(lab: client.Lab, project: str, count: int = 3) -> list[int]:
     made = []
     for number in range(count):
         with lab.start_run(
-            f"{project}-{number}", project=project, params={"rate": number / 10, 'odd"name': "x", "deep": [1]}
+            f"{project}-{number}",
+            project=project,
+            params={"rate": number / 10, 'odd"name': "x", "deep": [1], "unset": None},
         ) as run:
             for step in range(20):
                 run.log({"loss": 1 / (step + 1), "accuracy": number + step / 100}, step=step)
