@@ -218,14 +218,13 @@ def _require_known(cursor: Cursor, condition: Condition, sort: Sequence[str], ca
     for column, field, place in asked:
         source = f"({SERIES})" if column.kind == "metric" else "(SELECT * FROM run_values WHERE kind = ?)"
         first = [] if column.kind == "metric" else [column.kind]
-        known = f"FROM {source} v JOIN runs r ON r.id = v.run_id LEFT JOIN projects p ON p.id = r.project_id"
-        if cursor.value(
-            f"SELECT 1 {known} WHERE v.name = ? AND {visible} LIMIT 1", *first, column.name, *parameters
-        ):
+        # No join: with one, DuckDB looks at all values before it tells of the first.
+        known = f"FROM {source} v WHERE EXISTS (SELECT 1 {FROM} WHERE r.id = v.run_id AND {visible})"
+        if cursor.value(f"SELECT 1 {known} AND v.name = ? LIMIT 1", *first, *parameters, column.name):
             continue
         # There may be a hundred thousand names, and only the database compares so many in no time.
         names = cursor.column(
-            f"SELECT v.name {known} WHERE {visible} GROUP BY v.name "
+            f"SELECT v.name {known} GROUP BY v.name "
             f"ORDER BY jaro_winkler_similarity(v.name, ?) DESC, v.name LIMIT {SIMILAR:d}",
             *first,
             *parameters,
