@@ -22,6 +22,9 @@ from modelship_lab.server.storage.database import Cursor, placeholders
 MAX_NONFINITE = 100
 """Points of a series that are not finite and are named one by one."""
 
+MAX_TOLD = 5_000_000
+"""Points of all series in one answer: of very many series there are fewer each than were asked for."""
+
 DIGITS = 7
 """Significant digits of the figures of a piece."""
 
@@ -123,6 +126,7 @@ def curves(cursor: Cursor, run_id: int, names: Sequence[str], max_points: int, a
         "SELECT coalesce(sum(batches), 0)::BIGINT FROM metric_streams WHERE run_id = ?", run_id
     )
     series = series_of(cursor, run_id, names)
+    max_points = max(min(max_points, MAX_TOLD // max(len(series), 1)), 2)
     source, pairs = "metrics m", {}
     if axis.metric:
         source, pairs = _BESIDE, {"pairs": _pairs(cursor, run_id, axis.metric, series)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.metrics import LoggedMetrics, MetricPoints, OnDuplicate
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.database import Database, Transaction, now
@@ -19,6 +20,9 @@ FEW = 1000
 
 MAX_KNOWN = 200_000
 """Series that are in memory, of the runs that logged last."""
+
+MAX_SERIES = MAX_KNOWN
+"""Of one run: with more, every batch of it would have all of them read again, and all other writers wait."""
 
 Publish = Callable[[int, int, int, int, pa.Table | None], None]
 """Called after a commit with the run, its owner, the sequence before, the sequence now, and the points.
@@ -217,6 +221,11 @@ def _add_points(
     first_steps, last_steps = (np.asarray(batch.figures[name]) for name in ("first_step", "last_step"))
     is_new = position >= missing
     if is_new.any():
+        if len(known.series) > MAX_SERIES:
+            raise InvalidData(
+                f"A run has at most {MAX_SERIES:,} series. What changes from point to point belongs into its step, "
+                "not into a metric's name or context."
+            )
         _make_room(transaction, known)
     ids = known.ids[position]
     figures = batch.figures.add_column(0, "id", pa.array(ids, pa.int32()))

@@ -218,6 +218,30 @@ def test_a_hundred_thousand_names_are_taken_at_once(lab_server):
     client.delete(f"runs/{run['id']}")
 
 
+def test_a_run_that_makes_a_series_of_every_point_is_told_so(lab_server):
+    client = lab_server.client
+    run = new_run(client)
+    count = 200_001
+    table = pa.table(
+        {
+            "name": pa.array([f"loss {number}" for number in range(count)]),
+            "step": pa.array(np.zeros(count, np.int64)),
+            "time": pa.array(np.zeros(count, np.int64), pa.timestamp("us", "UTC")),
+            "value": pa.array(np.ones(count)),
+        }
+    )
+    for start in (0, 100_000):
+        send(client, run, as_stream(table.slice(start, 100_000)))
+    refused = client.post(
+        f"runs/{run['id']}/metrics", content=as_stream(table.slice(199_999)), headers={"Content-Type": ARROW}
+    )
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "INVALID_DATA"), refused.text
+    # Nothing is left of what was refused, and the series that are there go on.
+    assert send(client, run, as_stream(table.slice(199_999, 1)))["accepted"] == 1
+    assert client.get(f"runs/{run['id']}/metrics/summary", params={"limit": 1}).json()["total"] == 200_000
+    client.delete(f"runs/{run['id']}")
+
+
 @pytest.fixture(scope="module")
 def long_run(lab_server):
     """A million points of one metric with two spikes, and another metric beside it."""
