@@ -466,4 +466,4 @@ class _Translation:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
-    return f": did you mean '{found[0]}'?" if found else ""
+    return f" (did you mean '{found[0]}'?)" if found else ""
