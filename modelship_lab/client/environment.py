@@ -50,7 +50,8 @@ def git_output(folder: Path, *words: str) -> str:
     settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words],
+            # A repository can name a program that tells git what has changed.
+            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *words],
             capture_output=True,
             text=True,
             errors="replace",

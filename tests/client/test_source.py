@@ -117,6 +117,20 @@ def test_changes_are_a_patch_that_git_takes_and_untracked_files_are_named(tmp_pa
     assert changes(tmp_path / "nowhere") == b""
 
 
+def test_nothing_that_a_repository_names_is_executed(tmp_path: Path) -> None:
+    git(tmp_path, "init")
+    (tmp_path / "train.py").write_text("rate = 1\n")
+    git(tmp_path, "add", "train.py")
+    git(tmp_path, "commit", "-m", "first")
+    (tmp_path / "hook.sh").write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
+    (tmp_path / "hook.sh").chmod(0o700)
+    for setting in ("core.fsmonitor", "diff.external"):
+        git(tmp_path, "config", setting, str(tmp_path / "hook.sh"))
+    (tmp_path / "train.py").write_text("rate = 2\n")
+    assert b"+rate = 2" in changes(tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
 def test_a_script_is_saved_with_its_run(lab: client.Lab, tmp_path: Path) -> None:
     file = tmp_path / "train.py"
     file.write_text(SCRIPT)
