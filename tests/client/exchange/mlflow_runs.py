@@ -63,7 +63,10 @@ def main(uri: str) -> None:
     client.set_terminated(child.info.run_id, "KILLED", start + 20)
     # Its clock was wrong: it began before the run that it is a part of.
     inner = client.create_run(
-        experiment, start_time=start - 5, run_name="inner", tags={"mlflow.parentRunId": child.info.run_id}
+        experiment,
+        start_time=start - 5,
+        run_name="grandchild",
+        tags={"mlflow.parentRunId": child.info.run_id},
     )
     client.set_terminated(inner.info.run_id, "FINISHED", start + 20)
     failed = client.create_run("0", start_time=start + 30, run_name="failed")

@@ -88,7 +88,7 @@ def test_everything_of_mlflow_arrives_once(
     assert shown["images/samples/cat.png", 3] == shown["images/samples/cat.png", 12] == "image"
     assert shown["plots/roc.png", None] == "image" and shown["tables/answers.json", None] == "file"
     parents = {name: run.parent_id for name, run in here.items()}
-    assert (parents["child"], parents["inner"]) == (first.id, here["child"].id)
+    assert (parents["child"], parents["grandchild"]) == (first.id, here["child"].id)
     assert (parents["første"], parents["failed"]) == (None, None)
     again = lab.import_runs(path, f"from-{kind}")
     assert (again.runs, again.points, again.artifacts) == (1, 0, 0), (
@@ -161,7 +161,7 @@ def test_a_damaged_database_gives_what_can_be_read(stores: dict[str, Path], lab:
     content[(middle - 1) * size : middle * size] = bytes(size)
     path.write_bytes(content)
     transfer = lab.import_runs(path, lab.new_project("torn").name)
-    assert imported(lab, "torn").keys() == {"første", "child", "inner", "failed", "going on"}
+    assert imported(lab, "torn").keys() == {"første", "child", "grandchild", "failed", "going on"}
     assert 0 < transfer.points < 2505
     (problem,) = transfer.problems
     assert f"metrics after {transfer.points:,} points" in problem.place
