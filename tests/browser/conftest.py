@@ -72,6 +72,12 @@ class JupyterLab:
         # Not its promise: that is kept only when the cell has ended.
         page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
 
+    def reload(self, page: Page) -> None:
+        """Load the page anew and wait until JupyterLab has opened and chosen the tabs that were there."""
+        page.reload()
+        page.wait_for_function("() => window.jupyterapp?.restored", timeout=60_000)
+        page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+
     def open_output_beside(self, page: Page, cell: int) -> None:
         """Show the output of a cell in a view of its own beside the notebook, and the lab's panel."""
         page.evaluate(

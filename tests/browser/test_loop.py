@@ -152,7 +152,7 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
 
     # After a reload of the page everything is drawn again, from the server.
     lab.save(page)
-    page.reload()
+    lab.reload(page)
     expect(page.locator(".mls-labeler .mls-card-body")).not_to_be_empty(timeout=60_000)
     expect(page.locator(".mls-labeler .mls-progress")).to_contain_text(f"{first + 20:,} of {total:,}")
     page.locator(".mls-run").last.scroll_into_view_if_needed()
@@ -160,7 +160,7 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
 
     # They do not need the kernel that made them.
     lab.shut_kernels_down()
-    page.reload()
+    lab.reload(page)
     expect(page.locator(".mls-labeler .mls-card-body")).not_to_be_empty(timeout=30_000)
     expect(page.locator(".jp-Notebook")).not_to_contain_text("Error displaying widget")
     assert errors == []

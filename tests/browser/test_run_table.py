@@ -121,7 +121,7 @@ def test_runs_are_filtered_sorted_selected_and_compared(
 
     # What was chosen is there again when the page is loaded anew, without a kernel.
     lab.save(page)
-    page.reload()
+    lab.reload(page)
     expect(table.get_by_role("combobox", name="Filter")).to_have_value(re.compile("adam"), timeout=60_000)
     expect(count).to_contain_text("25 runs match")
     for place in (0, 2):

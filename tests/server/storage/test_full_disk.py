@@ -32,7 +32,7 @@ def points(rows):
 def log(server, run, body, sequence):
     return server.client.post(
         f"runs/{run}/metrics",
-        params={"producer": "p", "sequence": sequence},
+        params={"producer": "p", "sequence": sequence, "on_duplicate": "keep"},
         content=body,
         headers={"Content-Type": ARROW},
     )
