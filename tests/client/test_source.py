@@ -156,6 +156,10 @@ def test_a_source_that_cannot_be_saved_is_no_error_of_the_run(
     def save(name: str, content: bytes, content_type: str) -> None:
         raise RuntimeError("no room")
 
+    git(tmp_path, "init")
+    git(tmp_path, "commit", "--allow-empty", "-m", "first")
+    (tmp_path / "train.py").write_text("x = 1\n")
+    git(tmp_path, "add", "train.py")
     source = Source(save, tmp_path)
     source.start()
     source.stop()

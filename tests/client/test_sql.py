@@ -115,8 +115,8 @@ def test_the_name_of_a_table_is_never_taken_silently(lab: client.Lab) -> None:
 STATEMENTS = [
     "select name, max(value) from metrics where run_id = {0} group by name order by 1",
     "select count(*) from metrics where run_id in ({0}, {2})",
-    "select * from metrics where run_id between {0} and {1} and name = 'run_id = 3' or run_id = {2}",
-    "select * from metrics where (run_id = {0} or name = 'loss') and step > 3",
+    "select * from metrics where run_id between {0} and {1} and name = 'run_id = 3' or run_id = {2} order by all",
+    "select * from metrics where (run_id = {0} or name = 'loss') and step > 3 order by all",
     "select name from (select * from metrics order by 3, 5) where run_id = {0}",
     "select r.name, m.name, value from runs r left join metrics m on m.run_id = r.id and m.step = 3 "
     "where r.id = {1} order by 2",
