@@ -99,7 +99,7 @@ def test_a_summary_is_not_spoiled_by_what_is_no_number(with_tracking) -> None:
             ("lost", math.nan, None),
         )
         await lab.metrics.log_points(run.id, logged, "", 0, ALICE, "keep")
-        loss, lost = await lab.series.summary(run.id, ALICE)
+        loss, lost = (await lab.series.summary(run.id, ALICE)).items
         assert (loss.name, loss.last, loss.min, loss.max, loss.mean, loss.count) == (
             "loss",
             4.0,

@@ -8,9 +8,18 @@ import pytest
 
 from modelship_lab.client.run_table import in_filter
 from modelship_lab.records.run_table import RunRows
+from tests.conftest import run_server
 from tests.server.ownership.conftest import made, newcomer
 
 ARROW = "application/vnd.apache.arrow.stream"
+
+
+@pytest.fixture(scope="module")
+def lab_server(tmp_path_factory):
+    """A server of its own: what other tests made public would be seen, too."""
+    server = run_server(tmp_path_factory.mktemp("tables"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")
