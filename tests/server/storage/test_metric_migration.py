@@ -4,24 +4,18 @@ import asyncio
 import math
 from datetime import datetime
 
-import duckdb
 import pytest
 
-from modelship_lab.server.storage.database import Database, now
-from modelship_lab.server.storage.migrations import available
+from modelship_lab.server.storage.database import Database
 from modelship_lab.server.tracking.curves import Axis, curves
+from tests.server.storage.older_database import older_database
 
 
 @pytest.fixture
 def older_file(tmp_path):
     """A database of schema 2: run 1 of a client, run 2 of a program without steps, run 3 imported."""
     path = tmp_path / "lab.duckdb"
-    connection = duckdb.connect(str(path))
-    connection.execute("CREATE TABLE migrations (number INTEGER, name VARCHAR, applied_at TIMESTAMP)")
-    for number, name, sql in available():
-        if number <= 2:
-            connection.execute(sql)
-            connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", [number, name, now()])
+    connection = older_database(path, schema=2)
     for run, producer in ((1, "client-1"), (2, ""), (3, "import-abc")):
         connection.execute(
             "INSERT INTO metric_streams (run_id, producer, last_sequence, batches, points) VALUES (?, ?, 2, 2, 5)",

@@ -5,16 +5,15 @@ import json
 import math
 from datetime import UTC, datetime
 
-import duckdb
 import orjson
 import pytest
 
 from modelship_lab.server.identity.policy import OWNER
-from modelship_lab.server.storage.database import Database, now
-from modelship_lab.server.storage.migrations import available
+from modelship_lab.server.storage.database import Database
 from modelship_lab.server.tracking.curves import Axis, curves
 from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.stored_runs import run_of
+from tests.server.storage.older_database import older_database
 
 PARAMS = {
     "lr": 0.1,
@@ -40,12 +39,7 @@ POINTS = [("loss", 1, 2.5), ("loss", 2, math.inf), ("acc", 1, 0.5), ("loss", 3, 
 def older(tmp_path):
     """A database of schema 2 with a run that has everything, and one that has nothing."""
     path = tmp_path / "lab.duckdb"
-    connection = duckdb.connect(str(path))
-    connection.execute("CREATE TABLE migrations (number INTEGER, name VARCHAR, applied_at TIMESTAMP)")
-    for number, name, sql in available():
-        if number <= 2:
-            connection.execute(sql)
-            connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", [number, name, now()])
+    connection = older_database(path, schema=2)
     connection.execute(
         "INSERT INTO projects (name, classes, description, created_at, updated_at) VALUES ('old', [], '', ?, ?)",
         [MOMENT, MOMENT],
