@@ -30,6 +30,18 @@ KERNEL_IS_READY = """() => {
     const kernel = context?.session?.kernel;
     return Boolean(context?.isReady && kernel?.connectionStatus === "connected" && kernel.status === "idle");
 }"""
+NOTICE_OPENED = """
+(() => {
+    const timer = setInterval(() => {
+        if (!window.jupyterapp) return;
+        clearInterval(timer);
+        window.jupyterapp.commands.commandExecuted.connect((_, { id, result }) => {
+            if (id === "filebrowser:open-path") result.then(() => { window.documentOpened = true; });
+        });
+    }, 5);
+})();
+"""
+"""Notes in the page that the document its address names has been opened."""
 RESULTS = Path(__file__).parents[2] / "test-results"
 TOKEN = "browser-test-token"
 START_TIMEOUT_S = 60
@@ -74,9 +86,13 @@ class JupyterLab:
 
     def reload(self, page: Page) -> None:
         """Load the page anew and wait until JupyterLab has opened and chosen the tabs that were there."""
+        page.add_init_script(NOTICE_OPENED)
         page.reload()
         page.wait_for_function("() => window.jupyterapp?.restored", timeout=60_000)
         page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+        if "/tree/" in page.url:
+            # The document that the address names is chosen last, over a tab that was opened meanwhile.
+            page.wait_for_function("() => window.documentOpened", timeout=60_000)
 
     def open_output_beside(self, page: Page, cell: int) -> None:
         """Show the output of a cell in a view of its own beside the notebook, and the lab's panel."""

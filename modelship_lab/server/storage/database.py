@@ -72,6 +72,10 @@ class Cursor:
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
+    def tuples(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows as they are selected: for thousands of them, which as mappings take several times as long."""
+        return self._execute(sql, parameters).fetchall()
+
     def row(self, sql: str, *parameters: Any) -> dict[str, Any] | None:
         """The first row, or None."""
         found = self.rows(sql, *parameters)

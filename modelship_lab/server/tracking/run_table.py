@@ -1,19 +1,21 @@
 """The table of runs: filtered, sorted, and with the columns that are asked for."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.metrics import context_of, context_text
-from modelship_lab.records.run_table import RunColumn, RunColumnKind, RunRow, RunRows, RunValue
+from modelship_lab.records.run_table import RunColumn, RunRow, RunRows, RunValue
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.database import Cursor, Database
-from modelship_lab.server.tracking.run_columns import KINDS, OWN, SERIES, Column, column_of, written
+from modelship_lab.server.tracking.run_columns import KINDS, OWN, SERIES, STATS, Column, column_of, written
 from modelship_lab.server.tracking.run_filter import Columns, Condition, nearest, translated
 from modelship_lab.server.tracking.run_values import value_of
 from modelship_lab.server.tracking.stored_runs import FROM, IS_PUBLIC, project_of
@@ -85,17 +87,24 @@ class RunTable:
                 f"Runs are sorted by at most {MAX_SORTED} columns.", [{"field": "sort", "reason": "too many"}]
             )
         wanted = {name: column_of(name) for name in columns if name not in OWN}
+        query = _query_of(filter, sort)
 
         def work(cursor: Cursor) -> RunRows:
-            found, total = _found(cursor, filter, project, sort, limit, offset, caller)
-            rows = cursor.rows(
-                f"SELECT {_FIELDS}, (SELECT count(*) FROM runs c WHERE c.parent_id = r.id) AS children "
-                f"{FROM} WHERE r.id IN (SELECT unnest(?::BIGINT[]))",
-                found,
+            found, total = _found(cursor, query, project, limit, offset, caller)
+            values = _values(cursor, found, {*wanted.values(), *(use.column for use in query.uses)})
+            _require_known(cursor, [use for use in query.uses if not values[use.column]], caller)
+            children = _children(cursor, found)
+            rows = cursor.rows(f"SELECT {_FIELDS} {FROM} WHERE r.id IN (SELECT unnest(?::BIGINT[]))", found)
+            by_id = {row["id"]: row for row in rows}
+            items = tuple(
+                RunRow(
+                    **by_id[run_id],
+                    children=children.get(run_id, 0),
+                    values={name: values[column].get(run_id) for name, column in wanted.items()},
+                )
+                for run_id in found
+                if run_id in by_id
             )
-            values = _values(cursor, found, wanted)
-            by_id = {row["id"]: RunRow(**row, values=values[row["id"]]) for row in rows}
-            items = tuple(by_id[run_id] for run_id in found if run_id in by_id)
             return RunRows(items=items, total=total, limit=limit, offset=offset)
 
         return await self._database.read(work)
@@ -161,31 +170,59 @@ def _scope(cursor: Cursor, project: str | int | None, caller: Caller) -> tuple[s
     return where, parameters
 
 
-def _found(
-    cursor: Cursor,
-    filter: str,
-    project: str | int | None,
-    sort: Sequence[str],
-    limit: int,
-    offset: int,
-    caller: Caller,
-) -> tuple[list[int], int]:
-    """The ids of one page of runs, and how many there are in all."""
+@dataclass(frozen=True)
+class _Use:
+    """A column that a query names, and where."""
+
+    column: Column
+    field: Literal["filter", "sort"]
+    place: int | None
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A filter and an order in SQL, over runs `r`, projects `p` and the joins of the columns."""
+
+    columns: Columns
+    condition: Condition
+    order: str
+    uses: list[_Use]
+
+
+def _query_of(filter: str, sort: Sequence[str]) -> _Query:
     columns = Columns()
     condition = translated(filter, columns) if filter.strip() else Condition("true", [], [])
-    order = [_order(name, columns) for name in sort]
-    _require_known(cursor, condition, sort, caller)
+    order = ", ".join([*(_order(name, columns) for name in sort), "r.id DESC"])
+    uses = [_Use(column, "filter", place) for column, place in condition.used]
+    plain = (name.removeprefix("-") for name in sort)
+    uses += [_Use(column_of(name, "sort"), "sort", None) for name in plain if name not in OWN]
+    return _Query(columns, condition, order, uses)
+
+
+def _found(
+    cursor: Cursor, query: _Query, project: str | int | None, limit: int, offset: int, caller: Caller
+) -> tuple[list[int], int]:
+    """The ids of one page of runs, and how many there are in all."""
     where, scope = _scope(cursor, project, caller)
-    source = f"{FROM} {columns.joins} WHERE {where} AND {condition.sql}"
-    parameters = [*columns.parameters, *scope, *condition.parameters]
+    source = f"{FROM} {query.columns.joins} WHERE {where} AND {query.condition.sql}"
+    parameters = [*query.columns.parameters, *scope, *query.condition.parameters]
     rows = cursor.rows(
-        f"SELECT r.id, count(*) OVER () AS total {source} ORDER BY {', '.join([*order, 'r.id DESC'])} "
-        f"LIMIT {limit:d} OFFSET {offset:d}",
+        f"SELECT r.id, count(*) OVER () AS total {source} ORDER BY {query.order} LIMIT {limit:d} OFFSET {offset:d}",
         *parameters,
     )
     if rows or not offset:
         return [row["id"] for row in rows], rows[0]["total"] if rows else 0
     return [], cursor.value(f"SELECT count(*) {source}", *parameters)
+
+
+def _children(cursor: Cursor, run_ids: Sequence[int]) -> dict[int, int]:
+    """How many runs each is the parent of, of those that are."""
+    rows = cursor.rows(
+        "SELECT parent_id, count(*) AS children FROM runs "
+        "WHERE parent_id IN (SELECT unnest(?::BIGINT[])) GROUP BY parent_id",
+        run_ids,
+    )
+    return {row["parent_id"]: row["children"] for row in rows}
 
 
 def _order(name: str, columns: Columns) -> str:
@@ -199,23 +236,23 @@ def _order(name: str, columns: Columns) -> str:
                 "Runs are not sorted by their tags.", [{"field": "sort", "reason": "tags have no order"}]
             )
         return f"{expression} {direction}"
-    alias = columns.alias(column_of(plain, "sort"))
+    column = column_of(plain, "sort")
+    alias = columns.alias(column)
+    if column.kind == "metric":
+        return f"CASE WHEN NOT isnan({alias}.number) THEN {alias}.number END {direction}"
     number = f"CASE WHEN {alias}.type <> 'text' AND NOT isnan({alias}.number) THEN {alias}.number END"
     return f"{number} {direction}, {alias}.text {direction}"
 
 
-def _require_known(cursor: Cursor, condition: Condition, sort: Sequence[str], caller: Caller) -> None:
-    """Refuse columns that none of the caller's runs has, as long as there are any of that kind."""
-    asked: list[tuple[Column, str, int | None]] = [
-        (column, "filter", place) for column, place in condition.used
-    ]
-    asked += [
-        (column_of(name.removeprefix("-"), "sort"), "sort", None)
-        for name in sort
-        if name.removeprefix("-") not in OWN
-    ]
+def _require_known(cursor: Cursor, uses: Sequence[_Use], caller: Caller) -> None:
+    """Refuse columns that none of the caller's runs has, as long as there are any of that kind.
+
+    Args:
+        uses: those that are in doubt: each costs a look at all values of its kind.
+    """
     visible, parameters = policy.visible(caller, "r.owner_id", IS_PUBLIC)
-    for column, field, place in asked:
+    for use in uses:
+        column = use.column
         source = f"({SERIES})" if column.kind == "metric" else "(SELECT * FROM run_values WHERE kind = ?)"
         first = [] if column.kind == "metric" else [column.kind]
         # No join: with one, DuckDB looks at all values before it tells of the first.
@@ -234,44 +271,47 @@ def _require_known(cursor: Cursor, condition: Condition, sort: Sequence[str], ca
             continue
         prefix = next(word for word, kind in KINDS.items() if kind == column.kind)
         reason = f"No run has {prefix} '{column.name[:100]}'{nearest(column.name, names)}"
-        where = "" if place is None else f" (at character {place + 1})"
+        where = "" if use.place is None else f" (at character {use.place + 1})"
         raise InvalidInput(
-            f"The {field} is not valid{where}: {reason}.",
-            [{"field": field, "reason": reason, "offset": place}],
+            f"The {use.field} is not valid{where}: {reason}.",
+            [{"field": use.field, "reason": reason, "offset": use.place}],
         )
 
 
 def _values(
-    cursor: Cursor, run_ids: Sequence[int], wanted: dict[str, Column]
-) -> dict[int, dict[str, RunValue]]:
-    """What runs have in columns, by the columns' names."""
-    found: dict[int, dict[str, RunValue]] = {run_id: dict.fromkeys(wanted) for run_id in run_ids}
-    names: dict[tuple[RunColumnKind, str, str], list[tuple[str, str]]] = defaultdict(list)
-    for name, column in wanted.items():
-        names[column.kind, column.name, context_text(dict(column.context))].append((name, column.stat))
-    given = [name for kind, name, _ in names if kind != "metric"]
+    cursor: Cursor, run_ids: Sequence[int], columns: Iterable[Column]
+) -> dict[Column, dict[int, RunValue]]:
+    """What runs have in columns, by their ids; a metric that is not finite is None."""
+    found: dict[Column, dict[int, RunValue]] = {column: {} for column in columns}
+    given: dict[tuple[str, str], dict[int, RunValue]] = {}
+    measured: dict[tuple[str, str], list[tuple[int, dict[int, RunValue]]]] = defaultdict(list)
+    for column, values in found.items():
+        if column.kind == "metric":
+            key = (column.name, context_text(dict(column.context)))
+            measured[key].append((STATS.index(column.stat), values))
+        else:
+            given[column.kind, column.name] = values
     if given:
-        rows = cursor.rows(
+        rows = cursor.tuples(
             "SELECT run_id, kind, name, type, text FROM run_values "
             "WHERE run_id IN (SELECT unnest(?::BIGINT[])) AND name IN (SELECT unnest(?::VARCHAR[]))",
             run_ids,
-            given,
+            [name for _, name in given],
         )
-        for row in rows:
-            for name, _ in names.get((row["kind"], row["name"], "{}"), ()):
-                found[row["run_id"]][name] = value_of(row["type"], row["text"])
-    measured = [name for kind, name, _ in names if kind == "metric"]
+        for run_id, kind, name, type, text in rows:
+            if (kind, name) in given:
+                given[kind, name][run_id] = value_of(type, text)
     if measured:
-        rows = cursor.rows(
-            f"SELECT * FROM ({SERIES}) WHERE run_id IN (SELECT unnest(?::BIGINT[])) "
-            "AND name IN (SELECT unnest(?::VARCHAR[]))",
+        rows = cursor.tuples(
+            f"SELECT run_id, name, context, {', '.join(STATS)} FROM ({SERIES}) "
+            "WHERE run_id IN (SELECT unnest(?::BIGINT[])) AND name IN (SELECT unnest(?::VARCHAR[]))",
             run_ids,
-            measured,
+            [name for name, _ in measured],
         )
-        for row in rows:
-            for name, stat in names.get(("metric", row["name"], row["context"]), ()):
-                value = row[stat]
-                found[row["run_id"]][name] = value if value is not None and value - value == 0 else None
+        for run_id, name, context, *stats in rows:
+            for position, values in measured.get((name, context), ()):
+                value = stats[position]
+                values[run_id] = value if value is not None and isfinite(value) else None
     return found
 
 
