@@ -16,18 +16,23 @@ FROM = "FROM runs r LEFT JOIN projects p ON p.id = r.project_id"
 IS_PUBLIC = "coalesce(p.is_public, false)"
 """A run is as public as its project."""
 
-SELECT = f"""
-    SELECT r.id, r.name, r.project_id, p.name AS project, r.recipe, r.status, r.params, r.tags, r.notes,
-           r.snapshot_id, r.environment, r.summary, r.error, r.bundle, r.stop_requested, r.heartbeats,
-           r.owner_id, {IS_PUBLIC} AS is_public, r.started_at, r.ended_at, r.heartbeat_at, r.updated_at,
-           r.parent_id, r.run_group AS "group",
-           (SELECT count(*) FROM runs c WHERE c.parent_id = r.id) AS children
-    {FROM}
+_COLUMNS = f"""
+    r.id, r.name, r.project_id, p.name AS project, r.recipe, r.status, r.params, r.tags, r.notes,
+    r.snapshot_id, r.environment, r.summary, r.error, r.bundle, r.stop_requested, r.heartbeats,
+    r.owner_id, {IS_PUBLIC} AS is_public, r.started_at, r.ended_at, r.heartbeat_at, r.updated_at,
+    r.parent_id, r.run_group AS "group"
 """
+
+SELECT = f"SELECT {_COLUMNS}, (SELECT count(*) FROM runs c WHERE c.parent_id = r.id) AS children {FROM}"
 
 
 def run_of(cursor: Cursor, run_id: int) -> Run:
-    row = cursor.row(f"{SELECT} WHERE r.id = ?", run_id)
+    # To count the children of a number, and not of what is found, takes a third of the time.
+    row = cursor.row(
+        f"SELECT {_COLUMNS}, (SELECT count(*) FROM runs WHERE parent_id = ?) AS children {FROM} WHERE r.id = ?",
+        run_id,
+        run_id,
+    )
     if row is None:
         raise NotFound(f"There is no run {run_id}.")
     return record_of(row)
