@@ -197,7 +197,11 @@ class LabCallback(Callback):
         self.stopped = False
         steps = trainer.estimated_stepping_batches
         self._steps = steps if steps > 0 else math.inf
-        self._every = max(1, int(self._steps // POINTS)) if math.isfinite(self._steps) else 1
+        if self._loss_name:
+            self._every = max(1, int(self._steps // POINTS)) if math.isfinite(self._steps) else 1
+        else:
+            # What the module logs comes as often.
+            self._every = max(1, trainer.log_every_n_steps)
         if module.device.type != "cpu":
             self._every = max(self._every, LEAST_STEPS_ON_DEVICE)
         self._started_s = self._shown_s = time.perf_counter()

@@ -23,7 +23,7 @@ from modelship_lab import client
 from modelship_lab.learning.lightning_logger import LabCallback, LabLogger
 from tests.conftest import run_server
 
-PAIRS = 5
+PAIRS = 21
 STEPS = 200
 WIDTH = 512
 BATCH = 64
