@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelship_lab.client.exchange.parquet_folder import artifact_schema, param_schema, run_schema
 from modelship_lab.client.exchange.transfer import OnMoved, Tally, parent_identity, points_of, schema
-from modelship_lab.records.errors import Conflict, NotFound, StorageFailed
+from modelship_lab.records.errors import Conflict, InvalidData, NotFound, StorageFailed
 from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
@@ -70,13 +70,12 @@ class _Writer:
                     points = points_of(run)
                     parent = parent_identity(self._lab, run.record)
                     files = self._files(run)
-                    self._bundle(run)
                 except NotFound as error:
                     self._tally.problem(f"run {run.id}", error.message)
                     continue
                 self._put(writer, points.add_column(0, "run_id", pa.repeat(pa.scalar(run.id), len(points))))
                 artifacts += files
-                records.append(run.record)
+                records.append(run.record.model_copy(update={"bundle": self._bundle(run)}))
                 parents.append(parent)
                 self._tally.runs += 1
                 self._tally.points += points.num_rows
@@ -128,10 +127,17 @@ class _Writer:
             found.append(artifact.model_dump(include=set(artifact_schema().names)))
         return found
 
-    def _bundle(self, run: "RunHandle") -> None:
-        if run.record.bundle is None:
-            return
-        target = self._folder / "bundles" / f"{run.record.bundle}.tar"
+    def _bundle(self, run: "RunHandle") -> str | None:
+        """The digest of the run's exported model, which is in the folder now; None if there is none that is sound."""
+        digest = run.record.bundle
+        if digest is None:
+            return None
+        target = self._folder / "bundles" / f"{digest}.tar"
         target.parent.mkdir(exist_ok=True)
         if not target.exists():
-            run.download_bundle(target)
+            try:
+                run.download_bundle(target)
+            except (InvalidData, NotFound) as error:
+                self._tally.problem(f"run {run.id}, exported model", error.message)
+                return None
+        return digest

@@ -11,6 +11,8 @@ import pytest
 from modelship_lab.client import Lab
 from modelship_lab.records.errors import Conflict, InvalidData
 from tests.client.exchange.full_lab import ARTIFACTS, POINTS, RUNS, everything, fill
+from tests.conftest import LabServer
+from tests.server.shipping import text_bundle
 
 
 def test_a_lab_goes_through_parquet_into_another(lab: Lab, other: Lab, tmp_path: Path) -> None:
@@ -105,3 +107,28 @@ def test_a_folder_names_no_file_outside_of_it(lab: Lab, other: Lab, tmp_path: Pa
     told = other.import_runs(folder)
     assert told.artifacts == 0
     assert "is not a digest" in told.problems[0].reason
+
+
+def test_an_exported_model_goes_along_and_a_damaged_one_stops_nobody(
+    lab: Lab, lab_server: LabServer, other: Lab, tmp_path: Path
+) -> None:
+    lab.new_project("shipped", "text_classification", classes=["ham", "spam"])
+    sound, damaged = (lab.start_run(name, project="shipped") for name in ("sound", "damaged"))
+    for seed, run in enumerate((sound, damaged), 1):
+        run.log({"loss": 0.5})
+        run.finish()
+        tar = text_bundle(tmp_path / run.record.name, seed)
+        lab_server.client.put(f"runs/{run.id}/bundle", content=tar).raise_for_status()
+    digest = damaged.refresh().bundle
+    assert digest is not None
+    model = lab_server.data_dir / "bundles" / digest / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"?")
+
+    exported = lab.export_runs(tmp_path / "out", "shipped")
+    assert (exported.runs, exported.points, exported.problem_count) == (2, 2, 1)
+    assert exported.problems[0].place == f"run {damaged.id}, exported model"
+    assert "checksum" in exported.problems[0].reason
+    imported = other.import_runs(tmp_path / "out")
+    assert (imported.runs, imported.points, imported.problems) == (2, 2, ())
+    bundles = {run.name: run.bundle for run in other.run_records("shipped")}
+    assert bundles == {"sound": sound.refresh().bundle, "damaged": None}
