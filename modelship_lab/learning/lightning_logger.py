@@ -201,7 +201,7 @@ class LabCallback(Callback):
             self._every = max(1, int(self._steps // POINTS)) if math.isfinite(self._steps) else 1
         else:
             # What the module logs comes as often.
-            self._every = max(1, trainer.log_every_n_steps)
+            self._every = max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if module.device.type != "cpu":
             self._every = max(self._every, LEAST_STEPS_ON_DEVICE)
         self._started_s = self._shown_s = time.perf_counter()
