@@ -2,8 +2,8 @@
 
     status == "finished" and metrics.loss < 0.3 and params.lr in (0.1, 0.01) and "baseline" in tags
 
-It is parsed with `ast`, and what is in the grammar below is translated to SQL; everything that was
-written, names too, is bound as a parameter.
+It is parsed with `ast`, and what is in the grammar below becomes a condition in which the types fit;
+`run_condition` writes it in SQL.
 
 | what                    | how it is written                                                             |
 |-------------------------|-------------------------------------------------------------------------------|
@@ -29,12 +29,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from keyword import kwlist
-from typing import Any, get_args
+from typing import get_args
 
 from modelship_lab.records.base import as_utc
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.tracking import RunStatus
-from modelship_lab.server.tracking.run_columns import KINDS, OWN, STATS, Column, context_pairs
+from modelship_lab.server.tracking.run_columns import KINDS, OWN, STATS, Column, OwnType, context_pairs
+from modelship_lab.server.tracking.run_condition import (
+    AllOf,
+    AnyColumn,
+    AnyOf,
+    Comparison,
+    Condition,
+    Missing,
+    Not,
+    Operator,
+    Typed,
+    Value,
+)
 
 MAX_LENGTH = 4000
 MAX_DEPTH = 40
@@ -43,7 +55,7 @@ MAX_PARTS = 400
 MAX_COLUMNS = 40
 """Each is a join, and to plan them takes more than to do them."""
 
-_OPERATORS: dict[type[ast.cmpop], str] = {
+_SIGNS: dict[type[ast.cmpop], Operator] = {
     ast.Eq: "=",
     ast.NotEq: "<>",
     ast.Lt: "<",
@@ -51,8 +63,12 @@ _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Gt: ">",
     ast.GtE: ">=",
 }
-_MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_METHODS = {"contains": "contains", "startswith": "starts_with", "endswith": "ends_with"}
+_MIRRORED: dict[Operator, Operator] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_METHODS: dict[str, Operator] = {
+    "contains": "contains",
+    "startswith": "starts_with",
+    "endswith": "ends_with",
+}
 _WORD_OF_PYTHON = re.compile(
     rf"\b(?P<kind>{'|'.join(KINDS)})\.(?P<name>(?:\w+\.)*(?:{'|'.join(kwlist)})\b[\w.]*)"
 )
@@ -62,76 +78,44 @@ _ALLOWED = (
 )
 
 
-class Columns:
-    """The columns that a query uses, each joined once.
-
-    Attributes:
-        parameters: of the joins, in order.
-    """
-
-    def __init__(self) -> None:
-        self._aliases: dict[Column, str] = {}
-        self.parameters: list[Any] = []
-        self._joins: list[str] = []
-
-    def alias(self, column: Column) -> str:
-        """The table in which the values of a column stand."""
-        if column not in self._aliases:
-            alias = self._aliases[column] = f"v{len(self._aliases)}"
-            source, parameters = column.source
-            self._joins.append(f"LEFT JOIN ({source}) {alias} ON {alias}.run_id = r.id")
-            self.parameters += parameters
-        return self._aliases[column]
-
-    def __len__(self) -> int:
-        return len(self._aliases)
-
-    @property
-    def joins(self) -> str:
-        return " ".join(self._joins)
-
-
-@dataclass
-class Condition:
-    """A filter in SQL, over runs `r`, projects `p` and the joins of its columns."""
-
-    sql: str
-    parameters: list[Any]
-    used: list[tuple[Column, int]]
+@dataclass(frozen=True)
+class Filter:
+    condition: Condition
+    used: tuple[tuple[Column, int], ...] = ()
     """Which columns it names, and where."""
 
 
 @dataclass(frozen=True)
-class _Operand:
-    """One side of a comparison: a value as it is written, a run's own column, or one of `Column`."""
+class _Written:
+    """A value as it is written."""
 
     node: ast.expr
-    own: str | None = None
-    column: Column | None = None
-    value: Any = None
-
-    @property
-    def is_value(self) -> bool:
-        return self.own is None and self.column is None
+    value: str | float | bool | None
 
 
-def translated(text: str, columns: Columns) -> Condition:
-    """A filter in SQL; the columns that it needs are joined in `columns`.
+@dataclass(frozen=True)
+class _Named:
+    """A column as it is written."""
+
+    node: ast.expr
+    column: AnyColumn
+
+
+def read(text: str) -> Filter:
+    """What a filter says.
 
     Raises:
         InvalidInput: what is wrong, with its place as the detail `offset`: how many characters stand before it.
     """
-    return _Translation(text, columns).condition()
+    return _Reader(text).filter()
 
 
 @dataclass
-class _Translation:
+class _Reader:
     text: str
-    columns: Columns
-    parameters: list[Any] = field(default_factory=list)
     used: list[tuple[Column, int]] = field(default_factory=list)
 
-    def condition(self) -> Condition:
+    def filter(self) -> Filter:
         if len(self.text) > MAX_LENGTH:
             raise self.wrong(f"A filter has at most {MAX_LENGTH} characters.")
         # Lines and tabs mean nothing in it, and one character stays one.
@@ -153,10 +137,10 @@ class _Translation:
         self.lead = lead
         self.bytes = self.text[lead:].encode("utf-8", "surrogatepass")
         self._bound(tree)
-        sql = self.truth(tree)
-        if len(self.columns) > MAX_COLUMNS:
+        condition = self.truth(tree)
+        if len({column for column, _ in self.used}) > MAX_COLUMNS:
             raise self.wrong(f"A filter names at most {MAX_COLUMNS} parameters, metrics and final figures.")
-        return Condition(sql, self.parameters, self.used)
+        return Filter(condition, tuple(self.used))
 
     def _bound(self, tree: ast.expr) -> None:
         """Refuse what is too large, before anything walks through it recursively."""
@@ -175,14 +159,13 @@ class _Translation:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise self.wrong(
-                "A half of a character (\\ud800 to \\udfff) is no text.", self.place(node)
-            ) from None
+            raise self.wrong("A half of a character (\\ud800 to \\udfff) is no text.", node) from None
 
     def place(self, node: ast.expr) -> int:
         return self.lead + len(self.bytes[: node.col_offset].decode("utf-8", "surrogatepass"))
 
-    def wrong(self, reason: str, place: int | None = None) -> InvalidInput:
+    def wrong(self, reason: str, at: ast.expr | int | None = None) -> InvalidInput:
+        place = self.place(at) if isinstance(at, ast.expr) else at
         where = "" if place is None else f" (at character {place + 1})"
         return InvalidInput(
             f"The filter is not valid{where}: {reason}",
@@ -191,191 +174,175 @@ class _Translation:
 
     # What is true or false
 
-    def truth(self, node: ast.expr) -> str:
+    def truth(self, node: ast.expr) -> Condition:
         match node:
             case ast.BoolOp(op=ast.And()):
-                return "(" + " AND ".join(map(self.truth, node.values)) + ")"
+                return AllOf(tuple(map(self.truth, node.values)))
             case ast.BoolOp(op=ast.Or()):
-                return "(" + " OR ".join(map(self.truth, node.values)) + ")"
+                return AnyOf(tuple(map(self.truth, node.values)))
             case ast.UnaryOp(op=ast.Not()):
-                return f"(NOT {self.truth(node.operand)})"
+                return Not(self.truth(node.operand))
             case ast.Compare():
-                return self.comparison(node)
+                sides = [node.left, *node.comparators]
+                return AllOf(tuple(map(self.pair, sides, node.ops, sides[1:])))
             case ast.Call():
                 return self.call(node)
             case ast.Constant(value=bool(value)):
-                return "true" if value else "false"
-            case ast.Attribute() | ast.Subscript() | ast.Name():
-                found = self.operand(node)
-                if found.column is not None:
-                    return self.sure(f"{self.as_bool(found.column)}")
-        raise self.wrong(f"This is neither true nor false. {_ALLOWED}", self.place(node))
+                return value
+            case ast.Attribute() | ast.Subscript():
+                return Typed(self.column(node), "bool")
+            case ast.Name():
+                self.operand(node)
+        raise self.wrong(f"This is neither true nor false. {_ALLOWED}", node)
 
-    def sure(self, sql: str) -> str:
-        """What is missing compares as false."""
-        return f"coalesce({sql}, false)"
-
-    def comparison(self, node: ast.Compare) -> str:
-        sides = [node.left, *node.comparators]
-        pairs = zip(sides, node.ops, sides[1:], strict=False)
-        return "(" + " AND ".join(self.pair(left, op, right) for left, op, right in pairs) + ")"
-
-    def pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> str:
+    def pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Condition:
         if isinstance(op, ast.In | ast.NotIn):
-            found = self.membership(left, right)
-            if isinstance(op, ast.NotIn):
-                return f"({self.there(left)}{self.there(right)}NOT {found})"
-            return found
+            column, found = self.membership(left, right)
+            # What is missing is not in anything, and not "not in" it either.
+            return found if isinstance(op, ast.In) else AllOf((Not(Missing(column)), Not(found)))
         one, other = self.operand(left), self.operand(right)
-        if one.is_value and other.is_value:
-            raise self.wrong("Two values are compared; one side is a column.", self.place(left))
-        mirrored = False
-        if one.is_value:
-            one, other, mirrored = other, one, True
-        if isinstance(op, ast.Is | ast.IsNot) or (other.is_value and other.value is None):
+        mirrored = isinstance(one, _Written)
+        if isinstance(one, _Written):
+            if isinstance(other, _Written):
+                raise self.wrong("Two values are compared; one side is a column.", left)
+            one, other = other, one
+        if isinstance(op, ast.Is | ast.IsNot) or (isinstance(other, _Written) and other.value is None):
             return self.missing(one, op, other)
-        operator = _OPERATORS[type(op)]
+        operator = _SIGNS[type(op)]
         if mirrored:
-            operator = _MIRRORED[operator]
-        if not other.is_value:
-            left_sql = self.as_number(one)
-            return self.sure(f"{left_sql} {operator} {self.as_number(other)}")
+            operator = _MIRRORED.get(operator, operator)
+        if isinstance(other, _Named):
+            return Comparison(self.as_number(one), operator, self.as_number(other))
         return self.with_value(one, operator, other)
 
-    def with_value(self, one: _Operand, operator: str, other: _Operand) -> str:
+    def with_value(self, one: _Named, operator: Operator, other: _Written) -> Comparison:
         """A column compared with a value as it is written."""
         value = other.value
-        if one.own is not None:
-            expression, kind = OWN[one.own]
+        assert value is not None
+        if isinstance(one.column, str):
+            kind = OWN[one.column][1]
             if kind == "tags":
-                raise self.wrong('Tags are asked for by "baseline" in tags.', self.place(one.node))
-            return self.sure(f"{expression} {operator} {self.own_value(one.own, kind, other)}")
-        assert one.column is not None
+                raise self.wrong('Tags are asked for by "baseline" in tags.', one.node)
+            return Comparison(Typed(one.column, kind), operator, self.own_value(one.column, kind, other))
         if isinstance(value, bool):
-            expression = self.as_bool(one.column)
-        elif isinstance(value, str):
+            return Comparison(Typed(one.column, "bool"), operator, value)
+        if isinstance(value, str):
             if one.column.kind == "metric":
-                raise self.wrong("A metric is compared with numbers.", self.place(other.node))
-            expression = self.as_text(one)
-        else:
-            expression = self.as_number(one)
-        return self.sure(f"{expression} {operator} {self.bound(value)}")
+                raise self.wrong("A metric is compared with numbers.", other.node)
+            return Comparison(self.as_text(one), operator, value)
+        return Comparison(self.as_number(one), operator, value)
 
-    def own_value(self, name: str, kind: str, other: _Operand) -> str:
+    def own_value(self, name: str, kind: OwnType, other: _Written) -> Value:
         value = other.value
-        if kind == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise self.wrong(f"'{name}' is a number.", self.place(other.node))
-        if kind in ("text", "time") and not isinstance(value, str):
-            raise self.wrong(f"'{name}' is compared with a text in quotes.", self.place(other.node))
+        if kind == "number":
+            if isinstance(value, bool) or not isinstance(value, float):
+                raise self.wrong(f"'{name}' is a number.", other.node)
+            return value
+        if not isinstance(value, str):
+            raise self.wrong(f"'{name}' is compared with a text in quotes.", other.node)
         if name == "status" and value not in get_args(RunStatus):
             raise self.wrong(
                 f"There is no status {value[:50]!r}{nearest(value, get_args(RunStatus))}. "
                 f"There are: {', '.join(get_args(RunStatus))}.",
-                self.place(other.node),
+                other.node,
             )
         if kind == "time":
             try:
-                value = as_utc(datetime.fromisoformat(value)).replace(tzinfo=None)
+                return as_utc(datetime.fromisoformat(value)).replace(tzinfo=None)
             except ValueError:
                 raise self.wrong(
                     f"'{name}' is compared with a time as 2026-11-30 or 2026-11-30T12:00:00, in UTC.",
-                    self.place(other.node),
+                    other.node,
                 ) from None
-        return self.bound(value)
+        return value
 
-    def missing(self, one: _Operand, op: ast.cmpop, other: _Operand) -> str:
-        if not (other.is_value and other.value is None):
-            raise self.wrong("`is` asks whether something is None; use == for values.", self.place(one.node))
+    def missing(self, one: _Named, op: ast.cmpop, other: _Written | _Named) -> Condition:
+        if isinstance(other, _Named) or other.value is not None:
+            raise self.wrong("`is` asks whether something is None; use == for values.", one.node)
         if isinstance(op, ast.Is | ast.Eq):
-            word = "IS NULL"
-        elif isinstance(op, ast.IsNot | ast.NotEq):
-            word = "IS NOT NULL"
-        else:
-            raise self.wrong("None is neither smaller nor larger than anything.", self.place(other.node))
-        if one.own is not None:
-            return f"({OWN[one.own][0]} {word})"
-        assert one.column is not None
-        return f"({self.columns.alias(one.column)}.run_id {word})"
+            return Missing(one.column)
+        if isinstance(op, ast.IsNot | ast.NotEq):
+            return Not(Missing(one.column))
+        raise self.wrong("None is neither smaller nor larger than anything.", other.node)
 
-    def there(self, node: ast.expr) -> str:
-        """So that `not in` is false, too, for what is missing."""
-        if isinstance(node, ast.Tuple | ast.List | ast.Set):
-            return ""
-        found = self.operand(node)
-        if found.is_value:
-            return ""
-        if found.own is not None:
-            return f"{OWN[found.own][0]} IS NOT NULL AND "
-        assert found.column is not None
-        return f"{self.columns.alias(found.column)}.run_id IS NOT NULL AND "
-
-    def membership(self, left: ast.expr, right: ast.expr) -> str:
+    def membership(self, left: ast.expr, right: ast.expr) -> tuple[AnyColumn, Condition]:
+        """The column that is looked at, and whether it is in a list, or a text in it."""
         one = self.operand(left)
         if isinstance(right, ast.Tuple | ast.List | ast.Set):
-            if one.is_value:
-                raise self.wrong("What stands before `in (...)` is a column.", self.place(left))
-            values = [self.operand(item) for item in right.elts]
-            if any(not value.is_value or value.value is None for value in values):
-                raise self.wrong("A list after `in` holds numbers and texts.", self.place(right))
-            return "(" + (" OR ".join(self.with_value(one, "=", value) for value in values) or "false") + ")"
-        if not (one.is_value and isinstance(one.value, str)):
-            raise self.wrong(
-                'Write "text" in tags, "text" in name, or params.lr in (0.1, 0.01).', self.place(left)
-            )
+            if isinstance(one, _Written):
+                raise self.wrong("What stands before `in (...)` is a column.", left)
+            items = [self.operand(item) for item in right.elts]
+            values = [item for item in items if isinstance(item, _Written) and item.value is not None]
+            if len(values) != len(items):
+                raise self.wrong("A list after `in` holds numbers and texts.", right)
+            return one.column, AnyOf(tuple(self.with_value(one, "=", value) for value in values))
+        if isinstance(one, _Named) or not isinstance(one.value, str):
+            raise self.wrong('Write "text" in tags, "text" in name, or params.lr in (0.1, 0.01).', left)
         other = self.operand(right)
-        if other.is_value:
-            raise self.wrong("A list after `in` stands in parentheses.", self.place(right))
-        if other.own == "tags":
-            return self.sure(f"list_contains(r.tags, {self.bound(one.value)})")
-        return self.sure(f"contains({self.as_text(other)}, {self.bound(one.value)})")
+        if isinstance(other, _Written):
+            raise self.wrong("A list after `in` stands in parentheses.", right)
+        return other.column, self.contains(other, "contains", one.value)
 
-    def call(self, node: ast.Call) -> str:
+    def contains(self, one: _Named, operator: Operator, text: str) -> Comparison:
+        if one.column == "tags" and operator == "contains":
+            return Comparison(Typed("tags", "tags"), "list_contains", text)
+        return Comparison(self.as_text(one), operator, text)
+
+    def call(self, node: ast.Call) -> Comparison:
         called = node.func
         if not isinstance(called, ast.Attribute) or called.attr not in _METHODS:
             raise self.wrong(
-                f"Nothing is called in a filter but {', '.join(f'.{name}' for name in _METHODS)}.",
-                self.place(node),
+                f"Nothing is called in a filter but {', '.join(f'.{name}' for name in _METHODS)}.", node
             )
         if node.keywords or len(node.args) != 1:
-            raise self.wrong(f".{called.attr} takes one text.", self.place(node))
+            raise self.wrong(f".{called.attr} takes one text.", node)
         argument = self.operand(node.args[0])
-        if not isinstance(argument.value, str):
-            raise self.wrong(f".{called.attr} takes one text.", self.place(node.args[0]))
+        if isinstance(argument, _Named) or not isinstance(argument.value, str):
+            raise self.wrong(f".{called.attr} takes one text.", node.args[0])
         found = self.operand(called.value)
-        if found.is_value:
-            raise self.wrong("A text is looked for in a column.", self.place(called.value))
-        if found.own == "tags" and called.attr == "contains":
-            return self.sure(f"list_contains(r.tags, {self.bound(argument.value)})")
-        return self.sure(f"{_METHODS[called.attr]}({self.as_text(found)}, {self.bound(argument.value)})")
+        if isinstance(found, _Written):
+            raise self.wrong("A text is looked for in a column.", called.value)
+        return self.contains(found, _METHODS[called.attr], argument.value)
+
+    def as_number(self, one: _Named) -> Typed:
+        if isinstance(one.column, str) and OWN[one.column][1] not in ("number", "time"):
+            raise self.wrong(f"'{one.column}' is no number.", one.node)
+        return Typed(one.column, "number")
+
+    def as_text(self, one: _Named) -> Typed:
+        if isinstance(one.column, str):
+            if OWN[one.column][1] != "text":
+                raise self.wrong(f"'{one.column}' is no text.", one.node)
+        elif one.column.kind == "metric":
+            raise self.wrong("A metric is no text.", one.node)
+        return Typed(one.column, "text")
 
     # What is compared
 
-    def operand(self, node: ast.expr) -> _Operand:
+    def operand(self, node: ast.expr) -> _Written | _Named:
         match node:
-            case ast.Constant(value=str() | bool() | None):
-                return _Operand(node, value=node.value)
+            case ast.Constant(value=(str() | bool() | None) as value):
+                return _Written(node, value)
             case ast.Constant(value=int() | float() as value):
-                return _Operand(node, value=self.number(node, value))
+                return _Written(node, self.number(node, value))
             case ast.UnaryOp(
                 op=ast.USub() | ast.UAdd(), operand=ast.Constant(value=int() | float() as value)
             ):
                 negative = isinstance(node.op, ast.USub)
-                return _Operand(node, value=self.number(node, -value if negative else value))
+                return _Written(node, self.number(node, -value if negative else value))
             case ast.Name():
                 if node.id in OWN:
-                    return _Operand(node, own=node.id)
+                    return _Named(node, node.id)
                 if node.id in KINDS:
-                    raise self.wrong(
-                        f"'{node.id}' has a name behind it, as in {node.id}.name.", self.place(node)
-                    )
+                    raise self.wrong(f"'{node.id}' has a name behind it, as in {node.id}.name.", node)
                 raise self.wrong(
                     f"There is no column '{node.id[:100]}'{nearest(node.id, [*OWN, *KINDS])}. There are: "
                     f"{', '.join(OWN)}, and params., metrics. and summary. with a name.",
-                    self.place(node),
+                    node,
                 )
             case ast.Attribute() | ast.Subscript():
-                return _Operand(node, column=self.column(node))
-        raise self.wrong(f"This is neither a column nor a value. {_ALLOWED}", self.place(node))
+                return _Named(node, self.column(node))
+        raise self.wrong(f"This is neither a column nor a value. {_ALLOWED}", node)
 
     def number(self, node: ast.expr, value: float) -> float:
         try:
@@ -383,7 +350,7 @@ class _Translation:
         except OverflowError:
             found = float("inf")
         if found - found != 0:
-            raise self.wrong("The number is too large.", self.place(node))
+            raise self.wrong("The number is too large.", node)
         return found
 
     def column(self, node: ast.Attribute | ast.Subscript) -> Column:
@@ -404,16 +371,16 @@ class _Translation:
                 if known
                 else "This has no parts."
             )
-            raise self.wrong(f"{what} params., metrics. and summary. have.", self.place(node))
+            raise self.wrong(f"{what} params., metrics. and summary. have.", node)
         kind = KINDS[inner.id]
         stat = "last"
         if kind == "metric" and names and names[-1] in STATS and (quoted is not None or len(names) > 1):
             stat = names.pop()
         if quoted is not None and names:
             allowed = f" Behind it stands one of {', '.join(STATS)}." if kind == "metric" else ""
-            raise self.wrong(f"'.{names[-1][:100]}' is not there.{allowed}", self.place(node))
+            raise self.wrong(f"'.{names[-1][:100]}' is not there.{allowed}", node)
         if context and kind != "metric":
-            raise self.wrong("Only metrics have a context.", self.place(node))
+            raise self.wrong("Only metrics have a context.", node)
         name = ".".join(names) if quoted is None else quoted
         column = Column(kind, name, context_pairs(context, "filter"), stat)
         self.used.append((column, self.place(node)))
@@ -428,40 +395,9 @@ class _Translation:
         if len(texts) != len(parts) or not texts or not all("=" in text for text in texts[1:]):
             raise self.wrong(
                 'In brackets stands a name in quotes, and behind it a context: metrics["loss", "subset=val"].',
-                self.place(node),
+                node,
             )
         return texts[0], ",".join(texts[1:])
-
-    def as_number(self, one: _Operand) -> str:
-        if one.column is not None:
-            alias = self.columns.alias(one.column)
-            # One that is not a number is greater than all others to the database, and nothing to us.
-            return f"CASE WHEN {alias}.type = 'number' AND NOT isnan({alias}.number) THEN {alias}.number END"
-        assert one.own is not None
-        expression, kind = OWN[one.own]
-        if kind not in ("number", "time"):
-            raise self.wrong(f"'{one.own}' is no number.", self.place(one.node))
-        return expression if kind == "number" else f"epoch({expression})"
-
-    def as_text(self, one: _Operand) -> str:
-        if one.column is not None:
-            if one.column.kind == "metric":
-                raise self.wrong("A metric is no text.", self.place(one.node))
-            alias = self.columns.alias(one.column)
-            return f"CASE WHEN {alias}.type = 'text' THEN {alias}.text END"
-        assert one.own is not None
-        expression, kind = OWN[one.own]
-        if kind != "text":
-            raise self.wrong(f"'{one.own}' is no text.", self.place(one.node))
-        return expression
-
-    def as_bool(self, column: Column) -> str:
-        alias = self.columns.alias(column)
-        return f"CASE WHEN {alias}.type = 'bool' THEN {alias}.number <> 0 END"
-
-    def bound(self, value: Any) -> str:
-        self.parameters.append(value)
-        return "?"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -16,7 +16,8 @@ from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.storage.database import Cursor, Database
 from modelship_lab.server.tracking.run_columns import KINDS, OWN, SERIES, STATS, Column, column_of, written
-from modelship_lab.server.tracking.run_filter import Columns, Condition, nearest, translated
+from modelship_lab.server.tracking.run_condition import Columns, sql_of
+from modelship_lab.server.tracking.run_filter import Filter, nearest, read
 from modelship_lab.server.tracking.run_values import value_of
 from modelship_lab.server.tracking.stored_runs import FROM, IS_PUBLIC, project_of
 
@@ -184,16 +185,18 @@ class _Query:
     """A filter and an order in SQL, over runs `r`, projects `p` and the joins of the columns."""
 
     columns: Columns
-    condition: Condition
+    condition: tuple[str, list[Any]]
+    """With its parameters."""
     order: str
     uses: list[_Use]
 
 
 def _query_of(filter: str, sort: Sequence[str]) -> _Query:
     columns = Columns()
-    condition = translated(filter, columns) if filter.strip() else Condition("true", [], [])
+    wanted = read(filter) if filter.strip() else Filter(True)
+    condition = sql_of(wanted.condition, columns)
     order = ", ".join([*(_order(name, columns) for name in sort), "r.id DESC"])
-    uses = [_Use(column, "filter", place) for column, place in condition.used]
+    uses = [_Use(column, "filter", place) for column, place in wanted.used]
     plain = (name.removeprefix("-") for name in sort)
     uses += [_Use(column_of(name, "sort"), "sort", None) for name in plain if name not in OWN]
     return _Query(columns, condition, order, uses)
@@ -204,8 +207,9 @@ def _found(
 ) -> tuple[list[int], int]:
     """The ids of one page of runs, and how many there are in all."""
     where, scope = _scope(cursor, project, caller)
-    source = f"{FROM} {query.columns.joins} WHERE {where} AND {query.condition.sql}"
-    parameters = [*query.columns.parameters, *scope, *query.condition.parameters]
+    condition, values = query.condition
+    source = f"{FROM} {query.columns.joins} WHERE {where} AND {condition}"
+    parameters = [*query.columns.parameters, *scope, *values]
     rows = cursor.rows(
         f"SELECT r.id, count(*) OVER () AS total {source} ORDER BY {query.order} LIMIT {limit:d} OFFSET {offset:d}",
         *parameters,
