@@ -198,6 +198,9 @@ class KeyValue(click.ParamType[tuple[str, Any]]):
 
     name = "name=value"
 
+    form = "name=value"
+    """What a message says that it should be."""
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
@@ -205,11 +208,15 @@ class KeyValue(click.ParamType[tuple[str, Any]]):
             return value
         name, equals, text = str(value).partition("=")
         if not equals or not name.strip():
-            self.fail(f"'{value}' is not of the form name=value.", param, ctx)
+            self.fail(f"'{value}' is not of the form {self.form}.", param, ctx)
+        return name.strip(), self.read(text, value)
+
+    def read(self, text: str, value: Any) -> Any:
+        """What stands behind the sign; `value` is all of it, for messages."""
         try:
-            return name.strip(), json.loads(text)
+            return json.loads(text)
         except ValueError:
-            return name.strip(), text
+            return text
 
 
 class WebhookNumber(click.ParamType[int]):

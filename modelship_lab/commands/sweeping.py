@@ -14,40 +14,28 @@ class Grid(RecipeOption):
 
     name = "name=value,…"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
-        if isinstance(value, tuple):
-            return value
-        name, equals, text = str(value).partition("=")
-        return name.strip(), [
-            super(Grid, self).convert(f"{name}{equals}{one.strip()}", param, ctx)[1]
-            for one in text.split(",")
-        ]
+    def read(self, text: str, value: Any) -> list[Any]:
+        return [super(Grid, self).read(one.strip(), value) for one in text.split(",")]
 
 
 class Range(RecipeOption):
     """`name=low..high`; with `:log` drawn evenly over the magnitude."""
 
     name = "name=low..high[:log]"
+    form = "name=low..high or name=low..high:log"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
+    def read(self, text: str, value: Any) -> Any:
         from modelship_lab.client.sweeps.space import Range as SpaceRange
         from modelship_lab.records.errors import InvalidInput
 
-        if isinstance(value, tuple):
-            return value
-        name, _, text = str(value).partition("=")
         ends, colon, scale = text.partition(":")
         low, dots, high = ends.partition("..")
-        if not name.strip() or not dots or (colon and scale != "log"):
-            self.fail(f"'{value}' is not of the form name=low..high or name=low..high:log.", param, ctx)
+        if not dots or (colon and scale != "log"):
+            self.fail(f"'{value}' is not of the form {self.form}.")
         try:
-            return name.strip(), SpaceRange(float(low), float(high), log=bool(colon))
+            return SpaceRange(float(low), float(high), log=bool(colon))
         except (ValueError, InvalidInput) as error:
-            self.fail(f"'{value}': {error}", param, ctx)
+            self.fail(f"'{value}': {error}")
 
 
 def _metrics() -> dict[str, str]:
