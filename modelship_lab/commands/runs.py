@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from modelship_lab.client.exchange.transfer import Transfer
     from modelship_lab.records.metrics import Mode
 
+_MOST_RUNS = 100
+"""So many are listed when nobody says how many."""
+
 
 @click.group(cls=VerbGroup, names=PROJECT)
 def runs() -> None:
@@ -42,7 +45,10 @@ def runs() -> None:
 @click.option("--group", help="Only those of this group.")
 @click.option("--all", "everything", is_flag=True, help="All columns, not only those that tell runs apart.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many."
+    "--limit",
+    type=click.IntRange(min=1),
+    show_default=str(_MOST_RUNS),
+    help="At most this many. A notebook's table has all when this is not given.",
 )
 @pass_session
 def list_runs(
@@ -54,7 +60,7 @@ def list_runs(
     status: RunStatus | None,
     group: str | None,
     everything: bool,
-    limit: int,
+    limit: int | None,
 ) -> "pl.DataFrame":
     """List the runs of PROJECT, or all, with their figures; the newest first.
 
@@ -70,9 +76,9 @@ def list_runs(
     asked += [f'status == "{status}"'] if status else []
     asked += [f"group == {json.dumps(group, ensure_ascii=False)}"] if group is not None else []
     filter = " and ".join(asked)
-    table = session.lab.runs(name, limit=limit, filter=filter, sort=sort, columns=columns)
+    table = session.lab.runs(name, limit=limit or _MOST_RUNS, filter=filter, sort=sort, columns=columns)
     shown = table if everything or columns or table.is_empty() else told_apart(table)
-    return session.table_of_runs(shown, project=name, filter=filter, sort=sort, columns=columns)
+    return session.table_of_runs(shown, project=name, filter=filter, sort=sort, columns=columns, limit=limit)
 
 
 @runs.command(name="import")

@@ -144,12 +144,13 @@ class Session(ABC):
         filter: str,
         sort: tuple[str, ...],
         columns: tuple[str, ...] | None,
+        limit: int | None,
     ) -> "pl.DataFrame":
         """A table of runs as it is shown here.
 
         Args:
             table: the runs.
-            project, filter, sort, columns: what was asked.
+            project, filter, sort, columns, limit: what was asked.
         """
         return table
 

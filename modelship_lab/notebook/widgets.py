@@ -140,6 +140,7 @@ class RunTableWidget(LabWidget):
     filter = traitlets.Unicode("").tag(sync=True)
     sort = traitlets.List(traitlets.Unicode()).tag(sync=True)
     columns = traitlets.List(traitlets.Unicode(), None, allow_none=True).tag(sync=True)
+    limit = traitlets.Int(None, allow_none=True).tag(sync=True)
 
     def __init__(
         self,
@@ -149,11 +150,12 @@ class RunTableWidget(LabWidget):
         filter: str = "",
         sort: Sequence[str] = (),
         columns: Sequence[str] | None = None,
+        limit: int | None = None,
         still: str = "",
     ) -> None:
         # The newest first, when nobody has said otherwise.
         asked = {"sort": list(sort) or ["-id"], "columns": None if columns is None else list(columns)}
-        super().__init__(lab, project=project, filter=filter, **asked, still=still)
+        super().__init__(lab, project=project, filter=filter, limit=limit, **asked, still=still)
 
 
 class ComparisonWidget(LabWidget):

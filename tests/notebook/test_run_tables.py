@@ -41,6 +41,7 @@ def test_a_list_of_runs_is_a_frame_and_a_view(shell: InteractiveShell, runs: lis
         "filter": "params.rate < 9",
         "sort": ["-params.rate"],
         "columns": ["params.rate"],
+        "limit": 2,
     }
     assert "rate 0.4" in data["text/html"]
     # A frame that is made from it asks nothing of the lab.

@@ -49,6 +49,8 @@ export interface RunQuery {
   /** Columns, the most important first, with `-` before those that go down. */
   sort: readonly string[];
   columns: readonly string[];
+  /** At most so many, the first of the order. */
+  limit?: number | null;
 }
 
 /** What is wrong with a filter, and where. */

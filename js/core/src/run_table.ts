@@ -17,6 +17,8 @@ export interface RunTableState {
   rows: ReadonlyMap<number, RunRow>;
   /** How many rows there are in all. */
   total: number;
+  /** How many runs the filter lets through, of which a limit may leave some out. */
+  matching: number;
   /** Whether anything has come yet. */
   loaded: boolean;
   /** Whether the rows of another query are on their way. */
@@ -26,13 +28,17 @@ export interface RunTableState {
   filterProblem: FilterProblem | null;
 }
 
+function mostOf(query: RunQuery): number {
+  return query.limit ?? Infinity;
+}
+
 function queryOf(query: RunQuery, limit: number, offset: number): Query {
   return {
     project: query.project,
     filter: query.filter.trim() || null,
     sort: query.sort,
     columns: query.columns,
-    limit,
+    limit: Math.min(limit, mostOf(query) - offset),
     offset,
   };
 }
@@ -53,7 +59,7 @@ export async function allRuns(connection: Connection, query: RunQuery, most = 20
   const first = await ask(0);
   const size = Math.max(first.items.length, 1);
   const offsets: number[] = [];
-  for (let offset = size; offset < Math.min(first.total, most) && first.items.length > 0; offset += size) offsets.push(offset);
+  for (let offset = size; offset < Math.min(first.total, most, mostOf(query)) && first.items.length > 0; offset += size) offsets.push(offset);
   const rest = await Promise.all(offsets.map(ask));
   // A run that came in meanwhile moves others from one page to the next.
   const byId = new Map([first, ...rest].flatMap((page) => page.items).map((row) => [row.id, row]));
@@ -68,6 +74,7 @@ export class RunTableFeed {
   readonly store = new Store<RunTableState>({
     rows: new Map(),
     total: 0,
+    matching: 0,
     loaded: false,
     waiting: true,
     columns: [],
@@ -108,7 +115,10 @@ export class RunTableFeed {
   ask(query: RunQuery): void {
     if (JSON.stringify(query) === JSON.stringify(this.query)) return;
     const otherRows =
-      query.filter !== this.query.filter || query.project !== this.query.project || String(query.sort) !== String(this.query.sort);
+      query.filter !== this.query.filter ||
+      query.project !== this.query.project ||
+      query.limit !== this.query.limit ||
+      String(query.sort) !== String(this.query.sort);
     const otherProject = query.project !== this.query.project;
     this.query = query;
     if (otherRows) [this.first, this.last] = [0, RUN_PAGE - 1];
@@ -148,7 +158,7 @@ export class RunTableFeed {
 
   /** The children of a run, the oldest first. */
   children(runId: number): Promise<RunRow[]> {
-    const query = { ...this.shown, filter: `parent_id == ${runId}`, sort: ["id"] };
+    const query = { ...this.shown, filter: `parent_id == ${runId}`, sort: ["id"], limit: null };
     return allRuns(this.connection, query);
   }
 
@@ -198,7 +208,7 @@ export class RunTableFeed {
       this.backoff.reset();
       this.store.set({
         rows: new Map(answers.flatMap(entries)),
-        total: answers.at(-1)!.total,
+        ...amounts(query, answers.at(-1)!),
         ...(columns ? { columns: columns.items } : {}),
         loaded: true,
         waiting: false,
@@ -220,7 +230,7 @@ export class RunTableFeed {
       const answer = await this.request(this.shown, page);
       if (this.closed || generation !== this.generation) return;
       const rows = new Map([...this.store.get().rows, ...entries(answer)]);
-      this.store.set({ rows, total: answer.total, problem: null });
+      this.store.set({ rows, ...amounts(this.shown, answer), problem: null });
     } catch (error) {
       if (generation !== this.generation) return;
       this.asked.delete(page);
@@ -251,6 +261,10 @@ export class RunTableFeed {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.renew(!this.connection.live), wait_ms);
   }
+}
+
+function amounts(query: RunQuery, { total }: RunRows): { total: number; matching: number } {
+  return { total: Math.min(total, mostOf(query)), matching: total };
 }
 
 function entries(answer: RunRows): [number, RunRow][] {

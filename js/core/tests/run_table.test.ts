@@ -43,6 +43,21 @@ describe("RunTableFeed", () => {
     feed.close();
   });
 
+  it("has the first rows alone when only so many are asked for", async () => {
+    const { lab: fake } = lab(1000);
+    const feed = new RunTableFeed(fake, { ...QUERY, limit: 250 });
+    await wait();
+    expect(feed.store.get()).toMatchObject({ total: 250, matching: 1000 });
+    feed.show(240, 400);
+    await wait();
+    expect([...feed.store.get().rows.keys()].at(-1)).toBe(249);
+    expect((await feed.all()).length).toBe(250);
+    feed.ask({ ...QUERY, limit: null });
+    await wait();
+    expect(feed.store.get()).toMatchObject({ total: 1000, matching: 1000 });
+    feed.close();
+  });
+
   it("keeps its rows and says where the mistake is when a filter is wrong", async () => {
     const { lab: fake } = lab(3);
     const feed = new RunTableFeed(fake, QUERY);

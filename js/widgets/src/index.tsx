@@ -30,6 +30,7 @@ export type View =
       filter?: string;
       sort?: string[];
       columns?: string[] | null;
+      limit?: number | null;
       opener?: RunOpener;
       height?: string;
     }
@@ -83,7 +84,7 @@ export function mount(element: HTMLElement, connection: Connection, labId: strin
 }
 
 /** The traits that a widget's Python class sets, by view. */
-const TRAITS = ["project_id", "order", "run_ids", "deployment_id", "project", "filter", "sort", "columns", "tab"];
+const TRAITS = ["project_id", "order", "run_ids", "deployment_id", "project", "filter", "sort", "columns", "limit", "tab"];
 
 /** What anywidget calls, through the loader. */
 export async function render({ model, el }: RenderProps): Promise<() => void> {

@@ -17,11 +17,13 @@ export interface Runs {
  *
  * @param revision changes when there may be others
  */
-export function useRuns(connection: Connection, query: Pick<RunQuery, "project" | "filter">, revision: unknown): Runs {
+export function useRuns(connection: Connection, query: Omit<RunQuery, "columns" | "sort"> & Partial<RunQuery>, revision: unknown): Runs {
   const [columns, setColumns] = useState<readonly string[]>([]);
   const [state, setState] = useState<{ rows: readonly RunRow[] | null; problem: LabError | null }>({ rows: null, problem: null });
   const [attempt, setAttempt] = useState(0);
-  const wanted = JSON.stringify({ project: query.project, filter: query.filter, sort: ["id"], columns });
+  // Which are the first depends on the order; of all of them, it does not matter.
+  const sort = (query.limit && query.sort) || ["id"];
+  const wanted = JSON.stringify({ project: query.project, filter: query.filter, sort, columns, limit: query.limit });
   const [shown, setShown] = useState("");
 
   useEffect(() => {

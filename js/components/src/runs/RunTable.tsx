@@ -5,6 +5,7 @@ import { Comparison } from "../comparison/Comparison";
 import { ParallelCoordinates } from "../comparison/ParallelCoordinates";
 import { Scatter } from "../comparison/Scatter";
 import { useRuns } from "../comparison/useRuns";
+import { count } from "../format";
 import { useSaved } from "../saved";
 import { useClosable, useStore } from "../useStore";
 import { ColumnPicker } from "./ColumnPicker";
@@ -28,6 +29,7 @@ export interface RunTableProps {
   filter?: string;
   sort?: readonly string[];
   columns?: readonly string[] | null;
+  limit?: number | null;
   /** Without one, runs are opened where the table is. */
   opener?: RunOpener;
   /** CSS height of the rows; default: of a cell's output. */
@@ -47,6 +49,8 @@ interface SavedView {
   columns: string[] | null;
   widths: Record<string, number>;
   folds: boolean;
+  /** So many runs were asked for, until the reader wants all. */
+  limit: number | null;
   mode: (typeof MODES)[number][0];
 }
 
@@ -55,10 +59,18 @@ const NONE: ReadonlyMap<number, RunRow> = new Map();
 
 /** Any number of runs to be filtered, sorted, looked through, selected and compared. */
 export function RunTable(props: RunTableProps): ReactNode {
-  const { connection, labId, project = null, filter = "", sort, columns = null, opener } = props;
+  const { connection, labId, project = null, filter = "", sort, columns = null, limit = null, opener } = props;
   const place = `runs:${labId}:${project ?? ""}`;
-  const asked = JSON.stringify([filter, sort ?? [], columns]);
-  const usual: SavedView = { filter, sort: [...(sort ?? ["-id"])], columns: columns && [...columns], widths: {}, folds: false, mode: "table" };
+  const asked = JSON.stringify([filter, sort ?? [], columns, ...(limit ? [limit] : [])]);
+  const usual: SavedView = {
+    filter,
+    sort: [...(sort ?? ["-id"])],
+    columns: columns && [...columns],
+    widths: {},
+    folds: false,
+    limit,
+    mode: "table",
+  };
   const [view, setView] = useSaved<SavedView>(`${place}:${asked}`, usual);
   const [opened, setOpened] = useState<number[] | null>(null);
   const query: RunQuery = {
@@ -67,6 +79,7 @@ export function RunTable(props: RunTableProps): ReactNode {
     filter: view.folds ? rootsOf(view.filter) : view.filter,
     sort: view.sort,
     columns: view.columns ?? [],
+    limit: view.limit,
   };
   const feed = useClosable(() => new RunTableFeed(connection, query), [connection, place]);
   if (opened) {
@@ -224,7 +237,18 @@ function TableScreen(
           <RunActions connection={connection} picked={picked} onCompare={openRuns} onClear={() => setPicked(NONE)} />
         ) : (
           <span className="mls-muted mls-number" role="status">
-            {state.loaded ? `${runCount(state.total)}${view.filter && !state.filterProblem ? " match" : ""}` : "Fetching…"}
+            {!state.loaded ? (
+              "Fetching…"
+            ) : state.total < state.matching ? (
+              <>
+                The first {count(state.total)} of {runCount(state.matching)}.{" "}
+                <button type="button" className="mls-link" onClick={() => setView({ limit: null })}>
+                  Show all
+                </button>
+              </>
+            ) : (
+              `${runCount(state.total)}${view.filter && !state.filterProblem ? " match" : ""}`
+            )}
           </span>
         )}
       </div>
