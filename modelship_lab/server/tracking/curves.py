@@ -163,9 +163,13 @@ _NOTHING: Series = {
 
 
 def _pairs(cursor: Cursor, run_id: int, metric: str, series: list[Series]) -> pa.Table:
-    """For each series the one of the metric in the same context, where there is one."""
+    """For each series the one of the metric in the same context, else without a context, where there is one.
+
+    An epoch or a learning rate is logged once for training and validation.
+    """
     others = {one["context"]: one["id"] for one in series_of(cursor, run_id, (metric,))}
-    found = [(one["id"], others[one["context"]]) for one in series if one["context"] in others]
+    beside = [(one["id"], others.get(one["context"], others.get("{}"))) for one in series]
+    found = [(one, other) for one, other in beside if other is not None]
     return pa.table(
         {
             "id": pa.array([one for one, _ in found], pa.int32()),

@@ -328,6 +328,13 @@ def test_a_series_may_be_seen_over_another_metric(lab_server, long_run):
     plain, other = read(client, run, x="metric:x", names="loss")
     assert (plain["context"], plain["points"]) == ({}, 0)
     assert (other["steps"], other["x"]) == ([1], [5.0])
+    # An epoch that is logged once is that of the validation too; a context's own goes before it.
+    send(client, run, batch([("epoch", 1, 0.5)]))
+    plain, other = read(client, run, x="metric:epoch", names="loss")
+    assert (plain["x"], other["steps"], other["x"]) == ([0.5], [1], [0.5])
+    send(client, run, batch([("epoch", 2, 7.0)], '{"a":"b"}'))
+    _, other = read(client, run, x="metric:epoch", names="loss")
+    assert (other["steps"], other["x"]) == ([2], [7.0])
     for wrong in ("metric:", "epoch", ""):
         answer = client.get(f"runs/{run['id']}/metrics", params={"x": wrong})
         assert answer.status_code == 422 and "metric:NAME" in answer.json()["error"]["message"]
