@@ -152,7 +152,8 @@ export class RunFeed {
   private setRun(run: Run): void {
     const before = this.store.get();
     this.store.set({ run, stopping: goesOn(run) && (run.stop_requested || before.stopping) });
-    if (!goesOn(run) && !before.evaluation) void this.fetchEvaluation();
+    // Only what a recipe trained is evaluated.
+    if (run.recipe && !goesOn(run) && !before.evaluation) void this.fetchEvaluation();
   }
 
   private async fetchEvaluation(): Promise<void> {
@@ -160,7 +161,7 @@ export class RunFeed {
       const evaluation = await this.connection.request<Evaluation>("GET", `runs/${this.runId}/evaluation`);
       if (!this.closed) this.store.set({ evaluation });
     } catch (error) {
-      // A tracked cell has no evaluation, and that is no problem to report.
+      // A training that failed has no evaluation, and that is no problem to report.
       if (asLabError(error).status !== 404 && !this.closed) this.store.set({ problem: asLabError(error) });
     }
   }

@@ -277,4 +277,10 @@ describe("RunFeed", () => {
     await vi.advanceTimersByTimeAsync(500);
     expect(feed.store.get()).toMatchObject({ run: { status: "finished" }, evaluation: { accuracy: 0.9 }, stopping: false });
   });
+
+  it("asks for no evaluation of what no recipe trained", async () => {
+    lab.answers.set("GET runs/12", run({ recipe: "", status: "finished" }));
+    await open();
+    expect(lab.calls.map(({ path }) => path)).not.toContain("runs/12/evaluation");
+  });
 });
