@@ -130,6 +130,9 @@ describe("columns", () => {
       column("metrics.accuracy", "metric"),
     ];
     expect(usualColumns(known)).toEqual(["status", "summary.accuracy", "metrics.val_loss", "metrics.lr", "params.lr", "duration_s", "started_at"]);
+    // A final figure that few runs have does not hide the metric that all have.
+    const few = [{ ...column("summary.loss", "summary"), runs: 1 }, { ...column("metrics.loss", "metric"), runs: 9 }];
+    expect(usualColumns(few)).toEqual(["status", "metrics.loss", "duration_s", "started_at"]);
   });
 
   it("are called in a filter as it takes them", () => {

@@ -197,7 +197,7 @@ export function RunGrid(props: RunGridProps): ReactNode {
       aria-busy={props.waiting}
       aria-activedescendant={total > 0 ? `mls-row-${rowAt(cursor)?.row.id ?? ""}` : undefined}
       tabIndex={0}
-      style={{ height: props.height, "--mls-row": `${ROW_PX}px` } as CSSProperties}
+      style={{ maxHeight: props.height, "--mls-row": `${ROW_PX}px` } as CSSProperties}
       onScroll={measure}
       onKeyDown={key}
     >

@@ -85,12 +85,13 @@ export function usualColumns(known: readonly RunColumn[]): string[] {
   const figures = known
     .filter((column) => column.kind !== "param" && !OF_THE_MACHINE.test(column.name))
     .sort((a, b) => rank(a) - rank(b) || b.runs - a.runs);
-  const seen = new Set<string>();
-  const different = figures.filter((column) => {
-    // A final figure and the metric of the same name mostly say the same.
+  // A final figure and the metric of the same name mostly say the same: that is shown which more runs have.
+  const fullest = new Map<string, RunColumn>();
+  for (const column of figures) {
     const name = plainName(column.name);
-    return !seen.has(name) && seen.add(name);
-  });
+    if (column.runs > (fullest.get(name)?.runs ?? 0)) fullest.set(name, column);
+  }
+  const different = [...fullest.values()];
   const params = known.filter((column) => column.kind === "param" && !(column.type === "number" && column.min === column.max));
   return [
     "status",
