@@ -1,5 +1,6 @@
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import { plainName, type Column } from "../runs/columns";
+import { useInk } from "./ink";
 import { shades } from "./palette";
 import type { Axis } from "./parallel";
 
@@ -42,14 +43,15 @@ export function ColumnChoice(props: {
 
 /** What the colors mean. */
 export function ColorLegend({ axis }: { axis: Axis }): ReactNode {
+  const [bar, setBar] = useState<HTMLElement | null>(null);
+  const ink = useInk(bar);
   const { ends } = axis.scale;
   if (!ends) return null;
-  const gradient = (dark: boolean): string => `linear-gradient(to right, ${shades(dark).join(", ")})`;
+  const colors = shades(ink?.dark ?? false).join(", ");
   return (
     <span className="mls-color-legend" title={plainName(axis.name)}>
       <span className="mls-number mls-muted">{ends[0]}</span>
-      <span className="mls-color-bar mls-for-light" style={{ backgroundImage: gradient(false) }} />
-      <span className="mls-color-bar mls-for-dark" style={{ backgroundImage: gradient(true) }} />
+      <span className="mls-color-bar" ref={setBar} style={{ backgroundImage: `linear-gradient(to right, ${colors})` }} />
       <span className="mls-number mls-muted">{ends[1]}</span>
     </span>
   );
