@@ -329,6 +329,16 @@ describe("RunChart", () => {
     expect(screen.getByText("free lunch in the kitchen")).toBeTruthy();
   });
 
+  it("says what somebody gave a run: tags, notes and parameters", async () => {
+    const given = { tags: ["baseline"], notes: "# First\nof three", params: { lr: 0.1, layers: [8, 2] } };
+    render(<RunChart connection={lab(run(12, given))} runIds={[12]} />);
+    await wait(500);
+    expect(screen.getByLabelText("Tags").textContent).toBe("baseline");
+    expect(screen.getByLabelText("Notes").textContent).toBe("# First\nof three");
+    expect(screen.getByText("lr = 0.1 · layers = 8, 2")).toBeTruthy();
+    expect(screen.getByText("layers").nextSibling?.textContent).toBe("8, 2");
+  });
+
   it("shows the pictures that were taken for others, not their addresses", async () => {
     const decode = vi.fn(() => Promise.resolve());
     Object.defineProperty(HTMLImageElement.prototype, "decode", { value: decode, configurable: true });

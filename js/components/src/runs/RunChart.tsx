@@ -8,6 +8,7 @@ import { ChildRuns } from "./ChildRuns";
 import { axisOf, useChoices } from "./choices";
 import { stretchOf, type CurveSource } from "./curves";
 import { EvaluationView } from "./EvaluationView";
+import { RunAbout } from "./RunAbout";
 import { RunControls } from "./RunControls";
 import { RunEnd, RunHeader, RunLine } from "./RunHeader";
 import { MediaView } from "./MediaView";
@@ -199,6 +200,7 @@ function RunScreen(props: {
         </div>
       )}
       {only?.run && <RunEnd run={only.run} />}
+      {only?.run && <RunAbout run={only.run} />}
       {only?.run && <Family run={only.run} connection={connection} open={open} />}
       {only && (
         <div className="mls-tabs mls-run-tabs" role="tablist" aria-label="Views of the run">

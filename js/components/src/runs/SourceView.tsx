@@ -61,7 +61,8 @@ function quoted(word: unknown): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-function said(value: unknown): string {
+/** A value of any kind as text. */
+export function said(value: unknown): string {
   if (value === null || value === undefined || value === "") return "";
   if (Array.isArray(value)) return value.map(said).join(", ");
   return typeof value === "string" ? value : JSON.stringify(value);
