@@ -8,14 +8,13 @@ from pathlib import Path
 HIDDEN = "***"
 
 _WORD = r"(?:token|password|passwd|passphrase|pwd|secret|credentials?|auth|authorization|key|apikey)s?"
-_NAME = rf"(?:[\w.-]*[-_.])?{_WORD}(?:[-_.][\w.-]*)?"
-_OPTION = re.compile(rf"-{{1,2}}{_NAME}", re.IGNORECASE)
-_ASSIGNMENT = re.compile(rf"(?P<name>-{{0,2}}{_NAME})=.+", re.IGNORECASE | re.DOTALL)
-_IN_ADDRESS = re.compile(rf"(?P<name>[?&;]{_NAME}=)[^&#\s]+", re.IGNORECASE)
+NAME = rf"(?:[\w.-]{{0,60}}[-_.])?{_WORD}(?:[-_.][\w.-]{{0,60}})?"
+"""What something is called that is secret. Bounded, so that long words are searched in no time."""
+_OPTION = re.compile(rf"-{{1,2}}{NAME}", re.IGNORECASE)
+_ASSIGNMENT = re.compile(rf"(?P<name>-{{0,2}}{NAME})=.+", re.IGNORECASE | re.DOTALL)
+_IN_ADDRESS = re.compile(rf"(?P<name>[?&;]{NAME}=)[^&#\s]+", re.IGNORECASE)
 _USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)
-_HEADER = re.compile(
-    rf"(?P<name>\b(?:[\w.-]{{0,60}}[-_.])?{_WORD}(?:[-_.][\w.-]{{0,60}})?:\s+)[^\"']+", re.IGNORECASE
-)
+_HEADER = re.compile(rf"(?P<name>\b{NAME}:\s+)[^\"']+", re.IGNORECASE)
 _BEARER = re.compile(r"(?P<scheme>\b(?:bearer|basic)\s+)\S+", re.IGNORECASE)
 
 
@@ -36,7 +35,7 @@ def script() -> Path | None:
 
 def is_secret(name: str) -> bool:
     """Whether something is called like a secret."""
-    return re.fullmatch(_NAME, name, re.IGNORECASE) is not None
+    return re.fullmatch(NAME, name, re.IGNORECASE) is not None
 
 
 def without_secrets(words: Iterable[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelship_lab.client.command_line import HIDDEN, is_secret, script, without_secrets
 from modelship_lab.client.environment import git_output
+from modelship_lab.client.secrets_in_code import without_secret_texts
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Source:
     def _save_script(self) -> None:
         path = script()
         if path is not None and path.stat().st_size <= MAX_BYTES:
-            self._save(f"source/{path.name}", path.read_bytes(), "text/x-python")
+            code = without_secret_texts(path.read_text(encoding="utf-8", errors="replace"))
+            self._save(f"source/{path.name}", code.encode(), "text/x-python")
 
     def _save_patch(self) -> None:
         patch = changes(self._folder)
@@ -111,8 +113,8 @@ def changes(folder: Path) -> bytes:
 
 
 def shown_cell(cell: str) -> str:
-    """A cell as it is saved: its code as it is, its commands without secrets."""
-    return "\n".join(_lines(cell))
+    """A cell as it is saved: without secrets in its code and its commands."""
+    return without_secret_texts("\n".join(_lines(cell)))
 
 
 def _lines(cell: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from modelship_lab.client.source import MAX_BYTES, Source, changes, shown_cell
 
 SCRIPT = """
 import os, sys
+password = "abc"
 from pathlib import Path
 from modelship_lab import client
 with client.connect(sys.argv[1], os.environ["LAB"], data_dir=Path(sys.argv[2])).start_run("script", source=True) as run:
@@ -90,10 +91,25 @@ def test_secrets_are_not_in_a_command_line(given: str, expected: str) -> None:
         ("""%mlship login --password "a b c" me""", "%mlship login --password *** me"),
         ("%%bash\nexport TOKEN=abc\n  echo 'it'", "%%bash\nexport TOKEN=***\n  echo 'it'"),
         ("x = 5 % 3; key = 'a  b'", "x = 5 % 3; key = 'a  b'"),
+        ("db_password: str = 'a b'", "db_password: str = '***'"),
+        ('secret = """a"b"""', 'secret = """***"""'),
+        ('os.environ["HF_TOKEN"] = "x1y2z3x1y2z3x1y2"', 'os.environ["HF_TOKEN"] = "***"'),
+        (
+            """login({'api_key': 'x1y2z3x1y2z3x1y2'}, pwd="it's")""",
+            """login({'api_key': '***'}, pwd="***")""",
+        ),
+        ('setenv("API_TOKEN", "x1y2z3x1y2z3x1y2")', 'setenv("API_TOKEN", "***")'),
+        ("use('hf_" + "aB3" * 11 + "')", "use('***')"),
+        ("client('mlship_" + "a-B_3" * 8 + "')", "client('***')"),
+        (
+            'fit(tokenizer, pad_token="<pad>", key="val_loss")',
+            'fit(tokenizer, pad_token="<pad>", key="val_loss")',
+        ),
+        ("monkey = 'x1y2z3x1y2z3x1y2'", "monkey = 'x1y2z3x1y2z3x1y2'"),
         ('!grep -r \'"key": 5', '!grep -r \'"key": 5'),
     ],
 )
-def test_secrets_are_not_in_the_commands_of_a_cell(cell: str, shown: str) -> None:
+def test_secrets_are_not_in_the_code_and_the_commands_of_a_cell(cell: str, shown: str) -> None:
     assert shown_cell(cell) == shown
 
 
@@ -135,7 +151,7 @@ def test_a_script_is_saved_with_its_run(lab: client.Lab, tmp_path: Path) -> None
     file = tmp_path / "train.py"
     file.write_text(SCRIPT)
     run = lab.run(execute(file, lab, tmp_path, "--api-key", "abc", cwd=tmp_path))
-    assert run.text("source/train.py") == SCRIPT
+    assert run.text("source/train.py") == SCRIPT.replace('"abc"', '"***"')
     environment = run.record.environment
     assert environment["script"] == str(file)
     assert environment["command"][-2:] == ["--api-key", "***"]
