@@ -1,8 +1,24 @@
 import chart from "./chart/chart.css";
 import comparison from "./comparison/comparison.css";
-import runs from "./runs/runs.css";
+import deployment from "./deployment/deployment.css";
+import labeler from "./labeler/labeler.css";
+import panel from "./panel/panel.css";
+import evaluation from "./runs/evaluation.css";
 import runTable from "./runs/run_table.css";
-import screens from "./style.css";
+import runs from "./runs/runs.css";
+import base from "./style.css";
+import sweep from "./sweep/sweep.css";
 
 /** The looks of all screens as one text; whoever mounts one puts it into the page. */
-export const styles = [screens, chart, runs, runTable, comparison].join("\n");
+export const styles = [
+  base,
+  labeler,
+  evaluation,
+  deployment,
+  panel,
+  sweep,
+  chart,
+  runs,
+  runTable,
+  comparison,
+].join("\n");
