@@ -247,6 +247,27 @@ describe("RunChart", () => {
     expect(screen.getByRole("heading", { name: "run 12" })).toBeTruthy();
   });
 
+  it("shows parts as they come and as they end", async () => {
+    const fake = lab(run(12, { status: "running" }));
+    const parts = (status: Run["status"]): void => {
+      fake.answers.set("GET runs?parent_id=12&limit=20", { items: [run(15, { parent_id: 12, status })], total: 1, limit: 20, offset: 0 });
+    };
+    const tell = (type: "run.created" | "run.changed", payload: Record<string, unknown>): void =>
+      fake.tell("*", { type: "event", event: { id: 1, type, topic: "run:15", payload, author: "", owner_id: 1, created_at: "" } });
+    render(<RunChart connection={fake} runIds={[12]} />);
+    await wait(600);
+    fake.answers.set("GET runs/12", run(12, { status: "running", children: 1 }));
+    parts("running");
+    tell("run.created", { parent_id: 12 });
+    await wait(600);
+    const row = screen.getByRole("button", { name: "run 15" }).parentElement!;
+    expect(row.textContent).toContain("running");
+    parts("failed");
+    tell("run.changed", { changed: ["status"] });
+    await wait(600);
+    expect(row.textContent).toContain("failed");
+  });
+
   it("shows pictures by their steps, tables by their rows, and texts as they are", async () => {
     const kept = (id: number, change: Partial<Artifact>): Artifact => ({
       id,

@@ -35,7 +35,7 @@ export class RunFeed {
   private runTimer: ReturnType<typeof setTimeout> | undefined;
   private tellTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
-  private readonly stopListening: () => void;
+  private readonly stopListening: (() => void)[];
 
   /** @param points into so many ranges a longer series is reduced */
   constructor(
@@ -57,7 +57,13 @@ export class RunFeed {
       changed: () => this.catalogChanged(),
       failed: (error) => this.fail(error),
     });
-    this.stopListening = connection.subscribe(`run:${runId}`, (message) => this.hear(message));
+    this.stopListening = [
+      connection.subscribe(`run:${runId}`, (message) => this.hear(message)),
+      // Of its children nobody knows the numbers before they are there.
+      connection.subscribe("*", (message) => {
+        if (message.type === "event" && message.event.payload.parent_id === runId) this.lookSoon();
+      }),
+    ];
     void this.fetchAll();
   }
 
@@ -81,7 +87,7 @@ export class RunFeed {
     clearTimeout(this.timer);
     clearTimeout(this.runTimer);
     clearTimeout(this.tellTimer);
-    this.stopListening();
+    for (const stop of this.stopListening) stop();
     this.metrics.close();
   }
 
@@ -133,11 +139,15 @@ export class RunFeed {
     } else if (message.type === "reconnected") {
       void this.fetchAll();
     } else if (message.type === "event") {
-      this.runTimer ??= setTimeout(() => {
-        this.runTimer = undefined;
-        void this.fetchRun();
-      }, EVENT_MS);
+      this.lookSoon();
     }
+  }
+
+  private lookSoon(): void {
+    this.runTimer ??= setTimeout(() => {
+      this.runTimer = undefined;
+      void this.fetchRun();
+    }, EVENT_MS);
   }
 
   private async fetchRun(): Promise<void> {

@@ -102,6 +102,7 @@ class Runs:
                 caller,
                 run.owner_id,
                 project_id=run.project_id,
+                parent_id=run.parent_id,
                 name=new.name,
             )
             transaction.after_commit(lambda: self._recent.committed(run))

@@ -96,11 +96,12 @@ def test_only_topics_that_were_asked_for(lab_server):
 
 
 def test_who_comes_back_misses_no_event(lab_server):
-    run = new_run(lab_server.client)
+    parent = new_run(lab_server.client)["id"]
+    run = new_run(lab_server.client, parent_id=parent)
     topic = f"run:{run['id']}"
     with live(lab_server, topic, after=0) as socket:
         last = hear(socket)["event"]
-        assert last["type"] == "run.created"
+        assert (last["type"], last["payload"]["parent_id"]) == ("run.created", parent)
     for number in range(5):
         lab_server.client.patch(f"runs/{run['id']}", json={"notes": str(number)})
     with live(lab_server, topic, after=last["id"]) as socket:

@@ -1,18 +1,38 @@
 import type { Connection, Page, Run } from "@modelship-lab/core";
-import { useState, type ReactNode } from "react";
+import { useEffect, useState, type ReactNode } from "react";
 import { counted } from "../format";
 import { useAnswer } from "../useAnswer";
 import { metricName, mainFigure, runTitle, StatusBadge, summaryFigure } from "./status";
 
 const AT_FIRST = 20;
+/** Many events in a row are one look. */
+const AFTER_EVENT_MS = 400;
 
 /** The runs that are parts of a run. */
 export function ChildRuns(props: { connection: Connection; run: Run; open: (runId: number) => void }): ReactNode {
   const { connection, run, open } = props;
   const [limit, setLimit] = useState(AT_FIRST);
   const query = { parent_id: run.id, limit };
-  // Asked again when one more is there, or the run ended.
-  const { answer } = useAnswer<Page<Run>>(connection, "runs", query, `${run.children} ${run.status}`);
+  const [changes, setChanges] = useState(0);
+  // Asked again when one more is there, one of them has changed, or the run ended.
+  const { answer } = useAnswer<Page<Run>>(connection, "runs", query, `${run.children} ${run.status} ${changes}`);
+  const topics = (answer?.items ?? []).map(({ id }) => `run:${id}`).join();
+  useEffect(() => {
+    const shown = new Set(topics.split(","));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    // Their own topics would bring all their metrics as well.
+    const stop = connection.subscribe("*", (message) => {
+      if (message.type !== "event" || !shown.has(message.event.topic)) return;
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        setChanges((count) => count + 1);
+      }, AFTER_EVENT_MS);
+    });
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
+  }, [connection, topics]);
   if (!answer) return null;
   return (
     <details className="mls-children" open>
