@@ -1,5 +1,6 @@
 import type { Connection, MetricsMessage } from "./connection";
 import { MetricSeries, type Axis, type Range } from "./metric_series";
+import { byNameOf, sameContext, Shelf } from "./metric_shelf";
 import type { Context, Metrics, MetricSummary, Page, SeriesPoints } from "./records";
 
 /** At most so many points are fetched for a stretch that is zoomed into. */
@@ -16,38 +17,6 @@ const LETTERS_A_REQUEST = 4000;
 /** So many metrics stay in the page although nobody looks at them. */
 const KEPT = 200;
 const EARLY_MESSAGES = 1000;
-
-/** The series of one metric, one for each context. */
-interface Loaded {
-  /** Number of the newest batch that is in here. */
-  sequence: number;
-  series: MetricSeries[];
-}
-
-/** Metrics that are here for one stretch of the axis, or for all of it. */
-class Shelf {
-  readonly loaded = new Map<string, Loaded>();
-  readonly stale = new Set<string>();
-  readonly fetching = new Set<string>();
-  readonly abort = new AbortController();
-
-  constructor(
-    readonly range: Range | null,
-    readonly points: number,
-  ) {}
-
-  isMissing(name: string): boolean {
-    return !this.fetching.has(name) && (this.stale.has(name) || !this.loaded.has(name));
-  }
-
-  /** Takes what nobody watches off the shelf, the longest unwatched first, until no more than `most` are there. */
-  forget(watched: (name: string) => boolean, most: number): void {
-    for (const name of this.loaded.keys()) {
-      if (this.loaded.size <= most) return;
-      if (!watched(name)) this.loaded.delete(name);
-    }
-  }
-}
 
 export interface MetricFeedOptions {
   /** Into so many ranges a longer series is reduced. */
@@ -93,7 +62,7 @@ export class MetricFeed {
     private readonly runId: number,
     private readonly options: MetricFeedOptions,
   ) {
-    this.whole = new Shelf(null, options.points);
+    this.whole = new Shelf(this.axis, null, options.points);
   }
 
   /** Calls `changed` whenever the points of a metric did, until the returned function is called. */
@@ -141,7 +110,7 @@ export class MetricFeed {
     this.axis = axis;
     this.range = null;
     for (const shelf of this.shelves()) shelf.abort.abort();
-    this.whole = new Shelf(null, this.options.points);
+    this.whole = new Shelf(axis, null, this.options.points);
     this.stretch = this.before = null;
     this.setBusy(false);
     this.tell(this.watchers.keys());
@@ -154,7 +123,7 @@ export class MetricFeed {
     this.range = range;
     this.stretch?.abort.abort();
     this.before = range && this.stretch && this.stretch.loaded.size > 0 ? this.stretch : range && this.before;
-    this.stretch = range && new Shelf(range, ZOOM_POINTS);
+    this.stretch = range && new Shelf(this.axis, range, ZOOM_POINTS);
     this.setBusy(range !== null && this.watchers.size > 0);
     this.tell(this.watchers.keys());
     clearTimeout(this.timer);
@@ -196,48 +165,10 @@ export class MetricFeed {
     const byName = byNameOf(message);
     const moved = new Set<string>();
     for (const shelf of this.shelves()) {
-      for (const name of shelf.loaded.keys()) if (this.continues(shelf, name, message, byName)) moved.add(name);
+      for (const name of shelf.loaded.keys()) if (shelf.append(name, message, byName)) moved.add(name);
     }
     this.tell(moved);
     this.fetchStale();
-  }
-
-  /** Appends what a message has for one metric, or notes that it has to be fetched. True when points came. */
-  private continues(
-    shelf: Shelf,
-    name: string,
-    message: MetricsMessage,
-    byName: ReadonlyMap<string, SeriesPoints[]>,
-  ): boolean {
-    const loaded = shelf.loaded.get(name)!;
-    if (message.sequence <= loaded.sequence) return false;
-    if (message.gap || message.from > loaded.sequence) {
-      shelf.stale.add(name);
-      return false;
-    }
-    const overlaps = message.from < loaded.sequence;
-    loaded.sequence = message.sequence;
-    const added = byName.get(name) ?? [];
-    if (this.axis.startsWith("metric:")) {
-      // Where these points belong on the axis only the server can tell.
-      if (added.length > 0 || byName.has(this.axis.slice("metric:".length))) shelf.stale.add(name);
-      return false;
-    }
-    for (const points of added) {
-      let series = loaded.series.find((one) => sameContext(one.context, points.context));
-      if (!series) {
-        series = new MetricSeries(name, points.context, this.axis, shelf.points);
-        loaded.series.push(series);
-      }
-      const newest = series.x.at(-1) ?? -Infinity;
-      const range = shelf.range ?? undefined;
-      // Which of the points are in a range that was fetched nobody can tell.
-      if (overlaps && series.reduced) shelf.stale.add(name);
-      else if (overlaps) series.append(after(points, series.steps.at(-1) ?? -Infinity), range);
-      else if (this.axis === "time" && points.times.some((time) => time < newest)) shelf.stale.add(name);
-      else series.append(points, range);
-    }
-    return added.length > 0;
   }
 
   /** Keeps the catalog's newest figures. */
@@ -330,7 +261,7 @@ export class MetricFeed {
         .map((one) => new MetricSeries(name, one.context, this.axis, points, one));
       shelf.loaded.set(name, { sequence: metrics.sequence, series });
       shelf.fetching.delete(name);
-      for (const message of this.early) this.continues(shelf, name, message, byNameOf(message));
+      for (const message of this.early) shelf.append(name, message, byNameOf(message));
     }
     shelf.forget((name) => this.watchers.has(name), KEPT);
     this.tell(names);
@@ -349,33 +280,6 @@ export class MetricFeed {
 
 function covers(outer: Range, inner: Range): boolean {
   return outer.start <= inner.start && outer.end >= inner.end;
-}
-
-function sameContext(a: Context, b: Context): boolean {
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
-}
-
-function byNameOf(message: MetricsMessage): Map<string, SeriesPoints[]> {
-  const groups = new Map<string, SeriesPoints[]>();
-  for (const series of message.series) {
-    const group = groups.get(series.name);
-    if (group) group.push(series);
-    else groups.set(series.name, [series]);
-  }
-  return groups;
-}
-
-/** The points after a step: those that a message has beyond what was fetched. */
-function after(points: SeriesPoints, step: number): SeriesPoints {
-  const kept = points.steps.flatMap((at, index) => (at > step ? [index] : []));
-  return {
-    ...points,
-    steps: kept.map((index) => points.steps[index]!),
-    values: kept.map((index) => points.values[index] ?? null),
-    times: kept.map((index) => points.times[index] ?? 0),
-    nonfinite: points.nonfinite?.filter((one) => one.step > step),
-  };
 }
 
 /** Names in portions that an address can hold. */
