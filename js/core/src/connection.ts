@@ -25,6 +25,11 @@ export class LabError extends Error {
   get signedOut(): boolean {
     return this.status === 401 || this.status === 403;
   }
+
+  /** True when the answer will be the same however often it is asked: what does not exist will not appear. */
+  get final(): boolean {
+    return !this.temporary && !this.signedOut;
+  }
 }
 
 /** The error for a request that never reached the server or never came back. */

@@ -68,7 +68,7 @@ export class DeploymentFeed {
       if (this.closed) return;
       const problem = asLabError(error);
       this.store.set({ problem });
-      if (problem.temporary || problem.signedOut) this.later(this.backoff.next());
+      if (!problem.final) this.later(this.backoff.next());
     }
   }
 

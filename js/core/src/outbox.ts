@@ -289,9 +289,8 @@ function decisionOf(entry: Entry): NewLabel {
   return entry.kind === "label" ? entry.label : entry.undoes;
 }
 
-/** True for an answer that will be the same however often the request is repeated. */
 function isFinal(error: unknown): error is LabError {
-  return error instanceof LabError && !error.temporary && !error.signedOut;
+  return error instanceof LabError && error.final;
 }
 
 /** The page's storage, or null where the browser forbids it (third-party frames, strict settings). */

@@ -124,8 +124,7 @@ export class RunFeed {
     if (this.closed) return;
     const problem = asLabError(error);
     this.store.set({ problem });
-    // A run that does not exist will not appear; a server that is away or a login will come back.
-    if (problem.temporary || problem.signedOut) this.later(this.backoff.next());
+    if (!problem.final) this.later(this.backoff.next());
   }
 
   private later(wait_ms: number): void {

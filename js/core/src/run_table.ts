@@ -248,7 +248,7 @@ export class RunTableFeed {
     // What is there goes on to be renewed.
     if (wrong) this.query = { ...this.query, filter: this.shown.filter };
     this.store.set(wrong ? { filterProblem: wrong, waiting: false } : { problem: error, waiting: false });
-    if (!wrong && (error.temporary || error.signedOut)) this.later(this.backoff.next());
+    if (!wrong && !error.final) this.later(this.backoff.next());
   }
 
   private wait(): void {

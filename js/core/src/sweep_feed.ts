@@ -75,7 +75,7 @@ export class SweepFeed {
       if (this.closed) return;
       const problem = asLabError(error);
       this.store.set({ problem });
-      if (problem.temporary || problem.signedOut) this.later(this.backoff.next());
+      if (!problem.final) this.later(this.backoff.next());
     } finally {
       this.fetching = false;
     }
