@@ -4,7 +4,10 @@ import type { FilterProblem, RunColumn, RunQuery, RunRow, RunRows } from "./run_
 import type { Page } from "./records";
 import { Store } from "./store";
 
-export const RUN_PAGE = 200;
+/** Somewhat more than is seen at once: a longer page would take longer to come, and the drawing waits while it is parsed. */
+export const RUN_PAGE = 100;
+/** How many pages before and after what is seen are kept, so that memory stays bounded however far one scrolls. */
+const KEPT_PAGES = 10;
 /** The most rows that the server gives at once. */
 const WHOLE_PAGE = 1000;
 /** Many events in a row are one look. */
@@ -13,7 +16,7 @@ const AFTER_EVENT_MS = 600;
 const POLL_MS = 4000;
 
 export interface RunTableState {
-  /** Rows by their position; those that were not looked at are not there. */
+  /** Rows by their position; those that were not looked at, or long ago, are not there. */
   rows: ReadonlyMap<number, RunRow>;
   /** How many rows there are in all. */
   total: number;
@@ -86,9 +89,9 @@ export class RunTableFeed {
   private shown: RunQuery;
   private first = 0;
   private last = RUN_PAGE - 1;
-  /** Grows with every query, so that answers to an older one are told from those to this one. */
+  /** Grows when rows are asked for anew and when they come, so that answers of before are known for such. */
   private generation = 0;
-  private readonly asked = new Set<number>();
+  private fetching = false;
   private closed = false;
   private active = true;
   private soon: ReturnType<typeof setTimeout> | undefined;
@@ -130,10 +133,7 @@ export class RunTableFeed {
   show(first: number, last: number): void {
     this.first = Math.max(0, first);
     this.last = Math.max(this.first, last);
-    if (!this.store.get().loaded) return;
-    for (const page of this.pages()) {
-      if (!this.asked.has(page) && page * RUN_PAGE < this.store.get().total) void this.fetchPage(page);
-    }
+    void this.fetchSeen();
   }
 
   /** The rows at these positions, fetched where they are not there. */
@@ -202,9 +202,8 @@ export class RunTableFeed {
         ...pages.map((page) => this.request(query, page)),
       ]);
       if (this.closed || generation !== this.generation) return;
+      this.generation++;
       this.shown = query;
-      this.asked.clear();
-      for (const page of pages) this.asked.add(page);
       this.backoff.reset();
       this.store.set({
         rows: new Map(answers.flatMap(entries)),
@@ -223,19 +222,35 @@ export class RunTableFeed {
     }
   }
 
-  private async fetchPage(page: number): Promise<void> {
-    const generation = this.generation;
-    this.asked.add(page);
+  /** Fetches what is seen and not there, one page after the other: what is scrolled past meanwhile is not asked for. */
+  private async fetchSeen(): Promise<void> {
+    if (this.fetching) return;
+    this.fetching = true;
+    let generation = this.generation;
     try {
-      const answer = await this.request(this.shown, page);
-      if (this.closed || generation !== this.generation) return;
-      const rows = new Map([...this.store.get().rows, ...entries(answer)]);
-      this.store.set({ rows, ...amounts(this.shown, answer), problem: null });
+      for (let page = this.missing(); page !== undefined; page = this.missing()) {
+        generation = this.generation;
+        const answer = await this.request(this.shown, page);
+        if (!this.closed && generation === this.generation) this.add(answer);
+      }
     } catch (error) {
-      if (generation !== this.generation) return;
-      this.asked.delete(page);
-      this.failed(asLabError(error));
+      if (generation === this.generation) this.failed(asLabError(error));
+    } finally {
+      this.fetching = false;
     }
+  }
+
+  private missing(): number | undefined {
+    const { loaded, rows, total } = this.store.get();
+    if (this.closed || !loaded) return undefined;
+    return this.pages().find((page) => page * RUN_PAGE < total && !rows.has(page * RUN_PAGE));
+  }
+
+  private add(answer: RunRows): void {
+    const pages = this.pages();
+    const [first, last] = [(pages[0]! - KEPT_PAGES) * RUN_PAGE, (pages.at(-1)! + KEPT_PAGES + 1) * RUN_PAGE];
+    const rows = [...this.store.get().rows, ...entries(answer)].filter(([place]) => place >= first && place < last);
+    this.store.set({ rows: new Map(rows), ...amounts(this.shown, answer), problem: null });
   }
 
   private request(query: RunQuery, page: number): Promise<RunRows> {

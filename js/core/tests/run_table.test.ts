@@ -36,10 +36,38 @@ describe("RunTableFeed", () => {
     feed.show(390, 420);
     feed.show(391, 421);
     await wait();
-    expect(asked()).toEqual([0, 200, 400]);
+    expect(asked()).toEqual([0, 300, 400]);
     expect(feed.store.get().rows.get(400)?.id).toBe(600);
     expect(feed.store.get().rows.has(700)).toBe(false);
-    expect(fake.calls.at(-1)!.query).toMatchObject({ project: "spam", sort: ["-id"], columns: ["params.lr"], limit: 200 });
+    expect(fake.calls.at(-1)!.query).toMatchObject({ project: "spam", sort: ["-id"], columns: ["params.lr"], limit: 100 });
+    feed.close();
+  });
+
+  it("does not ask for what is scrolled past while a page is on its way", async () => {
+    const { lab: fake, asked } = lab(10_000);
+    const feed = new RunTableFeed(fake, QUERY);
+    await wait();
+    for (let first = 1000; first <= 9000; first += 500) feed.show(first, first + 30);
+    await wait();
+    expect(asked()).toEqual([0, 1000, 9000]);
+    feed.close();
+  });
+
+  it("keeps the rows around what is seen and forgets those far away", async () => {
+    const { lab: fake, asked } = lab(10_000);
+    const feed = new RunTableFeed(fake, QUERY);
+    await wait();
+    for (let first = 0; first < 10_000; first += 50) {
+      feed.show(first, first + 40);
+      await wait();
+    }
+    const { rows } = feed.store.get();
+    expect(rows.size).toBeLessThan(2500);
+    expect(rows.has(9000)).toBe(true);
+    expect(rows.has(0)).toBe(false);
+    feed.show(0, 30);
+    await wait();
+    expect(asked().at(-1)).toBe(0);
     feed.close();
   });
 

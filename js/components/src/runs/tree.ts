@@ -1,5 +1,5 @@
 import type { RunRow } from "@modelship-lab/core";
-import type { GridRow } from "./RunGrid";
+import type { GridRow } from "./GridRow";
 
 export interface Tree {
   total: number;
