@@ -226,18 +226,19 @@ export class RunTableFeed {
   private async fetchSeen(): Promise<void> {
     if (this.fetching) return;
     this.fetching = true;
-    let generation = this.generation;
-    try {
-      for (let page = this.missing(); page !== undefined; page = this.missing()) {
-        generation = this.generation;
+    for (let page = this.missing(); page !== undefined; page = this.missing()) {
+      const generation = this.generation;
+      try {
         const answer = await this.request(this.shown, page);
         if (!this.closed && generation === this.generation) this.add(answer);
+      } catch (error) {
+        // When all was renewed meanwhile, it is asked for once more, if it is still missing.
+        if (generation !== this.generation) continue;
+        this.failed(asLabError(error));
+        break;
       }
-    } catch (error) {
-      if (generation === this.generation) this.failed(asLabError(error));
-    } finally {
-      this.fetching = false;
     }
+    this.fetching = false;
   }
 
   private missing(): number | undefined {
