@@ -8,7 +8,6 @@ import base64
 import binascii
 import io
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -75,7 +74,6 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
     output = Tee(sys.stdout)
     errors = Tee(sys.stderr, output.kept)
     pictures = Pictures()
-    started = time.perf_counter()
     sys.stdout, sys.stderr = output, errors
     try:
         with activated(named), pictures.of(shell):
@@ -92,7 +90,7 @@ def run_cell(session: "NotebookSession", words: list[str], cell: str) -> None:
         # In a terminal the value is printed; in a notebook it is a display of its own.
         text += "" if text.endswith(value) else value
         raised = result.error_in_exec or result.error_before_exec
-        _finish(run, cell, text, pictures.kept, time.perf_counter() - started, raised)
+        _finish(run, cell, text, pictures.kept, raised)
 
 
 def _start(session: "NotebookSession", options: dict[str, Any]) -> "RunHandle | None":
@@ -145,7 +143,6 @@ def _finish(
     cell: str,
     output: str,
     pictures: list[bytes],
-    duration_s: float,
     error: BaseException | None,
 ) -> None:
     try:
@@ -154,7 +151,6 @@ def _finish(
             run.save_artifact("output.txt", output, "text/plain", kind="text")
         for number, picture in enumerate(pictures, 1):
             run.save_artifact(f"figure-{number}.png", picture, "image/png", kind="figure")
-        run.set_summary({"duration_s": duration_s})
         if error is None:
             run.finish()
         elif isinstance(error, KeyboardInterrupt):
