@@ -51,7 +51,7 @@ class RunVerbs(LabPart):
             environment: more to know of its surroundings than what is seen by itself.
             parent: the run that it is a part of.
             group: what it has in common with others, e.g. the repetitions of one experiment.
-            notes: Markdown.
+            notes: a text that its view shows.
             key: the same key gives the same run, which goes on: that of a job which is put into the queue again.
                 Default: `MLSHIP_RUN_KEY` of the environment, for the first run of this process.
             system_metrics: whether to sample processor, memory, disk, network and GPUs while it goes on; default:

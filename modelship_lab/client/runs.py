@@ -135,7 +135,7 @@ class RunHandle(RunFiles):
         self.set_tags(tag for tag in self._latest().tags if tag not in tags)
 
     def set_notes(self, notes: str) -> None:
-        """Replace the notes of the run, which are Markdown."""
+        """Replace the notes of the run, a text that its view shows."""
         self._change(checked(RunChange, notes=notes))
 
     def set_group(self, group: str) -> None:

@@ -37,7 +37,7 @@ _LARGEST_PICTURE = 8 << 20
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
 @click.option("--group", default="", help="What the run has in common with others.")
 @click.option("--parent", type=RUN, help="The run that it is a part of. Default: that of the cell around it.")
-@click.option("--notes", default="", help="Markdown.")
+@click.option("--notes", default="", help="A text that its view shows.")
 @click.option(
     "--resume",
     type=RUN,
