@@ -55,3 +55,10 @@ export function ago(time: string, now_ms = Date.now()): string {
 export function counted(number: number, one: string, many = `${one}s`): string {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
+
+/** A value of any kind as text; null where there is none. */
+export function textOf(value: unknown): string | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : figure(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}

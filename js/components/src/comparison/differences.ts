@@ -1,4 +1,4 @@
-import { figure } from "../format";
+import { textOf } from "../format";
 
 export interface ComparedValue {
   /** Null when the run has none. */
@@ -30,10 +30,4 @@ export function compared(sides: readonly ReadonlyMap<string, unknown>[], referen
     });
     return { name, values: compare, differs: compare.some((value) => value.differs) };
   });
-}
-
-function textOf(value: unknown): string | null {
-  if (value === null || value === undefined) return null;
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : figure(value);
-  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -1,6 +1,6 @@
 import type { CellValue, Sample } from "@modelship-lab/core";
 import type { ReactNode } from "react";
-import { figure } from "../format";
+import { textOf } from "../format";
 import { Picture, type PictureCache } from "../Picture";
 
 /** More text than this slows the browser down and nobody reads it to decide. */
@@ -46,6 +46,5 @@ function RowView({ row }: { row: Record<string, CellValue> }): ReactNode {
 
 function cell(value: CellValue): ReactNode {
   if (value === null || value === "") return <span className="mls-muted">missing</span>;
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : figure(value);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return textOf(value);
 }

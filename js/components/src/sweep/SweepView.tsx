@@ -2,7 +2,7 @@ import { summarizeSweep, SweepFeed, type Connection, type SweepSummary, type Tri
 import { useMemo, useState, type ReactNode } from "react";
 import { ProblemBanner } from "../Banner";
 import { ParallelCoordinates } from "../comparison/ParallelCoordinates";
-import { count, duration, figure } from "../format";
+import { count, duration, textOf } from "../format";
 import { Elapsed } from "../runs/Elapsed";
 import { metricName, StatusBadge, summaryFigure } from "../runs/status";
 import { useClosable, useStore } from "../useStore";
@@ -103,7 +103,7 @@ function Best({ sweep, best, open }: { sweep: SweepSummary; best: Trial; open: (
         {sweep.names.map((name) => (
           <div key={name}>
             <dt className="mls-muted">{name}</dt>
-            <dd className="mls-number">{parameter(best.run.params[name])}</dd>
+            <dd className="mls-number">{textOf(best.run.params[name]) ?? "–"}</dd>
           </div>
         ))}
       </dl>
@@ -148,7 +148,7 @@ function Trials({ sweep, open }: { sweep: SweepSummary; open: (runIds: number[])
               <td className="mls-number">{value === null ? "–" : summaryFigure(metric, value)}</td>
               {names.map((name) => (
                 <td key={name} className="mls-number">
-                  {parameter(run.params[name])}
+                  {textOf(run.params[name]) ?? "–"}
                 </td>
               ))}
               <td>
@@ -165,10 +165,4 @@ function Trials({ sweep, open }: { sweep: SweepSummary; open: (runIds: number[])
       )}
     </div>
   );
-}
-
-function parameter(value: unknown): string {
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : figure(value);
-  if (value === null || value === undefined) return "–";
-  return typeof value === "string" ? value : JSON.stringify(value);
 }
