@@ -77,6 +77,7 @@ export function Plot(props: PlotProps): ReactNode {
   const place = useRef<HTMLDivElement>(null);
   const latest = useRef(props);
   const redraw = useRef<(() => void) | null>(null);
+  const redrawSoon = useRef<(() => void) | null>(null);
   const shown = useRef<{ whole: Range; view: Range } | null>(null);
   const theme = useTheme();
   const visible = useVisible(place);
@@ -147,7 +148,7 @@ export function Plot(props: PlotProps): ReactNode {
       made.setData(corners());
     };
     redraw.current = () => drawSoon(draw);
-    const changed = (): void => {
+    redrawSoon.current = () => {
       timer ??= setTimeout(
         () => {
           timer = undefined;
@@ -156,7 +157,6 @@ export function Plot(props: PlotProps): ReactNode {
         Math.max(0, drawn_at + REDRAW_MS - performance.now()),
       );
     };
-    const stop = source?.subscribe(changed);
     const wheel = (event: WheelEvent): void => {
       const { onRange, logX: log } = latest.current;
       // Without a modifier the wheel scrolls the page, unless the plot was chosen first.
@@ -178,14 +178,16 @@ export function Plot(props: PlotProps): ReactNode {
       element.removeEventListener("wheel", wheel);
       clearTimeout(timer);
       drawNot(draw);
-      stop?.();
       redraw.current = null;
+      redrawSoon.current = null;
       latest.current.onHover?.(null);
       made.destroy();
     };
-  }, [visible, frame, source]);
+  }, [visible, frame]);
 
-  useEffect(() => redraw.current?.(), [data, lines, robust, range, highlight]);
+  useEffect(() => source?.subscribe(() => redrawSoon.current?.()), [source]);
+
+  useEffect(() => redraw.current?.(), [source, data, lines, robust, range, highlight]);
 
   const keys = (event: KeyboardEvent): void => {
     const zoomed = props.onRange && shown.current && afterKey(event.key, shown.current, props.logX);
