@@ -65,8 +65,15 @@ Id = Annotated[int, Field(ge=0, lt=1 << 63)]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 """How long a client is ready to wait; a clock knows no "not a number"."""
 
-Task = Literal["text_classification", "image_classification", "tabular_classification"]
-"""What a project's samples are and what is predicted for them."""
+Task = Literal[
+    "text_classification",
+    "image_classification",
+    "tabular_classification",
+    "token_classification",
+    "object_detection",
+]
+"""What a project's samples are and what is predicted for them: token classification finds spans in texts, object
+detection boxes in images."""
 
 Item = TypeVar("Item")
 

@@ -19,6 +19,7 @@ from modelship_lab.records.labeling import ImportOptions, Project
 from modelship_lab.server.labeling.formats.rows import MAX_VALUE_CHARACTERS, Batch, Problems, Reader
 from modelship_lab.server.labeling.images import image_bytes
 from modelship_lab.server.labeling.labels import listed
+from modelship_lab.server.labeling.samples import CONTENT_COLUMN
 from modelship_lab.server.storage.blobs import Blobs
 
 SCHEMA = pa.schema(
@@ -69,11 +70,11 @@ class Candidates:
         self._seen: dict[str, int] = {}
         self._label = None if options.label is None else _require(reader, options.label)
         others = [name for name in reader.columns if name != self._label]
-        task = project.require_task()
-        if task == "text_classification":
+        content = CONTENT_COLUMN[project.require_task()]
+        if content == "text":
             self._read = self._texts
             self._content = [_choose(reader, others, options.text, TEXT_NAMES, "text")]
-        elif task == "image_classification":
+        elif content == "image":
             self._read = self._images
             self._content = [_choose(reader, others, options.image, IMAGE_NAMES, "image")]
         else:

@@ -27,6 +27,7 @@ from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.samples import CONTENT_COLUMN
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import as_storage_failed
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
@@ -38,11 +39,7 @@ RETRY_S = 1.0
 
 SWITCH_INTERVAL_S = 0.0005
 
-_COLUMNS_OF_TASK = {
-    "text_classification": {"text"},
-    "image_classification": {"image"},
-    "tabular_classification": {"features"},
-}
+_OPTION_OF_CONTENT = {"text": "text", "image": "image", "fields": "features"}
 
 
 class Imports:
@@ -326,8 +323,8 @@ class Imports:
             import_id,
         )
         transaction.execute(
-            "INSERT INTO sample_states SELECT sample_id, project_id, 'labeled', label, id, created_at "
-            "FROM labels WHERE id > ?",
+            "INSERT INTO sample_states (sample_id, project_id, status, label, label_id, source, author, updated_at) "
+            "SELECT sample_id, project_id, 'labeled', label, id, source, author, created_at FROM labels WHERE id > ?",
             first,
         )
         added = transaction.rows(
@@ -363,9 +360,8 @@ class Imports:
 
 def _check(project: Project, options: ImportOptions) -> None:
     task = project.require_task()
-    allowed = _COLUMNS_OF_TASK[task]
-    given = {name for name in ("text", "image", "features") if getattr(options, name)}
-    wrong = sorted(given - allowed)
+    given = {name for name in _OPTION_OF_CONTENT.values() if getattr(options, name)}
+    wrong = sorted(given - {_OPTION_OF_CONTENT[CONTENT_COLUMN[task]]})
     if wrong:
         raise InvalidInput(
             f"Project '{project.name}' is for {task.replace('_', ' ')}: it takes no `{wrong[0]}`.",

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from itertools import islice
+from typing import Any
 
 from modelship_lab.records.base import Page, as_id
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
-from modelship_lab.records.labeling import NewProject, Project, ProjectChange
+from modelship_lab.records.labeling import LabelingSettings, NewProject, Project, ProjectChange
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
@@ -20,7 +21,20 @@ COMPARED = 100
 COMPARED_LENGTH = 50
 """Longer names are not compared: the time that takes grows with its square, and everybody waits for it."""
 
-_TABLES = ("suggestions", "sample_states", "labels", "samples", "imports", "snapshots")
+_TABLES = (
+    "suggestions",
+    "sample_states",
+    "sample_notes",
+    "labels",
+    "gold",
+    "requests",
+    "selection_samples",
+    "selections",
+    "embeddings",
+    "samples",
+    "imports",
+    "snapshots",
+)
 
 
 class Projects:
@@ -40,7 +54,7 @@ class Projects:
         self._events = events
         self._others = forget
         found = database.read_now(lambda cursor: cursor.rows("SELECT * FROM projects ORDER BY id"))
-        self._projects = {row["id"]: Project(**row) for row in found}
+        self._projects = {row["id"]: _record(row) for row in found}
 
     def get(self, project: str | int, caller: Caller, permission: Permission = "read") -> Project:
         """The project with this id or name, for what `permission` lets the caller do with it.
@@ -109,19 +123,21 @@ class Projects:
             _require_free(transaction, name, caller.account_id)
             moment = now()
             row = transaction.row(
-                "INSERT INTO projects (name, task, classes, description, owner_id, is_public, created_at, "
-                "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "INSERT INTO projects (name, task, classes, multilabel, description, settings, owner_id, "
+                "is_public, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 name,
                 new.task,
                 list(new.classes),
+                new.multilabel,
                 new.description,
+                _text(new.settings),
                 caller.account_id,
                 new.is_public,
                 moment,
                 moment,
             )
             assert row is not None
-            project = Project(**row)
+            project = _record(row)
             self._events.record(
                 transaction,
                 "project.created",
@@ -141,7 +157,7 @@ class Projects:
 
         Raises:
             Conflict: another one of its owner's has the name, or it has a task already.
-            InvalidInput: the name consists of digits, as an id does.
+            InvalidInput: the name consists of digits, as an id does; or settings name classes that there are not.
         """
         require(caller, "write", project)
         name = None if change.name is None else _usable(change.name)
@@ -157,20 +173,29 @@ class Projects:
                     f"Project '{before['name']}' has its task and classes already, and they stay as they are. "
                     "Create another project for others."
                 )
+            present = _record(before).model_copy(
+                update={"classes": change.classes or tuple(before["classes"])}
+            )
+            try:
+                settings = present.changed_settings(change.settings or LabelingSettings())
+            except ValueError as error:
+                raise InvalidInput(f"{error}.", [{"field": "settings", "reason": str(error)}]) from None
             row = transaction.row(
                 "UPDATE projects SET name = coalesce(?, name), description = coalesce(?, description), "
-                "is_public = coalesce(?, is_public), task = coalesce(?, task), classes = ?, updated_at = ? "
-                "WHERE id = ? RETURNING *",
+                "is_public = coalesce(?, is_public), task = coalesce(?, task), classes = ?, "
+                "multilabel = multilabel OR ?, settings = ?, updated_at = ? WHERE id = ? RETURNING *",
                 name,
                 change.description,
                 change.is_public,
                 change.task,
-                list(change.classes) or before["classes"],
+                list(present.classes),
+                change.multilabel,
+                _text(settings),
                 now(),
                 project.id,
             )
             assert row is not None
-            changed = Project(**row)
+            changed = _record(row)
             self._events.record(
                 transaction,
                 "project.changed",
@@ -215,6 +240,14 @@ class Projects:
         self._projects = {key: one for key, one in self._projects.items() if key != project_id}
         for forget in self._others:
             forget(project_id)
+
+
+def _record(row: dict[str, Any]) -> Project:
+    return Project(**{**row, "settings": LabelingSettings.model_validate_json(row["settings"])})
+
+
+def _text(settings: LabelingSettings) -> str:
+    return settings.model_dump_json(exclude_defaults=True)
 
 
 def _usable(name: str) -> str:

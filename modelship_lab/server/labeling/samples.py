@@ -110,6 +110,8 @@ CONTENT_COLUMN: dict[Task, str] = {
     "text_classification": "text",
     "image_classification": "image",
     "tabular_classification": "fields",
+    "token_classification": "text",
+    "object_detection": "image",
 }
 """Where the content of a sample stands in the table `samples`."""
 

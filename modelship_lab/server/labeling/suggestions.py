@@ -83,7 +83,8 @@ class Suggestions:
             )
             # In the order of the samples, so that block ranges find them.
             transaction.rows_with(
-                "INSERT INTO suggestions SELECT ?, sample_id, label, confidence, uncertainty, ?, ? "
+                "INSERT INTO suggestions (project_id, sample_id, label, confidence, uncertainty, source, created_at) "
+                "SELECT ?, sample_id, label, confidence, uncertainty, ?, ? "
                 "FROM suggested_rows ORDER BY sample_id",
                 {"suggested_rows": rows},
                 project.id,
