@@ -1,6 +1,6 @@
 import { act, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { away, FakeLab, memoryStorage } from "../../core/tests/fake_lab";
+import { away, exampleProject, FakeLab, memoryStorage } from "../../core/tests/fake_lab";
 import { Labeler } from "../src/index";
 
 beforeEach(() => {
@@ -21,17 +21,10 @@ async function open(lab: FakeLab): Promise<HTMLElement> {
 }
 
 const manyClasses = (count: number): FakeLab =>
-  new FakeLab(50, {
-    id: 3,
-    name: "tickets",
-    task: "text_classification",
-    classes: Array.from({ length: count }, (_, index) => `class ${index + 1}`),
-    description: "",
-    owner_id: 1,
-    is_public: false,
-    created_at: "",
-    updated_at: "",
-  });
+  new FakeLab(
+    50,
+    exampleProject({ name: "tickets", classes: Array.from({ length: count }, (_, index) => `class ${index + 1}`) }),
+  );
 
 describe("Labeler", () => {
   it("labels with the digit of a class and shows the next sample before any answer", async () => {

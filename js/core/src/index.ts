@@ -17,3 +17,4 @@ export * from "./run_table";
 export * from "./store";
 export * from "./sweep";
 export * from "./sweep_feed";
+export * from "./values";

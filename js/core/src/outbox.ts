@@ -3,6 +3,7 @@ import { LabError, type Connection } from "./connection";
 import { newKey } from "./key";
 import type { NewLabel, Progress, SavedLabels, Undone } from "./records";
 import { Store } from "./store";
+import { classesOf } from "./values";
 
 /** Most labels of one request; the server takes more, but a slow one should answer in time. */
 const BATCH = 200;
@@ -101,11 +102,12 @@ export class Outbox {
     for (const entry of this.entries) {
       const sign = entry.kind === "label" ? 1 : -1;
       const decision = decisionOf(entry);
+      if (decision.action === "note") continue;
       const part = ({ label: "labeled", skip: "skipped", flag: "flagged" } as const)[decision.action];
       result[part] = Math.max(0, result[part] + sign);
       result.unlabeled = Math.max(0, result.unlabeled - sign);
-      if (decision.action === "label" && decision.label !== null) {
-        result.by_class[decision.label] = Math.max(0, (result.by_class[decision.label] ?? 0) + sign);
+      for (const name of classesOf(decision)) {
+        result.by_class[name] = Math.max(0, (result.by_class[name] ?? 0) + sign);
       }
     }
     if (result.seconds_per_label !== null) result.remaining_s = result.seconds_per_label * result.unlabeled;

@@ -4,7 +4,12 @@
  * Times are ISO 8601 strings in UTC; durations carry their unit in the name.
  */
 
-export type Task = "text_classification" | "image_classification" | "tabular_classification";
+export type Task =
+  | "text_classification"
+  | "image_classification"
+  | "tabular_classification"
+  | "token_classification"
+  | "object_detection";
 
 export interface Page<Item> {
   items: Item[];
@@ -62,23 +67,75 @@ export interface LabEvent {
   created_at: string;
 }
 
+/** What is said about a sample: a project has one kind, see `kindOf`. */
+export type Kind = "label" | "labels" | "spans" | "boxes";
+
+/** A stretch of a text with its class; the places count Unicode code points. */
+export interface Span {
+  start: number;
+  /** One past the last character. */
+  end: number;
+  label: string;
+}
+
+/** A rectangle in an image with its class; all figures are fractions of the image's width or height. */
+export interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  label: string;
+}
+
+/** At most one of these is given: that of the project's kind. An empty list says that there is none. */
+export interface Value {
+  label?: string | null;
+  labels?: string[] | null;
+  spans?: Span[] | null;
+  boxes?: Box[] | null;
+}
+
+/** How a project is labeled. */
+export interface LabelingSettings {
+  /** What labelers should know, in Markdown. */
+  guidelines: string;
+  /** Keys of classes, one or two characters; the others get theirs by themselves. */
+  keys: Record<string, string>;
+  skip_reasons: string[];
+  /** From this confidence on, suggestions become labels by themselves; null: never. */
+  threshold: number | null;
+  class_thresholds: Record<string, number>;
+  overlap: number;
+  overlap_share: number;
+  review_share: number;
+  gold_share: number;
+  repeat_share: number;
+  random_share: number;
+  lease_s: number;
+  retrain_every: number | null;
+}
+
 export interface Project {
   id: number;
   name: string;
   /** Null, with no classes, when the project is not one of labeling. */
   task: Task | null;
   classes: string[];
+  /** Any number of classes may apply to a sample. */
+  multilabel: boolean;
   description: string;
+  settings: LabelingSettings;
   owner_id: number;
   is_public: boolean;
   created_at: string;
   updated_at: string;
 }
 
-export type SampleStatus = "unlabeled" | "labeled" | "skipped" | "flagged";
+/** `auto`: a model or rule labeled it by itself; nobody has looked at it yet. */
+export type SampleStatus = "unlabeled" | "labeled" | "auto" | "skipped" | "flagged";
 
-export interface Suggestion {
-  label: string;
+/** What a model, rule or person proposes for a sample. */
+export interface Suggestion extends Value {
   confidence: number;
   uncertainty: number;
   source: string;
@@ -86,8 +143,8 @@ export interface Suggestion {
 
 export type CellValue = string | number | boolean | null;
 
-/** One thing to be labeled. Exactly one of text, image and row is there. */
-export interface Sample {
+/** One thing to be labeled, with what counts as its label. Exactly one of text, image and row is there. */
+export interface Sample extends Value {
   id: number;
   project_id: number;
   status: SampleStatus;
@@ -95,52 +152,157 @@ export interface Sample {
   /** The content address of the encoded image. */
   image: string | null;
   row: Record<string, CellValue> | null;
-  label: string | null;
+  /** Samples of one group belong together: they never lie in two splits. */
+  group?: string | null;
+  /** What it was called where it came from. */
+  name?: string | null;
+  split?: string | null;
+  /** The newest note about it. */
+  note?: string | null;
   suggestion: Suggestion | null;
 }
 
-export type QueueOrder = "uncertainty" | "random" | "sequential";
-
-export interface Queue {
-  samples: Sample[];
-  /** Unlabeled samples in the project, those in `samples` included. */
-  remaining: number;
+/** Which samples of a project are meant; every condition that is given must hold. */
+export interface SampleFilter {
+  status?: SampleStatus[];
+  label?: string | null;
+  suggested?: string | null;
+  search?: string;
+  source?: LabelSource | null;
+  origin?: string | null;
+  author?: string | null;
+  group?: string | null;
+  split?: string | null;
+  import_id?: number | null;
+  min_confidence?: number | null;
+  max_confidence?: number | null;
+  noted?: boolean | null;
+  selection?: string | null;
+  ids?: number[] | null;
 }
 
-export type LabelAction = "label" | "skip" | "flag";
-export type LabelSource = "human" | "import" | "rule" | "model";
+export type SampleColumn =
+  | "id"
+  | "status"
+  | "label"
+  | "confidence"
+  | "uncertainty"
+  | "length"
+  | "name"
+  | "group"
+  | "updated_at";
 
-export interface NewLabel {
-  sample_id: number;
+/** In which order samples are listed. */
+export interface SampleOrder {
+  by: SampleColumn;
+  descending: boolean;
+}
+
+export interface SampleCount {
+  count: number;
+}
+
+/** Samples that are remembered under a name. */
+export interface NewSelection {
+  name: string;
+  samples: SampleFilter;
+}
+
+export interface SampleSelection extends NewSelection {
+  project_id: number;
+  count: number;
+}
+
+export type QueueOrder = "uncertainty" | "margin" | "entropy" | "diversity" | "random" | "sequential";
+
+/** Why a decision is asked for, see `records/labeling/queue.py`. */
+export type Purpose =
+  | "label"
+  | "overlap"
+  | "review"
+  | "adjudication"
+  | "audit"
+  | "repeat"
+  | "gold"
+  | "error"
+  | "request";
+
+/** A sample that is handed out, and why this one. */
+export interface QueuedSample extends Sample {
+  purpose?: Purpose;
+  /** For people: `confidence 52 %`, `random`, `ann and ben disagree`. */
+  reason?: string;
+}
+
+export interface Queue {
+  samples: QueuedSample[];
+  /** Unlabeled samples in the project, those in `samples` included. */
+  remaining: number;
+  /** Samples that are asked for by purpose, for this caller. */
+  waiting?: Partial<Record<Purpose, number>>;
+}
+
+/** Samples to be sent to the queue, so that somebody looks at them (again). */
+export interface NewRequests {
+  samples: SampleFilter;
+  purpose?: "review" | "audit" | "repeat" | "error" | "request";
+  detail?: string;
+  at_most?: number | null;
+}
+
+export interface SavedRequests {
+  added: number;
+  waiting: number;
+  batch: string;
+}
+
+/** A note says something about a sample and decides nothing. */
+export type LabelAction = "label" | "skip" | "flag" | "note";
+export type LabelSource = "human" | "import" | "gold" | "rule" | "model";
+
+/** What is decided about a sample, and how that came about; what is left out has its default. */
+export interface Decision extends Value {
   action: LabelAction;
-  label: string | null;
+  /** Why it was skipped or flagged, or what there is to say about the sample. */
+  note?: string;
+  source: LabelSource;
+  /** What made an automatic label: a model version, a rule. */
+  origin?: string;
+  confidence?: number | null;
+  purpose?: Purpose;
+}
+
+export interface NewLabel extends Decision {
+  sample_id: number;
   /** The same key saves once, however often it is sent. */
   key: string;
   duration_ms: number | null;
-  source: LabelSource;
 }
 
-export interface Label {
+export interface Label extends Decision {
   id: number;
   project_id: number;
   sample_id: number;
-  action: LabelAction;
-  label: string | null;
-  source: LabelSource;
   author: string;
   duration_ms: number | null;
   key: string;
+  /** What it was saved together with in one act. */
+  batch?: string;
   undone: boolean;
   created_at: string;
 }
 
 export interface Progress {
   total: number;
+  /** By people, or imported. */
   labeled: number;
+  /** By models and rules, that nobody has looked at. */
+  auto?: number;
   skipped: number;
   flagged: number;
   unlabeled: number;
   by_class: Record<string, number>;
+  auto_by_class?: Record<string, number>;
   /** Median of the last 100 human labels. */
   seconds_per_label: number | null;
   remaining_s: number | null;
@@ -153,14 +315,33 @@ export interface SavedLabels {
   progress: Progress;
 }
 
-export interface Undo {
-  label_id: number | null;
+/** One decision about many samples at once; one undo takes it back. */
+export interface NewBulk extends Decision {
+  samples: SampleFilter;
+  /** How many the caller was told that these are: if others came in between, nothing is saved. */
+  expected?: number | null;
   key: string;
 }
 
+export interface SavedBulk {
+  saved: number;
+  /** Names the act, to undo it. */
+  batch: string;
+  progress: Progress;
+}
+
+/** Undo the caller's newest act, or the decision or batch named. */
+export interface Undo {
+  label_id?: number | null;
+  batch?: string | null;
+  key: string;
+}
+
+/** The act that was taken back: its newest decision, that decision's sample, and how many decisions it was. */
 export interface Undone {
   label: Label;
   sample: Sample;
+  count?: number;
   progress: Progress;
 }
 

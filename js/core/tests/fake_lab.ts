@@ -1,7 +1,9 @@
 import {
   LabError,
   type Connection,
+  classesOf,
   type Label,
+  type LabelingSettings,
   type LiveListener,
   type LiveMessage,
   type Method,
@@ -11,6 +13,8 @@ import {
   type Query,
   type Sample,
   type Undo,
+  type Value,
+  valueOf,
 } from "../src/index";
 
 export interface Call {
@@ -18,6 +22,39 @@ export interface Call {
   path: string;
   query: Query;
   body: unknown;
+}
+
+/** A project of two classes, with what is different about it. */
+export function exampleProject(change: Partial<Project> = {}, settings: Partial<LabelingSettings> = {}): Project {
+  return {
+    id: 3,
+    name: "spam",
+    task: "text_classification",
+    classes: ["ham", "spam"],
+    multilabel: false,
+    description: "",
+    settings: {
+      guidelines: "",
+      keys: {},
+      skip_reasons: [],
+      threshold: null,
+      class_thresholds: {},
+      overlap: 1,
+      overlap_share: 1,
+      review_share: 0,
+      gold_share: 0.05,
+      repeat_share: 0,
+      random_share: 0.1,
+      lease_s: 600,
+      retrain_every: null,
+      ...settings,
+    },
+    owner_id: 1,
+    is_public: false,
+    created_at: "2026-01-01T00:00:00Z",
+    updated_at: "2026-01-01T00:00:00Z",
+    ...change,
+  };
 }
 
 /** A labeling project behind the connection interface that keeps the server's promises: keys save once. */
@@ -35,17 +72,7 @@ export class FakeLab implements Connection {
 
   constructor(
     count: number,
-    readonly project: Project = {
-      id: 3,
-      name: "spam",
-      task: "text_classification",
-      classes: ["ham", "spam"],
-      description: "",
-      owner_id: 1,
-      is_public: false,
-      created_at: "2026-01-01T00:00:00Z",
-      updated_at: "2026-01-01T00:00:00Z",
-    },
+    readonly project: Project = exampleProject(),
   ) {
     this.samples = Array.from({ length: count }, (_, index) => ({
       id: index + 1,
@@ -139,8 +166,11 @@ export class FakeLab implements Connection {
 
   private save(labels: NewLabel[]): unknown {
     const classes = this.project.classes;
-    const strange = labels.find((label) => label.action === "label" && !classes.includes(label.label ?? ""));
-    if (strange) throw new LabError(422, "INVALID_INPUT", `${strange.label} is no class of this project.`);
+    for (const label of labels) {
+      const strange = classesOf(label).find((name) => !classes.includes(name));
+      const missing = label.action === "label" && valueOf(label) === null;
+      if (strange || missing) throw new LabError(422, "INVALID_INPUT", `${strange} is no class of this project.`);
+    }
     let saved = 0;
     const answer = labels.map((label) => {
       const known = this.labels.find((other) => other.key === label.key);
@@ -156,14 +186,18 @@ export class FakeLab implements Connection {
       };
       this.labels.push(made);
       const sample = this.samples[label.sample_id - 1]!;
+      if (label.action === "note") {
+        sample.note = label.note;
+        return made;
+      }
       sample.status = ({ label: "labeled", skip: "skipped", flag: "flagged" } as const)[label.action];
-      sample.label = label.label;
+      Object.assign(sample, NOTHING, valueOf(label));
       return made;
     });
     return { saved, duplicates: labels.length - saved, labels: answer, progress: this.progress() };
   }
 
-  private undo({ label_id }: Undo): unknown {
+  private undo({ label_id = null }: Undo): unknown {
     const label =
       label_id === null
         ? [...this.labels].reverse().find((other) => !other.undone)
@@ -173,7 +207,7 @@ export class FakeLab implements Connection {
     label.undone = true;
     const sample = this.samples[label.sample_id - 1]!;
     sample.status = "unlabeled";
-    sample.label = null;
+    Object.assign(sample, NOTHING);
     return { label, sample, progress: this.progress() };
   }
 
@@ -181,7 +215,7 @@ export class FakeLab implements Connection {
     const count = (status: string): number => this.samples.filter((sample) => sample.status === status).length;
     const by_class: Record<string, number> = {};
     for (const sample of this.samples) {
-      if (sample.status === "labeled") by_class[sample.label!] = (by_class[sample.label!] ?? 0) + 1;
+      for (const name of classesOf(sample)) by_class[name] = (by_class[name] ?? 0) + 1;
     }
     return {
       total: this.samples.length,
@@ -195,6 +229,8 @@ export class FakeLab implements Connection {
     };
   }
 }
+
+const NOTHING: Required<Value> = { label: null, labels: null, spans: null, boxes: null };
 
 export const away = (): LabError => new LabError(0, "UNREACHABLE", "The lab server did not answer.");
 

@@ -296,6 +296,8 @@ const TASKS = {
   text_classification: "Text classification",
   image_classification: "Image classification",
   tabular_classification: "Tabular classification",
+  token_classification: "Spans in texts",
+  object_detection: "Boxes in images",
 } as const;
 
 function SaveStatus(props: { unsaved: number; saved: number; away: boolean }): ReactNode {
