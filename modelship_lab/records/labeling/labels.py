@@ -108,6 +108,13 @@ class SavedBulk(Record):
     progress: Progress
 
 
+class Revoke(Record):
+    """Take back every automatic label of one model version or rule."""
+
+    origin: str = Field(min_length=1, max_length=200)
+    key: str = Field(min_length=8, max_length=64)
+
+
 class Undo(Record):
     """Undo the caller's newest act (a decision, a bulk), or the decision or batch named."""
 

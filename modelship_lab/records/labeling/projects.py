@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from modelship_lab.records.base import Record, Task, Title, UtcTime
 from modelship_lab.records.errors import Conflict
@@ -79,9 +79,17 @@ class LabelingSettings(Record):
 class _LabelingTask(Record):
     task: Task | None = None
     """What is labeled; without one, the project only holds runs and whatever else is filed under its name."""
-    classes: Classes = ()
     multilabel: bool = False
     """Any number of classes may apply to a sample; for tasks of classification."""
+    classes: Classes = ()
+
+    @field_validator("classes")
+    @classmethod
+    def _enough(cls, classes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        task, multilabel = info.data.get("task"), info.data.get("multilabel", False)
+        if len(classes) == 1 and (task is None or kind_of(task, multilabel) == "label"):
+            raise ValueError("at least two classes are needed")
+        return classes
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
@@ -95,8 +103,6 @@ class _LabelingTask(Record):
             raise ValueError(
                 f"multilabel does not belong to {self.task}: it has any number of classes anyway"
             )
-        if len(self.classes) == 1 and kind_of(self.task, self.multilabel) == "label":
-            raise ValueError("at least two classes are needed")
         return self
 
 

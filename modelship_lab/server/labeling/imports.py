@@ -330,7 +330,7 @@ class Imports:
         added = transaction.rows(
             "SELECT label, count(*) AS samples FROM labels WHERE id > ? GROUP BY label", first
         )
-        return {("labeled", row["label"]): row["samples"] for row in added}
+        return {("labeled", (row["label"],)): row["samples"] for row in added}
 
     def _fail(
         self,

@@ -1,67 +1,57 @@
 """Decisions about samples: saved once however often they are sent, and undone without being erased."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Container, Iterable, Sequence
+from uuid import uuid4
 
 import pyarrow as pa
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.labeling import (
+    Decision,
     Label,
-    LabelAction,
+    NewBulk,
+    NewGold,
     NewLabel,
     Project,
-    SampleStatus,
+    Revoke,
+    SavedBulk,
+    SavedGold,
     SavedLabels,
     Undo,
     Undone,
+    Value,
 )
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.labeling.label_rows import (
+    SELECT,
+    STANDING,
+    VALUES,
+    Act,
+    add_many,
+    counts,
+    difference,
+    insert_one,
+    insert_several,
+    label_of,
+    look_up,
+    read_label,
+    row_of,
+    state_after,
+    states,
+    store_notes,
+    take_back,
+)
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.sample_filter import matching
 from modelship_lab.server.labeling.samples import read_sample
-from modelship_lab.server.storage.database import Cursor, Database, Transaction, now, placeholders
-
-STATUS: dict[LabelAction, SampleStatus] = {"label": "labeled", "skip": "skipped", "flag": "flagged"}
+from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
 MAX_NAMED = 100
 """Samples that an event names; a bulk of labels is told by its size."""
-
-# What was imported has no key of its own.
-_SELECT = """
-    SELECT l.id, l.project_id, l.sample_id, l.action, l.label, l.source, l.author, l.duration_ms,
-           coalesce(l.key, '') AS key, l.created_at, u.undoes IS NOT NULL AS undone
-    FROM labels l LEFT JOIN (SELECT undoes FROM labels WHERE undoes IS NOT NULL) u ON u.undoes = l.id
-"""
-
-LABELS = pa.schema(
-    [
-        ("project_id", pa.int64()),
-        ("sample_id", pa.int64()),
-        ("action", pa.string()),
-        ("label", pa.string()),
-        ("source", pa.string()),
-        ("author", pa.string()),
-        ("duration_ms", pa.int64()),
-        ("key", pa.string()),
-        ("created_at", pa.timestamp("us")),
-    ]
-)
-
-STATES = pa.schema(
-    [
-        ("sample_id", pa.int64()),
-        ("project_id", pa.int64()),
-        ("status", pa.string()),
-        ("label", pa.string()),
-        ("label_id", pa.int64()),
-        ("updated_at", pa.timestamp("us")),
-    ]
-)
 
 
 class Labels:
@@ -88,7 +78,7 @@ class Labels:
 
         def work(transaction: Transaction) -> tuple[list[Label], int]:
             self._counts.load(transaction, project.id)
-            by_key, before = _look_up(transaction, project.id, new)
+            by_key, before = look_up(transaction, project.id, new)
             fresh: dict[str, NewLabel] = {}
             for one in new:
                 earlier = by_key.get(one.key) or fresh.get(one.key)
@@ -113,54 +103,187 @@ class Labels:
             progress=await self._counts.progress(project, caller),
         )
 
-    async def undo(self, project: Project, undo: Undo, caller: Caller) -> Undone:
-        """Take back the caller's newest decision that still counts, or the one named; the one before it counts again.
+    async def save_bulk(self, project: Project, new: NewBulk, caller: Caller) -> SavedBulk:
+        """Save one decision about all samples that a filter means.
 
         Raises:
-            NotFound: the project has no such label.
+            InvalidInput: a label is not a class of the project, or stands where none belongs.
+            Conflict: there are not as many samples as expected, or none; nothing was saved then.
+        """
+        require(caller, "label", project)
+        _check(project, [new])
+        from_where, parameters = matching(project, new.samples)
+
+        def work(transaction: Transaction) -> int:
+            self._counts.load(transaction, project.id)
+            if (saved := self._saved_before(transaction, project, new.key, "bulk")) is not None:
+                return saved
+            samples = transaction.table(f"SELECT s.id AS sample_id {from_where}", *parameters)
+            count = samples.num_rows
+            if count == 0:
+                raise Conflict("There is no such sample (any more): nothing was saved.")
+            if new.expected is not None and new.expected != count:
+                raise Conflict(
+                    f"{new.expected:,} samples were expected, but now these are {count:,}: nothing was saved. "
+                    "Look at them again."
+                )
+            act = Act(caller.name, new.key, new.action, new.source, new.origin, new.purpose)
+            self.add_many(transaction, project, _repeated(new, samples["sample_id"]), act, caller)
+            return int(count)
+
+        saved = await self._database.write(work)
+        return SavedBulk(saved=saved, batch=new.key, progress=await self._counts.progress(project, caller))
+
+    async def save_gold(self, project: Project, new: Sequence[NewGold], caller: Caller) -> SavedGold:
+        """Save known answers: they count as labels, and replace what was known of the same samples.
+
+        Raises:
+            InvalidInput: a label is not a class of the project.
+            NotFound: a sample is not one of the project's.
+        """
+        require(caller, "write", project)
+        by_sample = {one.sample_id: one for one in new}
+        _check(project, [Decision(**one.model_dump(exclude={"sample_id"})) for one in by_sample.values()])
+        rows = pa.Table.from_pylist(
+            [
+                {
+                    "sample_id": one.sample_id,
+                    "label": one.label,
+                    "content": one.content,
+                    "classes": _classes(one),
+                }
+                for one in by_sample.values()
+            ],
+            VALUES,
+        )
+
+        def work(transaction: Transaction) -> None:
+            self._counts.load(transaction, project.id)
+            _require_samples(project, by_sample, states(transaction, project.id, list(by_sample)))
+            act = Act(caller.name, uuid4().hex, source="gold")
+            self.add_many(transaction, project, rows, act, caller)
+            transaction.rows_with(
+                "DELETE FROM gold WHERE sample_id IN (SELECT sample_id FROM known)", {"known": rows}
+            )
+            transaction.execute(
+                "INSERT INTO gold (sample_id, project_id, label, content, label_id, author, created_at) "
+                "SELECT sample_id, project_id, label, content, id, author, created_at FROM labels WHERE batch = ?",
+                act.batch,
+            )
+
+        await self._database.write(work)
+        return SavedGold(saved=len(by_sample), progress=await self._counts.progress(project, caller))
+
+    def add_many(
+        self, transaction: Transaction, project: Project, rows: pa.Table, act: Act, caller: Caller
+    ) -> None:
+        """Save one decision for each row of a table with the columns `label_rows.VALUES`, in a write of the caller's.
+
+        The samples are the project's, and the values fit it. `ProgressCounts.load` comes before.
+        """
+        self._counts.change(transaction, project.id, states=add_many(transaction, project.id, rows, act))
+        self._events.record(
+            transaction,
+            "labels.saved",
+            f"project:{project.id}",
+            caller,
+            project.owner_id,
+            saved=rows.num_rows,
+            sample_ids=rows["sample_id"].slice(0, MAX_NAMED).to_pylist(),
+            batch=act.batch,
+            source=act.source,
+        )
+        transaction.after_commit(lambda: self._queue.refresh(project.id))
+
+    async def undo(self, project: Project, undo: Undo, caller: Caller) -> Undone:
+        """Take back the caller's newest act that still counts, or the decision or batch named.
+
+        What was decided before it counts again.
+
+        Raises:
+            NotFound: the project has no such label or batch.
             Conflict: there is nothing to undo, or it is undone already.
         """
         require(caller, "label", project)
 
-        def work(transaction: Transaction) -> Label:
+        def work(transaction: Transaction) -> tuple[Label, int]:
             self._counts.load(transaction, project.id)
-            before = transaction.row("SELECT project_id, undoes FROM labels WHERE key = ?", undo.key)
+            before = transaction.row("SELECT project_id, undoes, batch FROM labels WHERE key = ?", undo.key)
             if before is not None:
                 if before["undoes"] is None or before["project_id"] != project.id:
                     raise Conflict(f"The key '{undo.key}' was used for something else. Make a new one.")
-                return _label(transaction, before["undoes"])
-            target = _to_undo(transaction, project, undo.label_id, caller)
-            moment = now()
-            transaction.execute(
-                "INSERT INTO labels (project_id, sample_id, action, source, author, key, undoes, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                project.id,
-                target.sample_id,
-                target.action,
-                target.source,
-                caller.name,
-                undo.key,
-                target.id,
-                moment,
-            )
-            before_state = _states(transaction, project.id, [target.sample_id])[target.sample_id]
-            after_state = _restore(transaction, project.id, target.sample_id)
-            self._counts.change(transaction, project.id, states=_difference([(before_state, after_state)]))
-            self._events.record(
-                transaction,
-                "labels.undone",
-                f"project:{project.id}",
-                caller,
-                project.owner_id,
-                label_id=target.id,
-                sample_ids=[target.sample_id],
-            )
-            transaction.after_commit(lambda: self._queue.refresh(project.id))
-            return target.model_copy(update={"undone": True})
+                count = transaction.value(
+                    "SELECT count(*) FROM labels WHERE batch = ? AND undoes IS NOT NULL", undo.key
+                )
+                return read_label(transaction, before["undoes"]), count
+            targets = _to_undo(transaction, project, undo, caller)
+            label = read_label(transaction, max(targets["id"].to_pylist()))
+            self._take_back(transaction, project, targets, undo.key, caller)
+            return label.model_copy(update={"undone": True}), targets.num_rows
 
-        label = await self._database.write(work)
+        label, count = await self._database.write(work)
         sample = await self._database.read(lambda cursor: read_sample(cursor, label.sample_id))
-        return Undone(label=label, sample=sample, progress=await self._counts.progress(project, caller))
+        progress = await self._counts.progress(project, caller)
+        return Undone(label=label, sample=sample, count=count, progress=progress)
+
+    async def revoke(self, project: Project, revoke: Revoke, caller: Caller) -> SavedBulk:
+        """Take back every automatic label of one model version or rule.
+
+        What people decided afterwards stays as it is.
+
+        Raises:
+            NotFound: it has made no label, or none that still counts.
+        """
+        require(caller, "label", project)
+
+        def work(transaction: Transaction) -> int:
+            self._counts.load(transaction, project.id)
+            if (revoked := self._saved_before(transaction, project, revoke.key, "revocation")) is not None:
+                return revoked
+            targets = transaction.table(
+                f"SELECT l.id, l.sample_id FROM labels l WHERE l.project_id = ? AND l.origin = ? "
+                f"AND l.source IN ('rule', 'model') AND {STANDING}",
+                project.id,
+                revoke.origin,
+            )
+            if targets.num_rows == 0:
+                raise NotFound(f"'{revoke.origin}' has made no label in '{project.name}' that still stands.")
+            self._take_back(transaction, project, targets, revoke.key, caller)
+            return int(targets.num_rows)
+
+        revoked = await self._database.write(work)
+        return SavedBulk(
+            saved=revoked, batch=revoke.key, progress=await self._counts.progress(project, caller)
+        )
+
+    def _take_back(
+        self, transaction: Transaction, project: Project, targets: pa.Table, key: str, caller: Caller
+    ) -> None:
+        change = take_back(transaction, targets, caller.name, key)
+        self._counts.change(transaction, project.id, states=change)
+        self._events.record(
+            transaction,
+            "labels.undone",
+            f"project:{project.id}",
+            caller,
+            project.owner_id,
+            label_id=max(targets["id"].to_pylist()),
+            undone=targets.num_rows,
+            sample_ids=targets["sample_id"].slice(0, MAX_NAMED).to_pylist(),
+        )
+        transaction.after_commit(lambda: self._queue.refresh(project.id))
+
+    def _saved_before(self, transaction: Transaction, project: Project, key: str, what: str) -> int | None:
+        """How many decisions an earlier request with this key has saved or taken back; None if there was none."""
+        found = transaction.row(
+            "SELECT count(*) AS saved, min(project_id) AS project_id FROM labels WHERE batch = ?", key
+        )
+        assert found is not None
+        if found["saved"] == 0:
+            return None
+        if found["project_id"] != project.id:
+            raise Conflict(f"The key '{key}' was used for something else. Make a new one for each {what}.")
+        return int(found["saved"])
 
     async def page(self, project: Project, limit: int, offset: int, caller: Caller) -> Page[Label]:
         """Decisions, the newest first, those that were undone included."""
@@ -170,9 +293,9 @@ class Labels:
             where = "WHERE l.project_id = ? AND l.undoes IS NULL"
             total = cursor.value(f"SELECT count(*) FROM labels l {where}", project.id)
             found = cursor.rows(
-                f"{_SELECT} {where} ORDER BY l.id DESC LIMIT {limit:d} OFFSET {offset:d}", project.id
+                f"{SELECT} {where} ORDER BY l.id DESC LIMIT {limit:d} OFFSET {offset:d}", project.id
             )
-            items = tuple(Label(**row) for row in found)
+            items = tuple(label_of(row) for row in found)
             return Page(items=items, total=total, limit=limit, offset=offset)
 
         return await self._database.read(work)
@@ -182,7 +305,7 @@ class Labels:
         require(caller, "read", project)
         return await self._database.read(
             lambda cursor: cursor.table(
-                f"{_SELECT} WHERE l.project_id = ? AND l.undoes IS NULL ORDER BY l.id", project.id
+                f"{SELECT} WHERE l.project_id = ? AND l.undoes IS NULL ORDER BY l.id", project.id
             )
         )
 
@@ -194,46 +317,37 @@ class Labels:
         before: dict[int, State | None],
         caller: Caller,
     ) -> list[Label]:
-        unknown = sorted({one.sample_id for one in new} - before.keys())
-        if unknown:
-            raise NotFound(
-                f"Project '{project.name}' has no sample {unknown[0]}"
-                + (f" (nor {len(unknown) - 1} others of this request)." if len(unknown) > 1 else "."),
-                [{"field": "sample_id", "reason": f"no sample {one}"} for one in unknown[:MAX_NAMED]],
-            )
+        _require_samples(project, [one.sample_id for one in new], before)
+        _check_spans(transaction, project, new)
         moment = now()
-        rows: list[dict[str, Any]] = [
-            {
-                "project_id": project.id,
-                "sample_id": one.sample_id,
-                "action": one.action,
-                "label": one.label,
-                "source": one.source,
-                "author": caller.name,
-                "duration_ms": one.duration_ms,
-                "key": one.key,
-                "created_at": moment,
-            }
-            for one in new
-        ]
+        rows = [row_of(project.id, one, caller.name, moment) for one in new]
+        first = (
+            transaction.value("SELECT coalesce(max(id), 0) FROM labels")
+            if any(one.note for one in new)
+            else None
+        )
         # Of several decisions about one sample in one request, the last one counts.
-        latest = {row["sample_id"]: row for row in rows}
-        _delete_states(transaction, [one for one in latest if before[one] is not None])
-        if len(rows) == 1:
-            _insert_one(transaction, rows[0])
+        latest = {one.sample_id: one for one in new if counts(one)}
+        decided = [sample_id for sample_id in latest if before[sample_id] is not None]
+        if decided:
+            transaction.execute(
+                "DELETE FROM sample_states WHERE sample_id IN (SELECT unnest(?::BIGINT[]))", decided
+            )
+        if len(new) == 1:
+            insert_one(transaction, new[0], rows[0])
         else:
-            _insert_many(transaction, rows, latest.values())
+            insert_several(transaction, new, rows)
+        if first is not None:
+            store_notes(transaction, project.id, first)
         self._counts.change(
             transaction,
             project.id,
-            states=_difference(
-                (before[sample_id], (STATUS[row["action"]], row["label"]))
-                for sample_id, row in latest.items()
-            ),
+            states=difference((before[sample_id], state_after(one)) for sample_id, one in latest.items()),
             durations_ms=[
                 one.duration_ms for one in new if one.source == "human" and one.duration_ms is not None
             ],
         )
+        named = list(dict.fromkeys(one.sample_id for one in new))
         self._events.record(
             transaction,
             "labels.saved",
@@ -241,26 +355,33 @@ class Labels:
             caller,
             project.owner_id,
             saved=len(rows),
-            sample_ids=list(latest)[:MAX_NAMED],
+            sample_ids=named[:MAX_NAMED],
         )
-        transaction.after_commit(lambda: self._queue.decided(project.id, latest))
-        return [Label(**row, undone=False) for row in rows]
+        transaction.after_commit(lambda: self._queue.decided(project.id, named))
+        return [label_of({**row, "batch": "", "undone": False}) for row in rows]
 
 
-def _check(project: Project, new: Sequence[NewLabel]) -> None:
-    project.require_task()
+def _check(project: Project, new: Sequence[Decision]) -> None:
+    kind = project.kind
     classes = set(project.classes)
     problems = []
     for position, one in enumerate(new):
-        if one.action == "label" and one.label not in classes:
-            reason = (
-                "is missing" if one.label is None else f"'{one.label[:200]}' is not a class of this project"
-            )
-            problems.append({"field": f"labels.{position}.label", "reason": reason})
-        elif one.action != "label" and one.label is not None:
-            problems.append(
-                {"field": f"labels.{position}.label", "reason": f"does not belong to '{one.action}'"}
-            )
+        field, reason = "label", ""
+        if one.source == "gold":
+            field, reason = "source", "cannot be 'gold' here: known answers have a way of their own"
+        elif one.action != "label":
+            field = one.kind or "note"
+            if one.kind is not None:
+                reason = f"does not belong to '{one.action}'"
+            elif one.action == "note" and not one.note:
+                reason = "is missing"
+        elif one.kind != kind:
+            field = one.kind or kind
+            reason = "is missing" if one.kind is None else f"does not belong to this project: give `{kind}`"
+        elif unknown := [name for name in one.classes if name not in classes]:
+            field, reason = kind, f"'{unknown[0][:200]}' is not a class of this project"
+        if reason:
+            problems.append({"field": f"labels.{position}.{field}", "reason": reason})
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InvalidInput(
@@ -269,60 +390,69 @@ def _check(project: Project, new: Sequence[NewLabel]) -> None:
         )
 
 
+def _check_spans(cursor: Cursor, project: Project, new: Sequence[NewLabel]) -> None:
+    ends = {one.sample_id: max(span.end for span in one.spans) for one in new if one.spans}
+    if not ends:
+        return
+    beyond = cursor.row(
+        "SELECT s.id, length(s.text) AS characters FROM samples s JOIN "
+        "(SELECT unnest(?::BIGINT[]) AS id, unnest(?::BIGINT[]) AS last) wanted ON wanted.id = s.id "
+        "WHERE s.project_id = ? AND wanted.last > length(s.text) LIMIT 1",
+        list(ends),
+        list(ends.values()),
+        project.id,
+    )
+    if beyond is not None:
+        raise InvalidInput(
+            f"spans: one ends at {ends[beyond['id']]:,}, but the text of sample {beyond['id']} has "
+            f"{beyond['characters']:,} characters."
+        )
+
+
+def _require_samples(project: Project, wanted: Iterable[int], known: Container[int]) -> None:
+    unknown = sorted({one for one in wanted if one not in known})
+    if unknown:
+        raise NotFound(
+            f"Project '{project.name}' has no sample {unknown[0]}"
+            + (f" (nor {len(unknown) - 1} others of this request)." if len(unknown) > 1 else "."),
+            [{"field": "sample_id", "reason": f"no sample {one}"} for one in unknown[:MAX_NAMED]],
+        )
+
+
+def _repeated(decision: Decision, sample_ids: pa.ChunkedArray) -> pa.Table:
+    """The same decision about many samples, with the columns `VALUES`."""
+    same = {
+        "label": decision.label,
+        "content": decision.content,
+        "classes": _classes(decision),
+        "confidence": decision.confidence,
+        "note": decision.note,
+    }
+    columns = [
+        pa.repeat(pa.scalar(value, VALUES.field(name).type), len(sample_ids)) for name, value in same.items()
+    ]
+    return pa.table([sample_ids, *columns], schema=VALUES)
+
+
+def _classes(value: Value) -> list[str] | None:
+    return None if value.content is None else list(value.classes)
+
+
 def listed(classes: Sequence[str], most: int = 20) -> str:
     """Class names for a message."""
     shown = ", ".join(classes[:most])
     return shown if len(classes) <= most else f"{shown}, … ({len(classes)} in all)"
 
 
-def _look_up(
-    cursor: Cursor, project_id: int, new: Sequence[NewLabel]
-) -> tuple[dict[str, Label], dict[int, State | None]]:
-    """The labels that were saved under the keys of `new`, and `_states` of its samples."""
-    if len(new) > 1:
-        by_key = _by_key(cursor, [one.key for one in new])
-        return by_key, _states(cursor, project_id, [one.sample_id for one in new])
-    (one,) = new
-    # A statement costs half a millisecond however little it reads, so a single decision has one for all.
-    found = cursor.rows(
-        "SELECT 'sample' AS what, NULL AS status, NULL AS label FROM samples WHERE id = ? AND project_id = ? "
-        "UNION ALL SELECT 'state', status, label FROM sample_states WHERE sample_id = ? "
-        "UNION ALL SELECT 'key', NULL, NULL FROM labels WHERE key = ?",
-        one.sample_id,
-        project_id,
-        one.sample_id,
-        one.key,
-    )
-    rows = {row["what"]: row for row in found}
-    state = (rows["state"]["status"], rows["state"]["label"]) if "state" in rows else None
-    return (
-        _by_key(cursor, [one.key]) if "key" in rows else {},
-        {one.sample_id: state} if "sample" in rows else {},
-    )
-
-
-def _by_key(cursor: Cursor, keys: Sequence[str]) -> dict[str, Label]:
-    """The labels that were saved under these keys."""
-    found = cursor.column("SELECT id FROM labels WHERE key IN (SELECT unnest(?::VARCHAR[]))", list(keys))
-    if not found:
-        return {}
-    rows = cursor.rows(f"{_SELECT} WHERE l.id IN (SELECT unnest(?::BIGINT[])) AND l.undoes IS NULL", found)
-    if len(rows) < len(found):
-        raise Conflict("A key was used for an undo. Make a new key for each decision.")
-    return {row["key"]: Label(**row) for row in rows}
-
-
-def _label(cursor: Cursor, label_id: int) -> Label:
-    row = cursor.row(f"{_SELECT} WHERE l.id = ?", label_id)
-    assert row is not None
-    return Label(**row)
-
-
-def _to_undo(cursor: Cursor, project: Project, label_id: int | None, caller: Caller) -> Label:
-    if label_id is None:
-        newest = cursor.value(
-            "SELECT max(l.id) FROM labels l WHERE l.project_id = ? AND l.author = ? AND l.undoes IS NULL "
-            "AND l.source <> 'import' AND NOT EXISTS (SELECT 1 FROM labels u WHERE u.undoes = l.id)",
+def _to_undo(cursor: Cursor, project: Project, undo: Undo, caller: Caller) -> pa.Table:
+    """Ids and samples of the decisions that are to be taken back together."""
+    batch = undo.batch
+    label_id = undo.label_id
+    if batch is None and label_id is None:
+        # What models and rules did in the caller's name was no act of the caller's.
+        newest = cursor.row(
+            f"SELECT l.id, l.batch FROM labels l WHERE l.project_id = ? AND l.author = ? "
+            f"AND l.source IN ('human', 'gold') AND {STANDING} ORDER BY l.id DESC LIMIT 1",
             project.id,
             caller.name,
         )
@@ -330,99 +460,17 @@ def _to_undo(cursor: Cursor, project: Project, label_id: int | None, caller: Cal
             raise Conflict(
                 f"There is nothing to undo: you have no decision in '{project.name}' that still counts."
             )
-        return _label(cursor, newest)
-    row = cursor.row(
-        f"{_SELECT} WHERE l.id = ? AND l.project_id = ? AND l.undoes IS NULL", label_id, project.id
+        label_id, batch = newest["id"], newest["batch"]
+    column, value, what = ("batch", batch, "batch") if batch is not None else ("id", label_id, "label")
+    found = cursor.table(
+        f"SELECT l.id, l.sample_id, {STANDING} AS standing FROM labels l "
+        f"WHERE l.{column} = ? AND l.project_id = ? AND l.undoes IS NULL",
+        value,
+        project.id,
     )
-    if row is None:
-        raise NotFound(f"Project '{project.name}' has no label {label_id}.")
-    if row["undone"]:
-        raise Conflict(f"Label {label_id} is undone already.")
-    return Label(**row)
-
-
-def _states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[int, State | None]:
-    """What is decided about samples, None where nothing is; samples that the project lacks are left out."""
-    rows = cursor.rows(
-        "SELECT DISTINCT s.id, st.status, st.label FROM (SELECT unnest(?::BIGINT[]) AS id) wanted "
-        "JOIN samples s ON s.id = wanted.id AND s.project_id = ? "
-        "LEFT JOIN sample_states st ON st.sample_id = wanted.id",
-        list(sample_ids),
-        project_id,
-    )
-    return {row["id"]: None if row["status"] is None else (row["status"], row["label"]) for row in rows}
-
-
-def _restore(transaction: Transaction, project_id: int, sample_id: int) -> State | None:
-    """Let the newest decision about a sample that is not undone count; returns it."""
-    row = transaction.row(
-        "SELECT l.id, l.action, l.label, l.created_at FROM labels l WHERE l.sample_id = ? AND l.undoes IS NULL "
-        "AND NOT EXISTS (SELECT 1 FROM labels u WHERE u.undoes = l.id) ORDER BY l.id DESC LIMIT 1",
-        sample_id,
-    )
-    if row is None:
-        transaction.execute("DELETE FROM sample_states WHERE sample_id = ?", sample_id)
-        return None
-    status = STATUS[row["action"]]
-    transaction.execute(
-        "UPDATE sample_states SET status = ?, label = ?, label_id = ?, updated_at = ? WHERE sample_id = ?",
-        status,
-        row["label"],
-        row["id"],
-        row["created_at"],
-        sample_id,
-    )
-    return status, row["label"]
-
-
-def _delete_states(transaction: Transaction, sample_ids: list[int]) -> None:
-    if sample_ids:
-        transaction.execute(
-            "DELETE FROM sample_states WHERE sample_id IN (SELECT unnest(?::BIGINT[]))", sample_ids
-        )
-
-
-def _insert_one(transaction: Transaction, row: dict[str, Any]) -> None:
-    """Append a decision, which counts from now on, and give the row its id."""
-    names = LABELS.names
-    row["id"] = transaction.value(
-        f"WITH saved AS (INSERT INTO labels ({', '.join(names)}) VALUES ({placeholders(names)}) RETURNING *) "
-        f"INSERT INTO sample_states ({', '.join(STATES.names)}) "
-        "SELECT sample_id, project_id, ?, label, id, created_at FROM saved RETURNING label_id",
-        *(row[name] for name in names),
-        STATUS[row["action"]],
-    )
-
-
-def _insert_many(
-    transaction: Transaction, rows: list[dict[str, Any]], counting: Iterable[dict[str, Any]]
-) -> None:
-    """Append decisions, some of which count from now on, and give the rows their ids, in this order."""
-    identities = sorted(transaction.column("SELECT nextval('label_ids') FROM range(?)", len(rows)))
-    table = pa.Table.from_pylist(rows, LABELS)
-    transaction.insert("labels", table.append_column("id", pa.array(identities, pa.int64())))
-    for row, identity in zip(rows, identities, strict=True):
-        row["id"] = identity
-    states = [
-        {
-            "sample_id": row["sample_id"],
-            "project_id": row["project_id"],
-            "status": STATUS[row["action"]],
-            "label": row["label"],
-            "label_id": row["id"],
-            "updated_at": row["created_at"],
-        }
-        for row in counting
-    ]
-    transaction.insert("sample_states", pa.Table.from_pylist(states, STATES))
-
-
-def _difference(changes: Iterable[tuple[State | None, State | None]]) -> dict[State, int]:
-    """How many samples each state gains or loses by these changes from one state to another."""
-    difference: Counter[State] = Counter()
-    for before, after in changes:
-        if before is not None:
-            difference[before] -= 1
-        if after is not None:
-            difference[after] += 1
-    return dict(difference)
+    if found.num_rows == 0:
+        raise NotFound(f"Project '{project.name}' has no {what} {value}.")
+    standing = found.filter(found["standing"])
+    if standing.num_rows == 0:
+        raise Conflict(f"{what.capitalize()} {value} is undone already.")
+    return standing.select(["id", "sample_id"])

@@ -14,8 +14,8 @@ from modelship_lab.server.storage.database import Cursor, Database, Transaction
 TIMED_LABELS = 100
 """The pace is the median of this many human labels."""
 
-State = tuple[str, str | None]
-"""What was decided about a sample: its status and label."""
+State = tuple[str, tuple[str, ...]]
+"""What was decided about a sample: its status, and the classes in its label."""
 
 
 @dataclass
@@ -81,20 +81,22 @@ class ProgressCounts:
             tally = self._tallies.get(project.id) or _Tally(0, Counter())
             total, states, durations_ms = tally.total, dict(tally.states), list(tally.durations_ms)
         by_status: Counter[str] = Counter()
-        by_class = dict.fromkeys(project.classes, 0)
-        for (status, label), count in states.items():
+        classes = {status: dict.fromkeys(project.classes, 0) for status in ("labeled", "auto")}
+        for (status, occurring), count in states.items():
             by_status[status] += count
-            if status == "labeled" and label is not None:
-                by_class[label] += count
+            for name in occurring if status in classes else ():
+                classes[status][name] += count
         unlabeled = total - by_status.total()
         pace = statistics.median(durations_ms) / 1000 if durations_ms else None
         return Progress(
             total=total,
             labeled=by_status["labeled"],
+            auto=by_status["auto"],
             skipped=by_status["skipped"],
             flagged=by_status["flagged"],
             unlabeled=unlabeled,
-            by_class=by_class,
+            by_class=classes["labeled"],
+            auto_by_class=classes["auto"],
             seconds_per_label=pace,
             remaining_s=None if pace is None else pace * unlabeled,
         )
@@ -103,7 +105,8 @@ class ProgressCounts:
 def _count(cursor: Cursor, project_id: int) -> _Tally:
     total = cursor.value("SELECT count(*) FROM samples WHERE project_id = ?", project_id)
     states = cursor.rows(
-        "SELECT status, label, count(*) AS samples FROM sample_states WHERE project_id = ? GROUP BY ALL",
+        "SELECT status, coalesce(classes, CASE WHEN label IS NULL THEN [] ELSE [label] END) AS classes, "
+        "count(*) AS samples FROM sample_states WHERE project_id = ? GROUP BY ALL",
         project_id,
     )
     durations_ms = cursor.column(
@@ -111,6 +114,6 @@ def _count(cursor: Cursor, project_id: int) -> _Tally:
         f"AND duration_ms IS NOT NULL ORDER BY id DESC LIMIT {TIMED_LABELS:d}",
         project_id,
     )
-    tally = _Tally(total, Counter({(row["status"], row["label"]): row["samples"] for row in states}))
+    tally = _Tally(total, Counter({(row["status"], tuple(row["classes"])): row["samples"] for row in states}))
     tally.durations_ms.extend(reversed(durations_ms))
     return tally

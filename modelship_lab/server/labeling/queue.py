@@ -4,7 +4,7 @@ import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from modelship_lab.records.labeling import Project, Queue, QueueOrder, Sample
+from modelship_lab.records.labeling import Project, Queue, QueuedSample, QueueOrder, Sample
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -23,6 +23,9 @@ _ORDER: dict[QueueOrder, str] = {
     # Mixed, but the same each time: the sample on screen must not change because of a reload.
     "random": "hash(s.id), s.id",
     "sequential": "s.id",
+    "margin": "g.margin DESC NULLS LAST, hash(s.id), s.id",
+    "entropy": "g.entropy DESC NULLS LAST, hash(s.id), s.id",
+    "diversity": "hash(s.id), s.id",
 }
 
 _SUGGESTIONS = "LEFT JOIN suggestions g ON g.sample_id = s.id"
@@ -75,7 +78,7 @@ class LabelQueue:
             with self._lock:
                 chosen = _choose(buffer, limit, left_out)
         progress = await self._counts.progress(project, caller)
-        return Queue(samples=tuple(chosen), remaining=progress.unlabeled)
+        return Queue(samples=tuple(QueuedSample(**dict(one)) for one in chosen), remaining=progress.unlabeled)
 
     def decided(self, project_id: int, sample_ids: Iterable[int]) -> None:
         """Samples were labeled, skipped or flagged. Called after the commit, on the writer thread."""
@@ -131,7 +134,7 @@ def _best(cursor: Cursor, project_id: int, order: QueueOrder, size: int) -> tupl
     ranked = cursor.rows(
         f"""
         SELECT s.id, coalesce(strlen(s.text), 0) + coalesce(strlen(s.fields::VARCHAR), 0) AS characters
-        FROM samples s {_SUGGESTIONS if order == "uncertainty" else ""}
+        FROM samples s {_SUGGESTIONS if order in ("uncertainty", "margin", "entropy") else ""}
         WHERE s.project_id = ?
           AND NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = s.id AND st.project_id = ?)
         ORDER BY {_ORDER[order]} LIMIT {size:d}

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import NotFound
-from modelship_lab.records.labeling import Project, Sample, SampleStatus, Suggestion
+from modelship_lab.records.labeling import Project, Sample, SampleStatus, Suggestion, value_fields
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.features import feature_columns
 from modelship_lab.server.labeling.ownership import is_held, require
@@ -16,13 +16,15 @@ from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.storage.database import Cursor, Database
 
 _COLUMNS = """
-    s.id, s.project_id, coalesce(st.status, 'unlabeled') AS status, s.text, s.image, s.fields, st.label,
-    g.label AS suggested, g.confidence, g.uncertainty, g.source
+    s.id, s.project_id, coalesce(st.status, 'unlabeled') AS status, s.text, s.image, s.fields,
+    s.group_name, s.name, s.split, st.label, st.content, n.note,
+    g.label AS suggested, g.content AS suggested_content, g.confidence, g.uncertainty, g.source
 """
 
 _JOINS = """
     LEFT JOIN sample_states st ON st.sample_id = s.id
     LEFT JOIN suggestions g ON g.sample_id = s.id
+    LEFT JOIN sample_notes n ON n.sample_id = s.id
 """
 
 
@@ -157,9 +159,9 @@ def expand_fields(table: pa.Table) -> pa.Table:
 
 def _record(row: dict[str, Any]) -> Sample:
     suggestion = None
-    if row["suggested"] is not None:
+    if row["confidence"] is not None:
         suggestion = Suggestion(
-            label=row["suggested"],
+            **value_fields(row["suggested"], row["suggested_content"]),
             confidence=row["confidence"],
             uncertainty=row["uncertainty"],
             source=row["source"],
@@ -171,7 +173,11 @@ def _record(row: dict[str, Any]) -> Sample:
         text=row["text"],
         image=row["image"],
         row=None if row["fields"] is None else orjson.loads(row["fields"]),
-        label=row["label"],
+        **value_fields(row["label"], row["content"]),
+        group=row["group_name"],
+        name=row["name"],
+        split=row["split"],
+        note=row["note"],
         suggestion=suggestion,
     )
 

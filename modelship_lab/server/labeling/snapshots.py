@@ -199,4 +199,5 @@ def _arrange(project: Project, labeled: pa.Table) -> tuple[pa.Table, dict[str, i
 
 
 def _record(row: dict[str, Any]) -> Snapshot:
-    return Snapshot(**{**row, "by_class": orjson.loads(row["by_class"])})
+    fields = {name: value for name, value in row.items() if name not in ("options", "multilabel")}
+    return Snapshot(**{**fields, "by_class": orjson.loads(row["by_class"])})

@@ -88,9 +88,9 @@ def ipc(table: pa.Table) -> bytes:
 @pytest.fixture
 def new_project(lab_server) -> Callable[..., LabeledProject]:
     def create(
-        task: str = "text_classification", classes: tuple[str, ...] = ("ham", "spam")
+        task: str = "text_classification", classes: tuple[str, ...] = ("ham", "spam"), **others: Any
     ) -> LabeledProject:
-        body = {"name": f"p-{uuid.uuid4().hex[:12]}", "task": task, "classes": classes}
+        body = {"name": f"p-{uuid.uuid4().hex[:12]}", "task": task, "classes": classes, **others}
         answer = lab_server.client.post("projects", json=body)
         assert answer.status_code == 201, answer.text
         return LabeledProject(lab_server.client, answer.json())

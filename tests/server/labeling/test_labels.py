@@ -114,7 +114,11 @@ def test_thousands_are_saved_in_one_request(project):
         {"label": 7},
         {"label": "ham", "sample_id": "one"},
         {"label": "ham", "sample_id": 2**70},
-        {"label": "ham", "note": "?"},
+        {"label": "ham", "remark": "?"},
+        {"labels": ["ham"]},
+        {"label": None, "spans": []},
+        {"action": "note"},
+        {"label": "ham", "source": "gold"},
     ],
 )
 def test_a_wrong_decision_is_refused_and_nothing_of_its_request_is_saved(project, wrong):

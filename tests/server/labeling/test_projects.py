@@ -112,7 +112,7 @@ def test_a_project_without_a_task_holds_runs_and_gets_its_task_once(lab_server):
     given = client.patch(path, json=task).json()
     assert {name: given[name] for name in task} == task
     assert given["updated_at"] > made["updated_at"]
-    assert client.get(f"{path}/queue").json() == {"samples": [], "remaining": 0}
+    assert client.get(f"{path}/queue").json() == {"samples": [], "remaining": 0, "waiting": {}}
     again = client.patch(path, json={"task": "image_classification", "classes": ["a", "b"]})
     assert again.status_code == 409
     assert client.get(path).json() == given

@@ -23,7 +23,7 @@ def content(project, snapshot):
 def test_a_snapshot_holds_what_is_labeled_and_nothing_else(project):
     one, two, three, four = project.import_texts("one", "two", "three", "four")
     project.label(one, "spam")
-    project.label(three, "ham", source="rule")
+    project.label(three, "ham", source="import")
     project.save({"sample_id": two, "action": "skip"}, {"sample_id": four, "action": "flag"})
     snapshot = take(project, description="first")
     assert (snapshot["number"], snapshot["rows"], snapshot["by_class"]) == (1, 2, {"ham": 1, "spam": 1})
@@ -33,7 +33,7 @@ def test_a_snapshot_holds_what_is_labeled_and_nothing_else(project):
     assert table.schema.types == [pa.int64(), pa.int32(), pa.string(), pa.string()]
     assert table.to_pylist() == [
         {"sample_id": one, "label": 1, "source": "human", "text": "one"},
-        {"sample_id": three, "label": 0, "source": "rule", "text": "three"},
+        {"sample_id": three, "label": 0, "source": "import", "text": "three"},
     ]
 
 

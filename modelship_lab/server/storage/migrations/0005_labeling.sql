@@ -56,6 +56,8 @@ CREATE TABLE gold (
     project_id BIGINT NOT NULL,
     label VARCHAR,
     content JSON,
+    -- The decision that says so.
+    label_id BIGINT NOT NULL,
     author VARCHAR NOT NULL,
     created_at TIMESTAMP NOT NULL
 );
