@@ -37,7 +37,9 @@ from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.labeling.samples import Samples
+from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
@@ -182,7 +184,8 @@ class ModelShipLab(ExtensionApp):
         counts = ProgressCounts(database)
         queue = LabelQueue(database, counts)
         projects = Projects(database, events, (counts.forget, queue.refresh))
-        samples = Samples(database, projects)
+        sample_lists = SampleLists(events)
+        samples = Samples(database, projects, sample_lists)
         snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
         runs = Runs(database, events)
         heartbeats = Heartbeats(database, events, runs)
@@ -238,6 +241,7 @@ class ModelShipLab(ExtensionApp):
             projects=projects,
             imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue),
             samples=samples,
+            selections=Selections(database, events),
             labels=Labels(database, events, counts, queue),
             suggestions=Suggestions(database, events, queue),
             snapshots=snapshots,

@@ -23,6 +23,7 @@ from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import Samples
+from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
@@ -68,6 +69,7 @@ class Services:
     projects: Projects
     imports: Imports
     samples: Samples
+    selections: Selections
     labels: Labels
     suggestions: Suggestions
     snapshots: Snapshots
