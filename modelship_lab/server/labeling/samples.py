@@ -130,7 +130,15 @@ class Samples:
                     f'{suggested} AS suggested, g.confidence, s.name, s.group_name AS "group", s.split, n.note '
                     f"FROM wanted_samples w JOIN samples s ON s.id = w.id {_JOINS} ORDER BY w.place"
                 )
-            return expand_fields(found) if content == "fields" else found
+            if content != "fields":
+                return found
+            own = found.column_names.index("suggested")
+            expanded = expand_fields(found.select(found.column_names[:own]))
+            # A feature may be called as one of these, which is told by the sample, too.
+            for name in found.column_names[own:]:
+                if name not in expanded.column_names:
+                    expanded = expanded.append_column(name, found[name])
+            return expanded
 
         return await self._database.read(work, long=len(samples.search) > 0 or limit is None)
 

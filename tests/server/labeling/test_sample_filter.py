@@ -19,7 +19,7 @@ def mails(project: LabeledProject) -> dict[str, int]:
     ids = dict(zip(TEXTS, project.import_texts(*TEXTS.values()), strict=True))
     project.label(ids["win"], "spam")
     project.label(ids["report"], "ham")
-    project.save({"sample_id": ids["lunch"], "action": "skip"})
+    project.save({"sample_id": ids["lunch"], "action": "skip", "note": "which lunch?"})
     project.suggest(
         {"sample_id": ids["win"], "label": "spam", "confidence": 0.9},
         {"sample_id": ids["lunch"], "label": "ham", "confidence": 0.6},
@@ -55,12 +55,13 @@ def meant(project: LabeledProject, names: dict[str, int], /, **query) -> list[st
         ({"suggested": "spam", "status": "unlabeled"}, "percent"),
         ({"search": "pRiZe"}, "win"),
         ({"search": "0%"}, "percent"),
+        ({"source": "human"}, "win lunch report"),
         ({"source": "model"}, ""),
         ({"min_confidence": 0.65}, "win percent"),
         ({"max_confidence": 0.65}, "lunch"),
         ({"min_confidence": 0.65, "max_confidence": 0.8}, "percent"),
-        ({"noted": False}, "win lunch percent report empty"),
-        ({"noted": True}, ""),
+        ({"noted": False}, "win percent report empty"),
+        ({"noted": True}, "lunch"),
         ({"sort": "-id"}, "empty report percent lunch win"),
         ({"sort": "confidence"}, "lunch percent win report empty"),
         ({"sort": "-confidence"}, "win percent lunch report empty"),
