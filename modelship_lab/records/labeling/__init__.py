@@ -60,10 +60,7 @@ from modelship_lab.records.labeling.samples import (
     SavedSuggestions,
     Suggestion,
 )
-from modelship_lab.records.labeling.snapshots import (
-    NewSnapshot,
-    Snapshot,
-)
+from modelship_lab.records.labeling.snapshots import NewSnapshot, SampleChange, Snapshot, SnapshotDiff
 from modelship_lab.records.labeling.values import (
     MAX_PARTS,
     Box,
@@ -119,6 +116,7 @@ __all__ = [
     "Revoke",
     "RowProblem",
     "Sample",
+    "SampleChange",
     "SampleColumn",
     "SampleCount",
     "SampleFilter",
@@ -131,6 +129,7 @@ __all__ = [
     "SavedRequests",
     "SavedSuggestions",
     "Snapshot",
+    "SnapshotDiff",
     "Span",
     "Suggestion",
     "Undo",

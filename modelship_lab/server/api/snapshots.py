@@ -1,7 +1,7 @@
 """Snapshots of what is labeled."""
 
 from modelship_lab.records.base import Page
-from modelship_lab.records.labeling import NewSnapshot, Snapshot
+from modelship_lab.records.labeling import NewSnapshot, Snapshot, SnapshotDiff
 from modelship_lab.server.api.endpoint import ARROW, FileContent, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
@@ -25,6 +25,12 @@ async def list_snapshots(services: Services, caller: Caller, project: str) -> Pa
 async def read_snapshot(services: Services, caller: Caller, snapshot_id: int) -> Snapshot:
     """One snapshot."""
     return await services.snapshots.get(snapshot_id, caller)
+
+
+@endpoint("GET", "snapshots/{snapshot_id}/diff/{other_id}", permission="read")
+async def diff_snapshots(services: Services, caller: Caller, snapshot_id: int, other_id: int) -> SnapshotDiff:
+    """What changed from the first to the second snapshot."""
+    return await services.snapshots.diff(snapshot_id, other_id, caller)
 
 
 @endpoint("GET", "snapshots/{snapshot_id}/data", permission="read")

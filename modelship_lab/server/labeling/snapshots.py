@@ -8,24 +8,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, NotFound
-from modelship_lab.records.labeling import NewSnapshot, Project, Snapshot
+from modelship_lab.records.labeling import Kind, NewSnapshot, Project, Snapshot, SnapshotDiff
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.ownership import is_held, require
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN, expand_fields
+from modelship_lab.server.labeling.snapshot_diff import compare
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
 _BATCH_BYTES = 8 << 20
 
-_OWN_COLUMNS = ("sample_id", "label", "source")
+_OWN_COLUMNS = ("sample_id", "label", "labels", "spans", "boxes", "source", "split")
+
+_SPANS = '[{"start": "BIGINT", "end": "BIGINT", "label": "VARCHAR"}]'
+_BOXES = '[{"x": "DOUBLE", "y": "DOUBLE", "width": "DOUBLE", "height": "DOUBLE", "label": "VARCHAR"}]'
+
+_SAID: dict[Kind, str] = {
+    "label": "st.label AS label",
+    "labels": "from_json(st.content->'labels', '[\"VARCHAR\"]') AS labels",
+    "spans": f"from_json(st.content->'spans', '{_SPANS}') AS spans",
+    "boxes": f"from_json(st.content->'boxes', '{_BOXES}') AS boxes",
+}
 
 
 class Snapshots:
@@ -48,7 +60,7 @@ class Snapshots:
         """
         require(caller, "train", project)
         project.require_task()
-        labeled = await self._database.read(lambda cursor: _labeled(cursor, project))
+        labeled = await self._database.read(lambda cursor: _labeled(cursor, project, new))
         if labeled.num_rows == 0:
             raise Conflict(
                 f"Nothing in '{project.name}' is labeled yet: a snapshot needs labels. Label some first."
@@ -68,17 +80,19 @@ class Snapshots:
                 "SELECT coalesce(max(number), 0) + 1 FROM snapshots WHERE project_id = ?", project.id
             )
             row = transaction.row(
-                "INSERT INTO snapshots (project_id, number, task, classes, features, rows, by_class, digest, "
-                "description, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+                "INSERT INTO snapshots (project_id, number, task, multilabel, classes, features, rows, by_class, digest, "
+                "description, options, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
                 project.id,
                 number,
                 project.task,
+                project.multilabel,
                 list(project.classes),
                 features,
                 table.num_rows,
                 orjson.dumps(by_class).decode(),
                 digest,
                 new.description,
+                new.model_dump_json(exclude_defaults=True),
                 now(),
             )
             assert row is not None
@@ -127,6 +141,21 @@ class Snapshots:
         self._projects.require(found.project_id, caller, "read", f"snapshot {snapshot_id}")
         return found
 
+    async def diff(self, before_id: int, after_id: int, caller: Caller) -> SnapshotDiff:
+        """What changed from one snapshot to another of the same project.
+
+        Raises:
+            NotFound: there is none with one of these ids for the caller.
+            Conflict: they are of two projects.
+        """
+        before, after = await self.get(before_id, caller), await self.get(after_id, caller)
+        if before.project_id != after.project_id:
+            raise Conflict("The snapshots are of two projects: only those of one can be compared.")
+        before_path, after_path = self._blobs.path(before.digest), self._blobs.path(after.digest)
+        return await self._database.read(
+            lambda cursor: compare(cursor, before, before_path, after, after_path)
+        )
+
     async def holds(self, digest: str, caller: Caller) -> bool:
         """Whether the file of this digest is that of a snapshot that the caller may see."""
         return await is_held(self._database, "snapshots", "digest", digest, caller)
@@ -162,7 +191,7 @@ class Snapshots:
     def _write_images(self, snapshot: Snapshot) -> Path:
         schema = pa.schema([("digest", pa.string()), ("data", pa.binary())])
         digests: list[str] = []
-        if snapshot.task == "image_classification":
+        if CONTENT_COLUMN[snapshot.task] == "image":
             with pa.memory_map(str(self._blobs.path(snapshot.digest))) as source:
                 digests = pc.unique(pa.ipc.open_file(source).read_all()["image"]).to_pylist()
         with self._temporary("images-") as file, pa.ipc.new_stream(file, schema) as writer:
@@ -178,26 +207,59 @@ class Snapshots:
         return Path(file.name)
 
 
-def _labeled(cursor: Cursor, project: Project) -> pa.Table:
+def _labeled(cursor: Cursor, project: Project, new: NewSnapshot) -> pa.Table:
+    statuses = "('labeled', 'auto')" if new.include_auto else "('labeled')"
     # One statement sees one state of the database.
     return cursor.table(
-        f"SELECT s.id AS sample_id, st.label, l.source, s.{CONTENT_COLUMN[project.require_task()]} "
-        "FROM sample_states st JOIN samples s ON s.id = st.sample_id JOIN labels l ON l.id = st.label_id "
-        "WHERE st.project_id = ? AND st.status = 'labeled' ORDER BY s.id",
+        f"SELECT s.id AS sample_id, {_SAID[project.kind]}, st.source, {_split(new)} AS split, "
+        f"s.{CONTENT_COLUMN[project.require_task()]}, "
+        "coalesce(st.classes, [st.label]) AS classes "
+        "FROM sample_states st JOIN samples s ON s.id = st.sample_id "
+        f"WHERE st.project_id = ? AND st.status IN {statuses} ORDER BY s.id",
         project.id,
     )
 
 
+def _split(new: NewSnapshot) -> str:
+    """The split of a sample, as SQL: the one it came with, that of its group, or one by chance."""
+    together = "coalesce('group ' || s.group_name, 'content ' || s.content_hash)"
+    given = f"coalesce(s.split, max(s.split) OVER (PARTITION BY {together}))"
+    if not new.splits:
+        return given
+    # A number from 0 to 1 that is the same for what belongs together, today and in later snapshots.
+    place = f"(md5_number_lower({together} || ' {new.seed:d}')::DOUBLE / 18446744073709551616.0)"
+    *others, last = new.splits
+    upto, cases = 0.0, ""
+    for name in others:
+        upto += new.splits[name]
+        cases += f"WHEN {place} < {upto!r} THEN {_quoted(name)} "
+    chosen = f"CASE {cases}ELSE {_quoted(last)} END" if cases else _quoted(last)
+    return f"coalesce({given}, {chosen})"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _arrange(project: Project, labeled: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-    """The table of a snapshot, and how many samples each class has."""
-    found = Counter(labeled["label"].to_pylist())
-    codes = pc.index_in(labeled["label"], pa.array(project.classes, pa.string())).cast(pa.int32())
-    table = labeled.set_column(1, "label", codes)
+    """The table of a snapshot, and in how many samples each class occurs."""
+    occurring = Counter(pc.list_flatten(labeled["classes"]).to_pylist())
+    table = labeled.drop_columns(["classes"])
+    classes = pa.array(project.classes, pa.string())
+    if project.kind == "label":
+        table = table.set_column(1, "label", pc.index_in(table["label"], classes).cast(pa.int32()))
+    elif project.kind == "labels":
+        names = table["labels"].combine_chunks()
+        codes = pc.index_in(names.flatten(), classes).cast(pa.int32())
+        lengths = pc.list_value_length(names).to_numpy(zero_copy_only=False)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        table = table.set_column(1, "labels", pa.ListArray.from_arrays(offsets, codes))
     if project.task == "tabular_classification":
         table = expand_fields(table)
-    return table.replace_schema_metadata(None), {name: found[name] for name in project.classes}
+    return table.replace_schema_metadata(None), {name: occurring[name] for name in project.classes}
 
 
 def _record(row: dict[str, Any]) -> Snapshot:
-    fields = {name: value for name, value in row.items() if name not in ("options", "multilabel")}
-    return Snapshot(**{**fields, "by_class": orjson.loads(row["by_class"])})
+    return Snapshot(
+        **{**row, "by_class": orjson.loads(row["by_class"]), "options": orjson.loads(row["options"])}
+    )

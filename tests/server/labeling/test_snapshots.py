@@ -5,6 +5,7 @@ import hashlib
 import io
 
 import pyarrow as pa
+import pytest
 from PIL import Image
 
 
@@ -29,11 +30,11 @@ def test_a_snapshot_holds_what_is_labeled_and_nothing_else(project):
     assert (snapshot["number"], snapshot["rows"], snapshot["by_class"]) == (1, 2, {"ham": 1, "spam": 1})
     assert snapshot["features"] == []
     table = content(project, snapshot)
-    assert table.schema.names == ["sample_id", "label", "source", "text"]
-    assert table.schema.types == [pa.int64(), pa.int32(), pa.string(), pa.string()]
+    assert table.schema.names == ["sample_id", "label", "source", "split", "text"]
+    assert table.schema.types == [pa.int64(), pa.int32(), pa.string(), pa.string(), pa.string()]
     assert table.to_pylist() == [
-        {"sample_id": one, "label": 1, "source": "human", "text": "one"},
-        {"sample_id": three, "label": 0, "source": "import", "text": "three"},
+        {"sample_id": one, "label": 1, "source": "human", "split": None, "text": "one"},
+        {"sample_id": three, "label": 0, "source": "import", "split": None, "text": "three"},
     ]
 
 
@@ -130,3 +131,74 @@ def test_a_snapshot_of_texts_has_no_images(project):
 def test_a_snapshot_that_is_not_there_is_not_found(project):
     for path in ("", "/data", "/blobs"):
         assert project.client.get(f"snapshots/{10**12}{path}").status_code == 404
+
+
+def test_splits_stay_and_automatic_labels_are_left_out_unless_asked_for(project):
+    project.import_texts(*(f"text {number}" for number in range(300)))
+    sample_ids = project.table("samples")["id"].to_pylist()
+    project.save(*({"sample_id": one, "label": "ham"} for one in sample_ids[:200]))
+    project.save(*({"sample_id": one, "label": "spam", "source": "model"} for one in sample_ids[200:]))
+    splits = {"train": 0.7, "test": 0.3}
+    first = content(project, take(project, splits=splits))
+    assert first.num_rows == 200
+    assert 40 <= first["split"].to_pylist().count("test") <= 80
+    all_of_them = content(project, take(project, splits=splits, include_auto=True))
+    assert set(all_of_them["source"].to_pylist()) == {"human", "model"}
+    # A later snapshot with more samples keeps everything where it was.
+    assert all_of_them["split"].to_pylist()[:200] == first["split"].to_pylist()
+    other = content(project, take(project, splits=splits, seed=1))
+    assert other["split"].to_pylist() != first["split"].to_pylist()
+    answer = project.client.post(f"{project.path}/snapshots", json={"splits": {"train": 0.7}})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "column"),
+    [
+        ({"multilabel": True}, [{"labels": ["spam", "ham"]}, {"labels": []}], [[0, 1], []]),
+        (
+            {"task": "token_classification"},
+            [{"spans": [{"start": 0, "end": 2, "label": "ham"}]}, {"spans": []}],
+            [[{"start": 0, "end": 2, "label": "ham"}], []],
+        ),
+    ],
+)
+def test_a_snapshot_holds_values_of_every_kind(new_project, task, values, column):
+    project = new_project(**task)
+    samples = project.import_texts("one", "two")
+    project.save(*({"sample_id": one, **value} for one, value in zip(samples, values, strict=True)))
+    snapshot = take(project)
+    (kind,) = values[0]
+    assert content(project, snapshot)[kind].to_pylist() == column
+    assert snapshot["by_class"]["ham"] == 1
+    project.save({"sample_id": samples[1], **values[0]})
+    diff = project.client.get(f"snapshots/{snapshot['id']}/diff/{take(project)['id']}").json()
+    assert (diff["relabeled"], diff["same"]) == (1, 1)
+    assert diff["changes"][0]["before"][kind] == []
+    assert diff["changes"][0]["after"][kind] == [
+        part if isinstance(part, dict) else ["ham", "spam"][part] for part in column[0]
+    ]
+
+
+def test_a_diff_tells_what_changed(project, new_project):
+    one, two, three = project.import_texts("one", "two", "three")
+    project.label(one, "ham")
+    project.label(two, "ham")
+    first = take(project)
+    project.label(two, "spam")
+    project.label(three, "spam")
+    project.save({"sample_id": one, "action": "flag"})
+    second = take(project)
+    diff = project.client.get(f"snapshots/{first['id']}/diff/{second['id']}").json()
+    assert [diff[name] for name in ("added", "removed", "relabeled", "moved", "same")] == [1, 1, 1, 0, 0]
+    assert [
+        (change["sample_id"], (change["before"] or {}).get("label"), (change["after"] or {}).get("label"))
+        for change in diff["changes"]
+    ] == [(two, "ham", "spam"), (three, None, "spam"), (one, "ham", None)]
+    assert diff["changes"][0]["preview"] == "two"
+    same = project.client.get(f"snapshots/{first['id']}/diff/{first['id']}").json()
+    assert (same["same"], same["changes"]) == (2, [])
+    other = new_project()
+    (four,) = other.import_texts("four")
+    other.label(four, "ham")
+    assert project.client.get(f"snapshots/{first['id']}/diff/{take(other)['id']}").status_code == 409
