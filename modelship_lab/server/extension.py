@@ -32,14 +32,13 @@ from modelship_lab.server.identity.limits import Limits, configured_limits
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import OWNER_ID
 from modelship_lab.server.identity.sessions import Sessions
+from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
-from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.labeling.samples import Samples
-from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
@@ -184,8 +183,7 @@ class ModelShipLab(ExtensionApp):
         counts = ProgressCounts(database)
         queue = LabelQueue(database, counts)
         projects = Projects(database, events, (counts.forget, queue.refresh))
-        sample_lists = SampleLists(events)
-        samples = Samples(database, projects, sample_lists)
+        samples = Samples(database, projects)
         snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
         runs = Runs(database, events)
         heartbeats = Heartbeats(database, events, runs)
@@ -240,8 +238,8 @@ class ModelShipLab(ExtensionApp):
             queue=queue,
             projects=projects,
             imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue),
+            exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
-            selections=Selections(database, events),
             labels=Labels(database, events, counts, queue),
             suggestions=Suggestions(database, events, queue),
             snapshots=snapshots,

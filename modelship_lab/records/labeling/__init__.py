@@ -1,11 +1,18 @@
 """Projects, samples, labels, queue, suggestions, imports and snapshots."""
 
+from modelship_lab.records.labeling.exports import (
+    Export,
+    ExportFormat,
+    NewExport,
+)
 from modelship_lab.records.labeling.imports import (
+    SEPARATOR,
     Import,
     ImportFormat,
     ImportOptions,
     ImportStatus,
     RowProblem,
+    Separator,
 )
 from modelship_lab.records.labeling.labels import (
     AUTOMATIC,
@@ -79,12 +86,15 @@ __all__ = [
     "MAX_IDS",
     "MAX_PARTS",
     "MEASURES",
+    "SEPARATOR",
     "TAKEN_KEYS",
     "Box",
     "ClassKey",
     "ClassName",
     "Classes",
     "Decision",
+    "Export",
+    "ExportFormat",
     "Fraction",
     "Import",
     "ImportFormat",
@@ -96,6 +106,7 @@ __all__ = [
     "LabelSource",
     "LabelingSettings",
     "NewBulk",
+    "NewExport",
     "NewGold",
     "NewGolds",
     "NewLabel",
@@ -128,6 +139,7 @@ __all__ = [
     "SavedLabels",
     "SavedRequests",
     "SavedSuggestions",
+    "Separator",
     "Snapshot",
     "SnapshotDiff",
     "Span",

@@ -1,18 +1,34 @@
 """Files on their way into a project."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from modelship_lab.records.base import Record, UtcTime
 
-ImportFormat = Literal["csv", "tsv", "json", "jsonl", "parquet", "arrow"]
+ImportFormat = Literal[
+    "csv",
+    "tsv",
+    "json",
+    "jsonl",
+    "parquet",
+    "arrow",
+]
 ImportStatus = Literal["running", "finished", "failed"]
+
+SEPARATOR = "|"
+"""What stands between the classes of a cell that holds several, unless another one is named."""
+
+Separator = Annotated[str, Field(min_length=1, max_length=10)]
 
 
 class ImportOptions(Record):
     """How the columns of an import are read.
 
     Text projects need `text`, image projects `image` (a column of encoded image bytes), tabular
-    projects use every column except `label`, or only `features` when given.
+    projects use every column except those named otherwise, or only `features` when given. Labels and
+    predictions are of the project's kind: the name of a class; a list of classes, or their names with
+    `separator` between them; a list of spans or boxes (`records.labeling.Span`, `Box`), also as JSON text.
     """
 
     format: ImportFormat
@@ -20,6 +36,14 @@ class ImportOptions(Record):
     image: str | None = None
     features: tuple[str, ...] = ()
     label: str | None = None
+    prediction: str | None = None
+    """What somebody or something thinks the label is: it becomes a suggestion, never a label."""
+    confidence: str | None = None
+    """How sure the prediction is, from 0 to 1."""
+    group: str | None = None
+    name: str | None = None
+    split: str | None = None
+    separator: Separator = SEPARATOR
     encoding: str = "utf-8"
     filename: str = ""
 
@@ -41,6 +65,7 @@ class Import(Record):
     rows_read: int
     samples_added: int
     labels_added: int
+    suggestions_added: int = 0
     duplicates: int
     bad_rows: int
     problems: tuple[RowProblem, ...]

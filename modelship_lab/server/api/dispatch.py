@@ -249,7 +249,9 @@ class EndpointHandler(LabHandler):
 
     async def _send_file(self, content: FileContent) -> None:
         self.set_header("Content-Type", content.content_type)
-        self.set_header("Content-Length", str(content.path.stat().st_size))
+        size = content.path.stat().st_size
+        start, end = self._wanted_part(content, size)
+        self.set_header("Content-Length", str(end - start))
         if content.attachment:
             name = quote(content.attachment, safe="")
             self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{name}")
@@ -259,7 +261,9 @@ class EndpointHandler(LabHandler):
             self.set_header("Cache-Control", "private, max-age=31536000, immutable")
         try:
             with content.path.open("rb") as file:
-                while chunk := await asyncio.to_thread(file.read, _CHUNK):
+                file.seek(start)
+                while start < end and (chunk := await asyncio.to_thread(file.read, min(_CHUNK, end - start))):
+                    start += len(chunk)
                     self.write(chunk)
                     await self.flush()
         except StreamClosedError:
@@ -267,6 +271,23 @@ class EndpointHandler(LabHandler):
         finally:
             if content.temporary:
                 content.path.unlink(missing_ok=True)
+
+    def _wanted_part(self, content: FileContent, size: int) -> tuple[int, int]:
+        """Which bytes of a file are asked for; all of it, unless it is still that of which a part is there already."""
+        if not content.etag:
+            return 0, size
+        etag = f'"{content.etag}"'
+        self.set_header("ETag", etag)
+        self.set_header("Accept-Ranges", "bytes")
+        part = re.fullmatch(r"bytes=([0-9]{1,18})-([0-9]{0,18})", self.request.headers.get("Range", ""))
+        if part is None or self.request.headers.get("If-Range", etag) != etag:
+            return 0, size
+        start, end = int(part[1]), min(int(part[2] or size - 1) + 1, size)
+        if start >= end:
+            return 0, size
+        self.set_status(206)
+        self.set_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        return start, end
 
     def on_finish(self) -> None:
         self._end_watch()

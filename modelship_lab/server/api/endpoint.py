@@ -207,6 +207,8 @@ class FileContent:
     """A name for saving it, when a browser should not show it."""
     temporary: bool = False
     """Delete the file when it has been sent."""
+    etag: str = ""
+    """What names this very content: with it, parts of the file can be asked for."""
     sandboxed: bool = False
     """Somebody sent it: a browser that shows it must run nothing of it, nor take it for a page of ours."""
 

@@ -1,7 +1,7 @@
 """Files into projects."""
 
 from modelship_lab.records.base import Seconds
-from modelship_lab.records.labeling import Import, ImportFormat, ImportOptions
+from modelship_lab.records.labeling import SEPARATOR, Import, ImportFormat, ImportOptions, Separator
 from modelship_lab.server.api.endpoint import Upload, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
@@ -21,6 +21,12 @@ async def begin_import(
     image: str | None = None,
     features: tuple[str, ...] = (),
     label: str | None = None,
+    prediction: str | None = None,
+    confidence: str | None = None,
+    group: str | None = None,
+    name: str | None = None,
+    split: str | None = None,
+    separator: Separator = SEPARATOR,
     encoding: str = "utf-8",
     filename: str = "",
 ) -> Import:
@@ -35,6 +41,12 @@ async def begin_import(
         image=image,
         features=features,
         label=label,
+        prediction=prediction,
+        confidence=confidence,
+        group=group,
+        name=name,
+        split=split,
+        separator=separator,
         encoding=encoding,
         # Only shown to people; a folder in it says nothing about the file.
         filename=filename.replace("\\", "/").rpartition("/")[2][:255],

@@ -17,13 +17,13 @@ from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.sessions import Sessions
+from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import Samples
-from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
@@ -68,8 +68,8 @@ class Services:
     queue: LabelQueue
     projects: Projects
     imports: Imports
+    exports: Exports
     samples: Samples
-    selections: Selections
     labels: Labels
     suggestions: Suggestions
     snapshots: Snapshots
@@ -100,6 +100,7 @@ class Services:
         """End what runs by itself, finish what is being written, and let the data directory go."""
         await self.sockets.stop()
         await self.imports.stop()
+        await self.exports.stop()
         await self.heartbeats.stop()
         await self.deployments.stop()
         await self.deployment_metrics.stop()

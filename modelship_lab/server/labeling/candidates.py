@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -16,8 +16,9 @@ import pyarrow as pa
 from modelship_lab.bundles.preprocessing import category_name
 from modelship_lab.records.errors import InvalidData, InvalidInput
 from modelship_lab.records.labeling import ImportOptions, Project
+from modelship_lab.server.labeling.answers import Answer, Answers
 from modelship_lab.server.labeling.formats.rows import MAX_VALUE_CHARACTERS, Batch, Problems, Reader
-from modelship_lab.server.labeling.images import image_bytes
+from modelship_lab.server.labeling.images import CheckedImage, checked_image
 from modelship_lab.server.labeling.labels import listed
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN
 from modelship_lab.server.storage.blobs import Blobs
@@ -29,7 +30,18 @@ SCHEMA = pa.schema(
         ("text", pa.string()),
         ("image", pa.string()),
         ("fields", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("name", pa.string()),
+        ("group_name", pa.string()),
+        ("split", pa.string()),
         ("label", pa.string()),
+        ("content", pa.string()),
+        ("classes", pa.list_(pa.string())),
+        ("suggested", pa.string()),
+        ("suggested_content", pa.string()),
+        ("suggested_classes", pa.list_(pa.string())),
+        ("confidence", pa.float64()),
     ]
 )
 
@@ -42,8 +54,24 @@ _NUMBER = r"(?:[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[nN][aA]
 _NUMBERS = re.compile(rf"(?:{_NUMBER}\n)*")
 _INTEGERS = re.compile(r"(?:(?:[+-]?(?:0|[1-9]\d{0,17}))?\n)*")
 
-Content = tuple[str, str | None, str | None, str | None]
-"""Content hash, text, image, fields."""
+UNSURE = 0.5
+"""The confidence of a prediction that comes without one."""
+
+MAX_NAME = 500
+"""Characters of a name, group or split."""
+
+_SAYING = ("name", "group", "split")
+
+
+class Content(NamedTuple):
+    """What is labeled, as it is stored."""
+
+    content_hash: str
+    text: str | None = None
+    image: str | None = None
+    fields: str | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 class Candidates:
@@ -61,37 +89,56 @@ class Candidates:
 
     def __init__(self, project: Project, options: ImportOptions, reader: Reader, blobs: Blobs) -> None:
         self.bad = Problems()
-        self.duplicates = Problems()
         self.rows_read = 0
         self._reader = reader
         self._blobs = blobs
-        self._classes = frozenset(project.classes)
-        self._listed = listed(project.classes)
-        self._seen: dict[str, int] = {}
-        self._label = None if options.label is None else _require(reader, options.label)
-        others = [name for name in reader.columns if name != self._label]
+        self._answers = Answers(project, options.separator)
+        columns = {
+            role: self._column(options, role) for role in (*_SAYING, "label", "prediction", "confidence")
+        }
+        self._columns = {role: name for role, name in columns.items() if name is not None}
+        taken = set(self._columns.values())
+        others = [name for name in reader.columns if name not in taken]
         content = CONTENT_COLUMN[project.require_task()]
         if content == "text":
             self._read = self._texts
-            self._content = [_choose(reader, others, options.text, TEXT_NAMES, "text")]
+            self._content = [self._choose(others, options, "text", TEXT_NAMES)]
         elif content == "image":
             self._read = self._images
-            self._content = [_choose(reader, others, options.image, IMAGE_NAMES, "image")]
+            self._content = [self._choose(others, options, "image", IMAGE_NAMES)]
+            if "name" not in self._columns and "filename" in others:
+                # It makes a problem easier to find, too.
+                self._columns["name"] = "filename"
         else:
             self._read = self._fields
             self._content = [_require(reader, name) for name in options.features] or others
             if not self._content:
                 raise InvalidData("The file has no column besides the label.")
-        # An image's file name makes its problem easier to find.
-        self._names = ["filename"] if self._read == self._images and "filename" in others else []
-        extra = [] if self._label is None else [self._label]
-        self._wanted = list(dict.fromkeys(self._content + extra + self._names))
+        self._wanted = list(dict.fromkeys([*self._content, *self._columns.values()]))
         for name in self._wanted:
             if list(reader.columns).count(name) > 1:
                 raise InvalidData(f"The file has the column '{name}' twice.")
 
+    def _column(self, options: ImportOptions, role: str) -> str | None:
+        named: str | None = getattr(options, role)
+        return self._reader.roles.get(role) if named is None else _require(self._reader, named)
+
+    def _choose(self, others: Sequence[str], options: ImportOptions, role: str, usual: Sequence[str]) -> str:
+        named = self._column(options, role)
+        if named is not None:
+            return named
+        if len(others) == 1:
+            return others[0]
+        for name in others:
+            if name.lower() in usual:
+                return name
+        raise InvalidData(
+            f"Which column holds the {role}? Name it with `{role}`. "
+            f"The columns are: {listed(self._reader.columns)}."
+        )
+
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Checked rows with the columns of `SCHEMA`, no content twice; counts are complete at the end.
+        """Checked rows with the columns of `SCHEMA`; counts are complete at the end.
 
         Raises:
             InvalidData: the file is damaged from here on.
@@ -99,92 +146,149 @@ class Candidates:
         if self._read == self._fields and self._reader.untyped:
             self._kinds = self._number_kinds()
         for batch in self._reader.batches(self._wanted, self.bad):
-            labels = self._labels(batch)
-            kept = []
-            for row, content, label in zip(batch.rows, self._read(batch), labels, strict=True):
-                if content is None or label is False:
-                    continue
-                first = self._seen.setdefault(content[0], row)
-                if first != row:
-                    self.duplicates.add(row, f"duplicate of an earlier row: row {first}")
-                else:
-                    kept.append((row, *content, label))
+            yield self._checked(batch)
             self.rows_read = batch.rows_read
-            columns = list(zip(*kept, strict=True)) or [()] * len(SCHEMA)
-            yield pa.record_batch(
-                [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
-                schema=SCHEMA,
-            )
 
-    def _labels(self, batch: Batch) -> list[str | bool | None]:
-        """A class, None without a label, False for a row whose label is no class."""
-        if self._label is None:
+    def _checked(self, batch: Batch) -> pa.RecordBatch:
+        count = len(batch.rows)
+        refused: dict[int, str] = {}
+        """Positions in the batch, and why."""
+        names, groups, splits = (self._said(batch, role, refused) for role in _SAYING)
+        labels = self._answered(batch, "label", refused)
+        predictions = self._answered(batch, "prediction", refused)
+        confidences = self._confidences(batch, predictions, refused)
+        # Images are stored on the way: those of rows that are refused anyway are not looked at.
+        contents = self._read(batch, refused)
+        for position in sorted(refused):
+            self.bad.add(batch.rows[position], refused[position])
+        columns = [
+            batch.rows,
+            *_columns(contents, len(Content._fields), count),
+            names,
+            groups,
+            splits,
+            *_columns(labels, len(Answer._fields), count),
+            *_columns(predictions, len(Answer._fields), count),
+            confidences,
+        ]
+        if refused:
+            columns = [
+                [value for position, value in enumerate(column) if position not in refused]
+                for column in columns
+            ]
+        return pa.record_batch(
+            [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)],
+            schema=SCHEMA,
+        )
+
+    def _said(self, batch: Batch, role: str, refused: dict[int, str]) -> list[str | None]:
+        column = self._columns.get(role)
+        if column is None:
             return [None] * len(batch.rows)
-        result: list[str | bool | None] = []
-        for row, value in zip(batch.rows, batch.columns[self._label], strict=True):
+        found: list[str | None] = []
+        for position, cell in enumerate(batch.columns[column]):
+            name = None
             try:
-                name = (category_name(value) or "").strip() or None
+                name = category_name(cell) or None
+                if name is not None and (len(name) > MAX_NAME or "\0" in name):
+                    raise InvalidInput(f"it holds a NUL character or has more than {MAX_NAME} characters")
             except InvalidInput as error:
-                self.bad.add(row, f"label: {error.message}")
-                result.append(False)
-                continue
-            if name is not None and name not in self._classes:
-                self.bad.add(
-                    row, f"label '{name[:100]}' is not a class of this project; classes: {self._listed}"
-                )
-                result.append(False)
-            else:
-                result.append(name)
-        return result
+                refused.setdefault(position, f"{role}: {error.message}")
+            found.append(name)
+        return found
 
-    def _texts(self, batch: Batch) -> Iterator[Content | None]:
-        for row, value in zip(batch.rows, batch.columns[self._content[0]], strict=True):
+    def _answered(self, batch: Batch, role: str, refused: dict[int, str]) -> list[Answer | None]:
+        column = self._columns.get(role)
+        if column is None:
+            return [None] * len(batch.rows)
+        texts: Sequence[Any] = batch.columns[self._content[0]] if self._read == self._texts else ()
+        found: list[Answer | None] = []
+        for position, cell in enumerate(batch.columns[column]):
+            answer = None
+            try:
+                answer = self._answers.read(cell, texts[position] if texts else None)
+            except InvalidInput as error:
+                refused.setdefault(position, f"{role}: {error.message}")
+            found.append(answer)
+        return found
+
+    def _confidences(
+        self, batch: Batch, predictions: list[Answer | None], refused: dict[int, str]
+    ) -> list[float | None]:
+        column = self._columns.get("confidence")
+        cells: list[Any] = [None] * len(batch.rows) if column is None else batch.columns[column]
+        found: list[float | None] = []
+        for position, (cell, prediction) in enumerate(zip(cells, predictions, strict=True)):
+            sure = None if prediction is None else UNSURE
+            if prediction is not None and cell not in (None, ""):
+                try:
+                    sure = float(cell)
+                except (TypeError, ValueError):
+                    sure = math.nan
+                if not 0 <= sure <= 1:
+                    refused.setdefault(position, "confidence: a number from 0 to 1 is expected")
+            found.append(sure)
+        return found
+
+    def _texts(self, batch: Batch, refused: dict[int, str]) -> list[Content | None]:
+        found: list[Content | None] = []
+        for position, value in enumerate(batch.columns[self._content[0]]):
+            if isinstance(value, list | tuple) and all(isinstance(token, str) for token in value):
+                value = " ".join(value)
             reason = _text_problem(value)
             if reason:
-                self.bad.add(row, reason)
-                yield None
+                refused.setdefault(position, reason)
+                found.append(None)
             else:
-                yield _hash(value.encode()), value, None, None
+                found.append(Content(_hash(value.encode()), value))
+        return found
 
-    def _images(self, batch: Batch) -> Iterator[Content | None]:
-        def read(value: Any) -> bytes | InvalidInput:
+    def _images(self, batch: Batch, refused: dict[int, str]) -> list[Content | None]:
+        def read(position: int) -> CheckedImage | InvalidInput:
             try:
-                return image_bytes(value)
+                if position in refused:
+                    raise InvalidInput(refused[position])
+                return checked_image(cells[position])
             except InvalidInput as error:
                 return error
 
+        cells = batch.columns[self._content[0]]
         with ThreadPoolExecutor(_IMAGE_THREADS) as pool:
-            images = list(pool.map(read, batch.columns[self._content[0]]))
-        digests = iter(self._blobs.put_many([image for image in images if isinstance(image, bytes)]))
-        names = batch.columns[self._names[0]] if self._names else [None] * len(images)
-        for row, image, name in zip(batch.rows, images, names, strict=True):
-            if isinstance(image, bytes):
+            images = list(pool.map(read, range(len(cells))))
+        good = [image for image in images if isinstance(image, CheckedImage)]
+        digests = iter(self._blobs.put_many([image.data for image in good]))
+        column = self._columns.get("name")
+        found: list[Content | None] = []
+        for position, image in enumerate(images):
+            if isinstance(image, CheckedImage):
                 digest = next(digests)
-                yield digest, None, digest, None
+                found.append(Content(digest, image=digest, width=image.width, height=image.height))
             else:
-                self.bad.add(row, f"{str(name)[:200]}: {image.message}" if name else image.message)
-                yield None
+                name = batch.columns[column][position] if column else None
+                refused[position] = f"{str(name)[:200]}: {image.message}" if name else image.message
+                found.append(None)
+        return found
 
-    def _fields(self, batch: Batch) -> Iterator[Content | None]:
+    def _fields(self, batch: Batch, refused: dict[int, str]) -> list[Content | None]:
         columns = [batch.columns[name] for name in self._content]
-        for row, *values in zip(batch.rows, *columns, strict=True):
+        found: list[Content | None] = []
+        for position, values in enumerate(zip(*columns, strict=True)):
             try:
                 fields = {
                     name: self._value(name, value) for name, value in zip(self._content, values, strict=True)
                 }
                 encoded = orjson.dumps(fields)
+                if all(value is None for value in fields.values()):
+                    raise InvalidInput("every value is missing")
+                if len(encoded) > MAX_VALUE_CHARACTERS:
+                    raise InvalidInput("the row has more than 1 million characters")
             except (InvalidInput, orjson.JSONEncodeError) as error:
-                self.bad.add(row, str(error))
-                yield None
-                continue
-            if all(value is None for value in fields.values()):
-                self.bad.add(row, "every value is missing")
-                yield None
-            elif len(encoded) > MAX_VALUE_CHARACTERS:
-                self.bad.add(row, "the row has more than 1 million characters")
-                yield None
+                refused.setdefault(position, str(error))
+                found.append(None)
             else:
-                yield _hash(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)), None, None, encoded.decode()
+                hashed = _hash(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
+                found.append(Content(hashed, fields=encoded.decode()))
+        return found
 
     def _value(self, name: str, value: Any) -> str | int | float | bool | None:
         if self._reader.untyped:
@@ -207,6 +311,14 @@ class Candidates:
                 elif kinds[name] is int and not _INTEGERS.fullmatch(lines):
                     kinds[name] = float
         return kinds
+
+
+def _columns(rows: Sequence[tuple[Any, ...] | None], width: int, count: int) -> list[Sequence[Any]]:
+    """Tuples as columns; where there is none, nothing."""
+    if not any(rows):
+        return [[None] * count] * width
+    nothing = (None,) * width
+    return list(zip(*(nothing if row is None else row for row in rows), strict=True))
 
 
 def _text_problem(value: Any) -> str:
@@ -251,19 +363,4 @@ def _require(reader: Reader, name: str) -> str:
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise InvalidData(
         f"The file has no column '{name[:200]}'.{hint} Its columns are: {listed(reader.columns)}."
-    )
-
-
-def _choose(
-    reader: Reader, others: Sequence[str], named: str | None, usual: Sequence[str], option: str
-) -> str:
-    if named is not None:
-        return _require(reader, named)
-    if len(others) == 1:
-        return others[0]
-    for name in others:
-        if name.lower() in usual:
-            return name
-    raise InvalidData(
-        f"Which column holds the {option}? Name it with `{option}`. The columns are: {listed(reader.columns)}."
     )

@@ -1,13 +1,18 @@
 """Encoded images: checked before they are stored, and shown as what they are."""
 
+import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from PIL import ExifTags, Image
 
 from modelship_lab.bundles.preprocessing import decode_image
 from modelship_lab.records.bundle import ImageScaling
 from modelship_lab.records.errors import InvalidInput
 
 _SMALL = ImageScaling(width=8, height=8, channels=3)
+
+_ON_ITS_SIDE = 5
 
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -19,7 +24,15 @@ _SIGNATURES = {
 }
 
 
-def image_bytes(value: Any) -> bytes:
+class CheckedImage(NamedTuple):
+    """An encoded image that can be decoded, with its size as it is shown, in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def checked_image(value: Any) -> CheckedImage:
     """The encoded image in a cell: bytes, or a mapping with `bytes` as Hugging Face writes them.
 
     It is decoded as training and serving will do it: what is stored can be learned from.
@@ -34,7 +47,16 @@ def image_bytes(value: Any) -> bytes:
     if not isinstance(value, bytes):
         raise InvalidInput(f"the bytes of an encoded image are expected, not {type(value).__name__}")
     decode_image(_SMALL, value)
-    return value
+    return CheckedImage(value, *image_size(value))
+
+
+def image_size(data: bytes | Path) -> tuple[int, int]:
+    """Width and height of an encoded image as it is shown, in pixels."""
+    with Image.open(data if isinstance(data, Path) else io.BytesIO(data)) as image:
+        width, height = image.size
+        # From this on it lies on its side, see `ImageOps.exif_transpose`.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _ON_ITS_SIDE
+    return (height, width) if turned else (width, height)
 
 
 def content_type(path: Path) -> str | None:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +23,9 @@ from modelship_lab.server.labeling.candidates import SCHEMA, Candidates
 from modelship_lab.server.labeling.formats import open_reader
 from modelship_lab.server.labeling.formats.intake import require_encoding
 from modelship_lab.server.labeling.formats.rows import MAX_LISTED
+from modelship_lab.server.labeling.label_rows import Act, add_many
 from modelship_lab.server.labeling.ownership import require
-from modelship_lab.server.labeling.progress import ProgressCounts, State
+from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN
@@ -150,8 +151,11 @@ class Imports:
             candidates, staged = await loop.run_in_executor(
                 self._thread, self._stage, import_id, project, options, file, caller
             )
+            repeated = await self._database.read(lambda cursor: _repeated(cursor, staged), long=True)
             await self._database.write(
-                lambda transaction: self._store(transaction, import_id, project, candidates, staged, caller)
+                lambda transaction: self._store(
+                    transaction, import_id, project, candidates, staged, repeated, caller
+                )
             )
         except Exception as error:
             if not isinstance(error, LabError):
@@ -229,17 +233,20 @@ class Imports:
         project: Project,
         candidates: Candidates,
         staged: pa.Table,
+        repeated: pa.Table,
         caller: Caller,
     ) -> None:
         if transaction.value("SELECT id FROM projects WHERE id = ?", project.id) is None:
             raise NotFound("The project was deleted while the file was being read.")
         self._counts.load(transaction, project.id)
         moment = now()
+        tables = {"staged_rows": staged, "repeated_rows": repeated}
         before = transaction.value("SELECT coalesce(max(id), 0) FROM samples")
         known = transaction.rows_with(
-            'SELECT i."row", count(*) OVER () AS total FROM staged_rows i WHERE i.content_hash IN '
+            'SELECT i."row", count(*) OVER () AS total FROM staged_rows i '
+            'WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows) AND i.content_hash IN '
             f'(SELECT content_hash FROM samples WHERE project_id = ?) ORDER BY i."row" LIMIT {MAX_LISTED:d}',
-            {"staged_rows": staged},
+            tables,
             project.id,
         )
         present = [
@@ -249,37 +256,49 @@ class Imports:
         # The file's order is the order of the ids.
         inserted = transaction.rows_with(
             """
-            INSERT INTO samples (project_id, import_id, content_hash, text, image, fields, created_at)
-            SELECT ?, ?, i.content_hash, i.text, i.image, i.fields, ?
+            INSERT INTO samples (project_id, import_id, content_hash, text, image, fields, width, height,
+                name, group_name, split, created_at)
+            SELECT ?, ?, i.content_hash, i.text, i.image, i.fields, i.width, i.height,
+                i.name, i.group_name, i.split, ?
             FROM staged_rows i
-            WHERE i.content_hash NOT IN (SELECT content_hash FROM samples WHERE project_id = ?)
+            WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows)
+                AND i.content_hash NOT IN (SELECT content_hash FROM samples WHERE project_id = ?)
             ORDER BY i."row"
             """,
-            {"staged_rows": staged},
+            tables,
             project.id,
             import_id,
             moment,
             project.id,
         )
         added = inserted[0]["Count"]
-        labels = self._store_labels(transaction, import_id, project, staged, before, caller, moment)
-        problems = sorted(
-            [*candidates.bad.listed, *candidates.duplicates.listed, *present], key=lambda one: one.row
-        )[:MAX_LISTED]
-        duplicates = candidates.duplicates.count + (known[0]["total"] if known else 0)
+        fresh = {**tables, "fresh_samples": _fresh(transaction, import_id, before)}
+        act = Act(author=caller.name, batch=f"import-{import_id}", source="import")
+        labels = _brought(transaction, fresh, ("label", "content", "classes"))
+        states = add_many(transaction, project.id, labels, act) if labels.num_rows else {}
+        suggested = self._store_suggestions(transaction, import_id, project, fresh, moment)
+        again = [
+            RowProblem(row=row, reason=f"duplicate of an earlier row: row {first}")
+            for row, first in zip(
+                *(column.to_pylist() for column in repeated.slice(0, MAX_LISTED).columns), strict=True
+            )
+        ]
+        problems = sorted([*candidates.bad.listed, *again, *present], key=lambda one: one.row)[:MAX_LISTED]
+        duplicates = repeated.num_rows + (known[0]["total"] if known else 0)
         transaction.execute(
             "UPDATE imports SET status = 'finished', rows_read = ?, samples_added = ?, labels_added = ?, "
-            "duplicates = ?, bad_rows = ?, problems = ?, finished_at = ? WHERE id = ?",
+            "suggestions_added = ?, duplicates = ?, bad_rows = ?, problems = ?, finished_at = ? WHERE id = ?",
             candidates.rows_read,
             added,
-            sum(labels.values()),
+            labels.num_rows,
+            suggested,
             duplicates,
             candidates.bad.count,
             orjson.dumps([one.model_dump() for one in problems]).decode(),
             moment,
             import_id,
         )
-        self._counts.change(transaction, project.id, samples=added, states=labels)
+        self._counts.change(transaction, project.id, samples=added, states=states)
         self._events.record(
             transaction,
             "import.finished",
@@ -288,49 +307,35 @@ class Imports:
             project.owner_id,
             import_id=import_id,
             samples_added=added,
-            labels_added=sum(labels.values()),
+            labels_added=labels.num_rows,
+            suggestions_added=suggested,
             duplicates=duplicates,
             bad_rows=candidates.bad.count,
         )
         transaction.after_commit(lambda: self._queue.refresh(project.id))
 
-    def _store_labels(
+    def _store_suggestions(
         self,
         transaction: Transaction,
         import_id: int,
         project: Project,
-        staged: pa.Table,
-        before: int,
-        caller: Caller,
+        tables: dict[str, pa.Table],
         moment: Any,
-    ) -> dict[State, int]:
-        """Labels that came with the samples; returns how many of each."""
-        if staged["label"].null_count == staged.num_rows:
-            return {}
-        first = transaction.value("SELECT coalesce(max(id), 0) FROM labels")
-        transaction.rows_with(
-            """
-            INSERT INTO labels (project_id, sample_id, action, label, source, author, created_at)
-            SELECT ?, s.id, 'label', i.label, 'import', ?, ?
-            FROM staged_rows i JOIN samples s ON s.content_hash = i.content_hash
-            WHERE s.id > ? AND s.import_id = ? AND i.label IS NOT NULL ORDER BY s.id
-            """,
-            {"staged_rows": staged},
-            project.id,
-            caller.name,
-            moment,
-            before,
-            import_id,
-        )
-        transaction.execute(
-            "INSERT INTO sample_states (sample_id, project_id, status, label, label_id, source, author, updated_at) "
-            "SELECT sample_id, project_id, 'labeled', label, id, source, author, created_at FROM labels WHERE id > ?",
-            first,
-        )
-        added = transaction.rows(
-            "SELECT label, count(*) AS samples FROM labels WHERE id > ? GROUP BY label", first
-        )
-        return {("labeled", (row["label"],)): row["samples"] for row in added}
+    ) -> int:
+        """Predictions that came with the samples; returns how many."""
+        columns = ("suggested", "suggested_content", "suggested_classes", "confidence")
+        brought = _brought(transaction, tables, columns)
+        if brought.num_rows:
+            transaction.rows_with(
+                "INSERT INTO suggestions (project_id, sample_id, label, content, classes, confidence, uncertainty, "
+                "source, created_at) SELECT ?, sample_id, suggested, suggested_content, suggested_classes, "
+                "confidence, 1 - confidence, ?, ? FROM brought",
+                {"brought": brought},
+                project.id,
+                f"import:{import_id}",
+                moment,
+            )
+        return int(brought.num_rows)
 
     def _fail(
         self,
@@ -368,6 +373,34 @@ def _check(project: Project, options: ImportOptions) -> None:
             [{"field": name, "reason": f"is not for {task}"} for name in wrong],
         )
     require_encoding(options.encoding)
+
+
+def _repeated(cursor: Cursor, staged: pa.Table) -> pa.Table:
+    """The rows whose content an earlier row of the file has: `row`, `first`."""
+    with cursor.registered({"staged_rows": staged}):
+        return cursor.table(
+            'SELECT i."row", r.first FROM staged_rows i JOIN (SELECT content_hash, min("row") AS first '
+            "FROM staged_rows GROUP BY content_hash HAVING count(*) > 1) r USING (content_hash) "
+            'WHERE i."row" <> r.first ORDER BY i."row"'
+        )
+
+
+def _fresh(cursor: Cursor, import_id: int, before: int) -> pa.Table:
+    """The samples that an import has added: `sample_id`, `content_hash`."""
+    return cursor.table(
+        "SELECT id AS sample_id, content_hash FROM samples WHERE id > ? AND import_id = ?", before, import_id
+    )
+
+
+def _brought(cursor: Cursor, tables: dict[str, pa.Table], columns: Sequence[str]) -> pa.Table:
+    """What came along with the new samples in these columns, of which the first two are not both null."""
+    names = ", ".join(f"i.{name}" for name in columns)
+    with cursor.registered(tables):
+        return cursor.table(
+            f"SELECT f.sample_id, {names} FROM staged_rows i JOIN fresh_samples f USING (content_hash) "
+            'WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows) '
+            f"AND (i.{columns[0]} IS NOT NULL OR i.{columns[1]} IS NOT NULL) ORDER BY f.sample_id"
+        )
 
 
 def _import(cursor: Cursor, import_id: int) -> Import:

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.server.labeling.formats.rows import Batch, Problems
+from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
+from modelship_lab.server.labeling.formats.rows import NO_ROLES, Batch, Problems
 from modelship_lab.server.storage.arrow_streams import weights
 
 BATCH_ROWS = 1000
@@ -20,6 +21,9 @@ MAX_ROWS = 100_000_000
 MAX_UNPACKED = 4 << 30
 """Bytes of one compressed record batch when it is unpacked, which it is as a whole."""
 
+PIECE_BYTES = 32 << 20
+"""Images that are written at once."""
+
 _MAGIC = b"ARROW1"
 
 
@@ -31,6 +35,7 @@ class ParquetReader:
     """
 
     untyped = False
+    roles = NO_ROLES
 
     def __init__(self, path: Path) -> None:
         try:
@@ -52,6 +57,7 @@ class ArrowReader:
     """
 
     untyped = False
+    roles = NO_ROLES
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -94,6 +100,58 @@ class ArrowReader:
             batch.validate(full=True)
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 yield batch.slice(start, BATCH_ROWS)
+
+
+class TableWriter:
+    """A Parquet file, or an Arrow IPC file; images stand in the column `image` as they are encoded."""
+
+    def __init__(self, path: Path, outgoing: Outgoing, *, parquet: bool) -> None:
+        self._outgoing = outgoing
+        self._schema = outgoing.schema
+        if outgoing.content == "image":
+            self._schema = self._schema.insert(4, pa.field("image", pa.binary()))
+        self._writer = (
+            pq.ParquetWriter(path, self._schema, compression="zstd")
+            if parquet
+            else pa.ipc.new_file(str(path), self._schema)
+        )
+
+    def write(self, samples: Sequence[LabeledSample]) -> None:
+        for some in in_pieces(samples, self._outgoing):
+            rows = [self._outgoing.row(sample) for sample, _ in some]
+            columns = [
+                pa.array(
+                    [image for _, image in some]
+                    if field.name == "image" and self._outgoing.content == "image"
+                    else [row[field.name] for row in rows],
+                    field.type,
+                )
+                for field in self._schema
+            ]
+            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def in_pieces(
+    samples: Sequence[LabeledSample], outgoing: Outgoing
+) -> Iterator[list[tuple[LabeledSample, bytes | None]]]:
+    """Samples with their images, as many at a time as memory should hold."""
+    if outgoing.content != "image":
+        yield [(sample, None) for sample in samples]
+        return
+    piece: list[tuple[LabeledSample, bytes | None]] = []
+    size = 0
+    for sample in samples:
+        data = outgoing.image(sample.image or "")
+        piece.append((sample, data))
+        size += len(data)
+        if size > PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _numbered(kind: str, batches: Iterator[pa.RecordBatch], wanted: Sequence[str]) -> Iterator[Batch]:

@@ -3,10 +3,20 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import orjson
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, MAX_VALUE_CHARACTERS, Batch, Problems
+from modelship_lab.records.labeling import SEPARATOR
+from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
+from modelship_lab.server.labeling.formats.rows import (
+    BATCH_ROWS,
+    MAX_VALUE_CHARACTERS,
+    NO_ROLES,
+    Batch,
+    Problems,
+)
 
 MAX_LINE = 8 << 20
 """Characters of one line that are held in memory; the rest of a longer one is skipped."""
@@ -26,6 +36,7 @@ class DelimitedReader:
     """
 
     untyped = True
+    roles = NO_ROLES
 
     def __init__(self, path: Path, delimiter: str | None) -> None:
         self._path = path
@@ -120,6 +131,38 @@ class _Lines:
             while (rest := self._file.readline(MAX_LINE)) and rest[-1] not in "\r\n":
                 pass
         return line
+
+
+class DelimitedWriter:
+    """A UTF-8 file with a header. Several classes stand in one cell with a bar between them.
+
+    Where a class has a bar in its name, and for spans and boxes, the cell is a list as JSON; so is one that says
+    that no class applies, since an empty cell says that nothing was decided.
+    """
+
+    def __init__(self, path: Path, outgoing: Outgoing, delimiter: str) -> None:
+        self._outgoing = outgoing
+        self._joined = outgoing.kind == "labels" and not any(
+            SEPARATOR in name for name in outgoing.project.classes
+        )
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, delimiter=delimiter)
+        self._writer.writerow(outgoing.schema.names)
+
+    def write(self, samples: Sequence[LabeledSample]) -> None:
+        self._writer.writerows(
+            [self._cell(cell) for cell in self._outgoing.row(sample).values()] for sample in samples
+        )
+
+    def _cell(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        if self._joined and value:
+            return SEPARATOR.join(value)
+        return orjson.dumps(value).decode()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _columns(count: int) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, Batch, Problems
+from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
+from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, NO_ROLES, Batch, Problems
 
 MAX_LINE = 8 << 20
 MAX_LIST = 512 << 20
@@ -29,6 +30,7 @@ class JsonReader:
     """
 
     untyped = False
+    roles = NO_ROLES
 
     def __init__(self, path: Path, *, lines: bool) -> None:
         self._path = path
@@ -88,6 +90,32 @@ class JsonReader:
                         yield number, None
                     else:
                         yield number, _object(number, value, problems)
+
+
+class JsonWriter:
+    """One object for each sample; on a line of its own each, or in a list."""
+
+    def __init__(self, path: Path, outgoing: Outgoing, *, lines: bool) -> None:
+        self._outgoing = outgoing
+        self._lines = lines
+        self._file = path.open("wb")
+        self._between = b"\n" if lines else b"[\n"
+
+    def write(self, samples: Sequence[LabeledSample]) -> None:
+        row = self._outgoing.row
+        if self._lines:
+            self._file.write(
+                b"".join(orjson.dumps(row(one), option=orjson.OPT_APPEND_NEWLINE) for one in samples)
+            )
+            return
+        for one in samples:
+            self._file.write(self._between + orjson.dumps(row(one)))
+            self._between = b",\n"
+
+    def close(self) -> None:
+        with self._file:
+            if not self._lines:
+                self._file.write(b"[]\n" if self._between == b"[\n" else b"\n]\n")
 
 
 def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:

@@ -1,6 +1,6 @@
 """What all readers have in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,9 @@ MAX_VALUE_CHARACTERS = 1 << 20
 """Longer texts are refused row by row: nobody labels a book, and a screen cannot show it."""
 
 MAX_LISTED = 100
+
+NO_ROLES: Mapping[str, str] = {}
+"""Of a format that says nothing about what its columns hold."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Reader(Protocol):
     @property
     def untyped(self) -> bool:
         """Whether all values are texts, because the format knows nothing else."""
+        ...
+
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """What columns hold, where the format says it: options of an import, and the column of each."""
         ...
 
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:

@@ -123,3 +123,5 @@ CREATE TABLE jobs (
 -- How it was made: which labels went in, and how it was split.
 ALTER TABLE snapshots ADD COLUMN options JSON DEFAULT '{}';
 ALTER TABLE snapshots ADD COLUMN multilabel BOOLEAN DEFAULT false;
+
+ALTER TABLE imports ADD COLUMN suggestions_added BIGINT DEFAULT 0;

@@ -1,0 +1,214 @@
+"""Labels of every kind go out in every format that can hold them, and come back the same."""
+
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+
+def png(color, size=(8, 6)):
+    sink = io.BytesIO()
+    Image.new("RGB", size, color).save(sink, "PNG")
+    return sink.getvalue()
+
+
+TEXTS = ["Ada met Bob in Rome.", 'say "hi",\n🎉 <b>now</b>', "nothing here", "left alone"]
+SPANS = [
+    [{"start": 0, "end": 3, "label": "PER"}, {"start": 15, "end": 19, "label": "LOC"}],
+    [{"start": 10, "end": 11, "label": "LOC"}],
+    [],
+    None,
+]
+PICTURES = [png("red"), png("blue", (20, 10)), png("green"), png("white")]
+BOXES = [
+    [
+        {"x": 0.125, "y": 0.5, "width": 0.25, "height": 0.5, "label": "cat"},
+        {"x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0, "label": "dog"},
+    ],
+    [{"x": 0.5, "y": 0.2, "width": 0.05, "height": 0.3, "label": "dog"}],
+    [],
+    None,
+]
+NAMES = ["a.png", "sub/b.png", "a.jpg", None]
+
+KINDS = {
+    "label": ("text_classification", False, ("ham", "spam"), "text", TEXTS, ["ham", "spam", "ham", None]),
+    "labels": (
+        "text_classification",
+        True,
+        ("new", "old", "odd"),
+        "text",
+        TEXTS,
+        [["new", "old"], ["odd"], [], None],
+    ),
+    "barred": (
+        "text_classification",
+        True,
+        ("new", "old|er"),
+        "text",
+        TEXTS,
+        [["new", "old|er"], ["old|er"], [], None],
+    ),
+    "spans": ("token_classification", False, ("PER", "LOC"), "text", TEXTS, SPANS),
+    "image": (
+        "image_classification",
+        False,
+        ("red", "blue"),
+        "image",
+        PICTURES,
+        ["red", "blue", "red", None],
+    ),
+    "boxes": ("object_detection", False, ("cat", "dog"), "image", PICTURES, BOXES),
+}
+
+
+@pytest.fixture(scope="module")
+def labeled(lab_server):
+    """A labeled project of each kind, made when it is first asked for."""
+    from tests.server.labeling.conftest import LabeledProject, ipc
+
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            task, multilabel, classes, content, samples, values = KINDS[kind]
+            body = {"name": f"out-{kind}", "task": task, "classes": classes, "multilabel": multilabel}
+            project = LabeledProject(lab_server.client, lab_server.client.post("projects", json=body).json())
+            table = pa.table(
+                {
+                    content: samples,
+                    "said": values,
+                    "name": NAMES,
+                    "split": ["train", "train", "test", None],
+                    "group": ["g", None, "g", None],
+                }
+            )
+            done = project.import_file(
+                ipc(table), format="arrow", label="said", name="name", split="split", group="group"
+            )
+            assert (done.get("samples_added"), done.get("labels_added")) == (4, 3), done
+            made[kind] = project
+        return made[kind]
+
+    return get
+
+
+def export(project, format, **query):
+    answer = project.client.get(f"{project.path}/export", params={"format": format, **query})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def contents(project, content):
+    """What the samples of a project are, without what only this project knows of them."""
+    found = []
+    for one in project.samples():
+        said = next(
+            (one[kind] for kind in ("label", "labels", "spans", "boxes") if one[kind] is not None), None
+        )
+        found.append((one[content], said))
+    return found
+
+
+ROUND_TRIPS = [
+    *[
+        (kind, format, {})
+        for kind in ("label", "labels", "barred", "spans")
+        for format in ("csv", "tsv", "json", "jsonl", "parquet", "arrow")
+    ],
+    *[(kind, format, {}) for kind in ("image", "boxes") for format in ("parquet", "arrow")],
+]
+
+
+@pytest.mark.parametrize(("kind", "format", "options"), ROUND_TRIPS)
+def test_a_round_trip_keeps_every_label(labeled, new_project, kind, format, options):
+    task, multilabel, classes, content, _, _ = KINDS[kind]
+    source = labeled(kind)
+    back = new_project(task, classes, multilabel=multilabel)
+    field = {"barred": "labels", "image": "label"}.get(kind, kind)
+    named = {"label": field, "name": "name", "split": "split", "group": "group", content: content}
+    done = back.import_file(export(source, format), format=format, **(options or named))
+    assert (done.get("samples_added"), done.get("labels_added"), done.get("bad_rows")) == (3, 3, 0), done
+    assert contents(back, content) == contents(source, content)[:3]
+    assert [one["name"] for one in back.samples()] == NAMES[:3]
+
+
+def test_a_table_tells_where_each_label_is_from(labeled):
+    rows = list(csv.DictReader(io.StringIO(export(labeled("labels"), "csv").decode())))
+    assert [row["labels"] for row in rows] == ["new|old", "odd", "[]"]
+    assert {(row["status"], row["source"]) for row in rows} == {("labeled", "import")}
+    table = pq.read_table(io.BytesIO(export(labeled("boxes"), "parquet")))
+    assert table["image"].to_pylist() == PICTURES[:3]
+    assert table["boxes"].to_pylist() == BOXES[:3]
+
+
+def test_predictions_become_suggestions_and_never_labels(new_project):
+    project = new_project("token_classification", ("PER", "LOC"))
+    lines = [
+        {"text": "Ada", "guess": [[0, 3, "PER"]], "sure": 0.75},
+        {"text": "Rome", "guess": [{"start": 0, "end": 4, "label": "LOC"}]},
+        {"text": "x"},
+        {"text": "y", "guess": [[0, 9, "PER"]]},
+        {"text": "z", "guess": [[0, 1, "PER"]], "sure": 7},
+    ]
+    done = project.import_file(
+        "\n".join(map(json.dumps, lines)).encode(),
+        format="jsonl",
+        text="text",
+        prediction="guess",
+        confidence="sure",
+    )
+    assert (done["samples_added"], done["labels_added"], done["suggestions_added"]) == (3, 0, 2), done
+    assert [problem["row"] for problem in done["problems"]] == [4, 5]
+    assert project.progress()["labeled"] == 0
+    first, second, third = (one["suggestion"] for one in project.samples())
+    assert (first["spans"], first["confidence"]) == ([{"start": 0, "end": 3, "label": "PER"}], 0.75)
+    assert (second["confidence"], third) == (0.5, None)
+    assert export(project, "jsonl") == b""
+    told = export(project, "jsonl", status="unlabeled", suggestions="true").splitlines()
+    assert [json.loads(line)["confidence"] for line in told] == [0.75, 0.5, None]
+
+
+def test_automatic_labels_go_out_only_when_asked_for(project):
+    ids = project.import_texts("one", "two", "three")
+    project.label(ids[0], "ham")
+    project.label(ids[1], "spam", source="model", origin="spam/1")
+    assert [json.loads(line)["id"] for line in export(project, "jsonl").splitlines()] == ids[:1]
+    both = [json.loads(line) for line in export(project, "jsonl", status=["labeled", "auto"]).splitlines()]
+    assert [(row["status"], row["source"], row["origin"]) for row in both] == [
+        ("labeled", "human", ""),
+        ("auto", "model", "spam/1"),
+    ]
+
+
+def test_a_broken_download_goes_on_where_it_was(labeled):
+    project = labeled("label")
+    begun = project.client.post(f"{project.path}/exports", json={"format": "json"})
+    assert begun.status_code == 202, begun.text
+    made = project.client.get(f"exports/{begun.json()['id']}", params={"wait_s": 20}).json()
+    assert (made["status"], made["rows_written"], made["rows_total"], made["left_out"]) == (
+        "finished",
+        3,
+        3,
+        0,
+    )
+    path = f"exports/{made['id']}/data"
+    whole = project.client.get(path)
+    assert len(whole.content) == made["bytes"]
+    rest = project.client.get(path, headers={"Range": "bytes=100-", "If-Range": whole.headers["etag"]})
+    assert (rest.status_code, rest.content) == (206, whole.content[100:])
+    assert rest.headers["content-range"] == f"bytes 100-{made['bytes'] - 1}/{made['bytes']}"
+    other = project.client.get(path, headers={"Range": "bytes=100-", "If-Range": '"other"'})
+    assert (other.status_code, other.content) == (200, whole.content)
+    assert project.client.get("exports/nothing/data").status_code == 404
+
+
+def test_a_format_that_cannot_hold_the_labels_is_refused(labeled):
+    project = labeled("boxes")
+    answer = project.client.get(f"{project.path}/export", params={"format": "csv"})
+    assert answer.status_code == 422
+    assert "parquet" in answer.json()["error"]["message"]
