@@ -27,7 +27,7 @@ from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import Conflict, InvalidInput, LabError
 from modelship_lab.records.events import LabInfo
 from modelship_lab.records.identity import AuditEntry
-from modelship_lab.records.labeling import NewProject, Project, Snapshot
+from modelship_lab.records.labeling import LabelingSettings, NewProject, Project, Snapshot, SnapshotDiff
 from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
@@ -173,6 +173,8 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
         classes: Iterable[str] = (),
         description: str = "",
         *,
+        multilabel: bool = False,
+        settings: LabelingSettings | Mapping[str, Any] | None = None,
         is_public: bool = False,
         exist_ok: bool = False,
     ) -> ProjectHandle:
@@ -180,7 +182,9 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
 
         Args:
             task: what is labeled; without one, the project only holds runs.
-            classes: the labels, at least two of them, if there is a task.
+            classes: the labels, if there is a task; at least two of them where each sample gets one.
+            multilabel: any number of classes may apply to a sample.
+            settings: how it is labeled, or the fields of it that are not as usual; see `LabelingSettings`.
             is_public: let every account of the lab read it.
             exist_ok: return the project of this name if it is there with the same task and classes.
 
@@ -193,6 +197,8 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
             task=task,
             classes=tuple(classes),
             description=description,
+            multilabel=multilabel,
+            settings=settings or {},
             is_public=is_public,
         )
         try:
@@ -201,10 +207,11 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
             if not exist_ok:
                 raise
         project = self.project(name)
-        if project.record.task != new.task or project.record.classes != new.classes:
+        there = project.record
+        if (there.task, there.classes, there.multilabel) != (new.task, new.classes, new.multilabel):
             raise Conflict(
                 f"The project '{name}' exists with another task or other classes: "
-                f"{project.record.task or 'no task'}, {', '.join(project.record.classes) or 'no classes'}. "
+                f"{there.task or 'no task'}, {', '.join(there.classes) or 'no classes'}. "
                 "Choose another name."
             )
         return project
@@ -213,6 +220,10 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
         """A snapshot with its data."""
         info = self.connection.record(Snapshot, "GET", f"snapshots/{snapshot_id}")
         return SnapshotData(info, self.connection, self.snapshot_cache)
+
+    def diff(self, before: int, after: int) -> SnapshotDiff:
+        """What changed from one snapshot of a project to another, both by their ids."""
+        return self.connection.record(SnapshotDiff, "GET", f"snapshots/{before:d}/diff/{after:d}")
 
     def image(self, digest: str) -> bytes:
         """An encoded image of a sample by its content address, `Sample.image`.

@@ -17,6 +17,7 @@ from modelship_lab.records.labeling import (
     Import,
     ImportFormat,
     ImportOptions,
+    LabelingSettings,
     NewLabel,
     NewLabels,
     NewSnapshot,
@@ -82,12 +83,15 @@ class ProjectHandle:
         is_public: bool | None = None,
         task: Task | None = None,
         classes: Iterable[str] | None = None,
+        multilabel: bool | None = None,
+        settings: LabelingSettings | Mapping[str, Any] | None = None,
     ) -> Project:
         """Change what is given.
 
         Args:
             is_public: whether every account of the lab may read the project.
-            task: with its `classes`, for a project that has none.
+            task: with its `classes` and whether it is `multilabel`, for a project that has none.
+            settings: how it is labeled; those that are left out stay as they are. See `LabelingSettings`.
         """
         given = {
             "name": name,
@@ -95,6 +99,8 @@ class ProjectHandle:
             "is_public": is_public,
             "task": task,
             "classes": None if classes is None else tuple(classes),
+            "multilabel": multilabel,
+            "settings": settings,
         }
         change = checked(
             ProjectChange, **{field: value for field, value in given.items() if value is not None}
@@ -302,13 +308,34 @@ class ProjectHandle:
 
     # Snapshots and training
 
-    def snapshot(self, description: str = "") -> SnapshotData:
-        """Freeze the labels with their samples as the next snapshot."""
+    def snapshot(
+        self,
+        description: str = "",
+        *,
+        include_auto: bool = False,
+        splits: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> SnapshotData:
+        """Freeze the labels with their samples as the next snapshot.
+
+        Args:
+            description: what is special about it.
+            include_auto: also what models and rules labeled by themselves.
+            splits: shares, e.g. `{"train": 0.8, "test": 0.2}`, for the samples that came without a split. What has
+                the same group or content lies in one split, and stays there in later snapshots.
+            seed: other seeds give other splits.
+        """
         info = self._lab.connection.record(
             Snapshot,
             "POST",
             f"projects/{self.id}/snapshots",
-            json=checked(NewSnapshot, description=description),
+            json=checked(
+                NewSnapshot,
+                description=description,
+                include_auto=include_auto,
+                splits=dict(splits or {}),
+                seed=seed,
+            ),
         )
         return SnapshotData(info, self._lab.connection, self._lab.snapshot_cache)
 

@@ -1,17 +1,20 @@
-"""Verbs of data: import, snapshot."""
+"""Verbs of data: import, snapshot, snapshots, diff."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from modelship_lab.commands.parameters import PROJECT
+from modelship_lab.commands.parameters import KEY_VALUE, PROJECT
 from modelship_lab.commands.results import Imported
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.commands.table import table
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.records.labeling import ImportFormat
+from modelship_lab.records.labeling import ImportFormat, SnapshotDiff
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from modelship_lab.client import ProjectHandle, SnapshotData
 
 
@@ -77,11 +80,52 @@ def import_(
 @click.command()
 @click.argument("project", type=PROJECT)
 @click.option("--description", default="", help="What is special about it.")
+@click.option("--auto", is_flag=True, help="Also what models and rules labeled by themselves.")
+@click.option(
+    "--split",
+    "splits",
+    type=KEY_VALUE,
+    multiple=True,
+    help="Share of a split, e.g. --split train=0.8 --split test=0.2, for samples that came without one.",
+)
+@click.option("--seed", default=0, help="Other seeds give other splits.")
 @pass_session
-def snapshot(session: Session, project: str, description: str) -> "SnapshotData":
+def snapshot(
+    session: Session,
+    project: str,
+    description: str,
+    auto: bool,
+    splits: tuple[tuple[str, Any], ...],
+    seed: int,
+) -> "SnapshotData":
     """Freeze the labels of PROJECT with their samples, so that a run can name what it used."""
     handle: ProjectHandle = session.project(project)
-    return handle.snapshot(description)
+    return handle.snapshot(description, include_auto=auto, splits=dict(splits), seed=seed)
 
 
-VERBS = (import_, snapshot)
+@click.command()
+@click.argument("project", type=PROJECT)
+@pass_session
+def snapshots(session: Session, project: str) -> "pl.DataFrame":
+    """List the snapshots of PROJECT, the newest first."""
+    return table(
+        session.project(project).snapshots(),
+        id=("integer", lambda one: one.id),
+        number=("integer", lambda one: one.number),
+        rows=("integer", lambda one: one.rows),
+        classes=("text", lambda one: ", ".join(f"{name} {count}" for name, count in one.by_class.items())),
+        description=("text", lambda one: one.description),
+        created_at=("time", lambda one: one.created_at),
+    )
+
+
+@click.command()
+@click.argument("before", type=int)
+@click.argument("after", type=int)
+@pass_session
+def diff(session: Session, before: int, after: int) -> SnapshotDiff:
+    """Show what changed from snapshot BEFORE to snapshot AFTER of a project; both are ids."""
+    return session.lab.diff(before, after)
+
+
+VERBS = (import_, snapshot, snapshots, diff)

@@ -1,21 +1,36 @@
-"""Verbs of projects: new, projects, progress, share."""
+"""Verbs of projects: new, settings, projects, progress, share."""
 
 import shlex
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
-from modelship_lab.commands.parameters import PROJECT
-from modelship_lab.commands.results import Done, ProjectProgress
+from modelship_lab.commands.parameters import PROJECT, KeyValue
+from modelship_lab.commands.results import Done, ProjectProgress, ProjectSettings
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
 from modelship_lab.records.base import Task
 from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.labeling import LabelingSettings
 
 if TYPE_CHECKING:
     import polars as pl
 
     from modelship_lab.client import ProjectHandle
+
+
+class Setting(KeyValue):
+    """`name=value` of a setting of labeling."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [
+            CompletionItem(f"{name}=")
+            for name in LabelingSettings.model_fields
+            if name.startswith(incomplete)
+        ]
 
 
 @click.command()
@@ -28,16 +43,56 @@ if TYPE_CHECKING:
     help="What the samples are and what is predicted for them.",
 )
 @click.option("--classes", required=True, help="The classes, separated by commas.")
+@click.option("--multilabel", is_flag=True, help="Any number of classes may apply to a sample.")
 @click.option("--description", default="", help="What the project is for.")
 @click.option("--public", is_flag=True, help="Let every account of the lab read it.")
 @click.option("--exist-ok", is_flag=True, help="Take the project of this name if it is the same.")
 @pass_session
 def new(
-    session: Session, name: str, task: Task, classes: str, description: str, public: bool, exist_ok: bool
+    session: Session,
+    name: str,
+    task: Task,
+    classes: str,
+    multilabel: bool,
+    description: str,
+    public: bool,
+    exist_ok: bool,
 ) -> "ProjectHandle":
     """Create the project NAME."""
     names = [one.strip() for one in classes.split(",") if one.strip()]
-    return session.lab.new_project(name, task, names, description, is_public=public, exist_ok=exist_ok)
+    return session.lab.new_project(
+        name, task, names, description, multilabel=multilabel, is_public=public, exist_ok=exist_ok
+    )
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.option(
+    "--set",
+    "changes",
+    type=Setting(),
+    multiple=True,
+    help="A setting and its value as JSON; may be repeated.",
+)
+@click.option(
+    "--guidelines",
+    type=click.File(encoding="utf-8"),
+    help="A Markdown file that is shown beside the samples.",
+)
+@pass_session
+def settings(
+    session: Session, project: str, changes: tuple[tuple[str, Any], ...], guidelines: "TextIO | None"
+) -> ProjectSettings:
+    """Show and change how PROJECT is labeled: keys, thresholds, overlap, review, gold, guidelines.
+
+    For example --set threshold=0.95 --set 'keys={"spam": "p"}' --set overlap=2.
+    """
+    handle = session.project(project)
+    wanted = dict(changes)
+    if guidelines is not None:
+        wanted["guidelines"] = guidelines.read()
+    record = handle.change(settings=wanted) if wanted else handle.record
+    return ProjectSettings(record.name, record.settings)
 
 
 @click.command()
@@ -87,4 +142,4 @@ def share(session: Session, project: str, public: bool | None) -> Done:
     return Done(f"{who} '{handle.name}' now. `mlship share {shlex.quote(handle.name)} {back}` takes it back.")
 
 
-VERBS = (new, projects, progress, share)
+VERBS = (new, settings, projects, progress, share)

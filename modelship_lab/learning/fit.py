@@ -132,7 +132,9 @@ class _Fit:
         hardware = choose(self.options.accelerator, self.options.precision)
         samples = Samples.of_snapshot(self.snapshot)
         labels = np.asarray(samples.table.column("label").to_numpy(), np.int64)
-        split = split_rows(labels, samples.ids, info.classes, self.options.holdout, self.options.seed)
+        split = split_rows(
+            labels, samples.ids, info.classes, self.options.holdout, self.options.seed, samples.splits()
+        )
         preprocessing = self.recipe.preprocessing(self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples, self._check)
         targets = torch.from_numpy(labels)

@@ -49,7 +49,7 @@ class Samples:
     def of_snapshot(cls, snapshot: "SnapshotData") -> "Samples":
         """The samples of a snapshot."""
         info = snapshot.info
-        images = snapshot.images() if info.task == "image_classification" else None
+        images = snapshot.images() if info.task in ("image_classification", "object_detection") else None
         return cls(info.task, snapshot.table(), info.features, images)
 
     def __len__(self) -> int:
@@ -59,6 +59,12 @@ class Samples:
     def ids(self) -> np.ndarray:
         """Sample ids, int64 (rows)."""
         return np.asarray(self.table.column("sample_id").to_numpy(), np.int64)
+
+    def splits(self) -> list[str | None]:
+        """The split that the snapshot gives each row; empty when it gives none."""
+        if "split" not in self.table.column_names or "split" in self.features:
+            return []
+        return list(self.table.column("split").to_pylist())
 
     def taken(self, rows: np.ndarray) -> "Samples":
         """The samples at some positions."""

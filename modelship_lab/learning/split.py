@@ -14,6 +14,18 @@ LEAST_OF_A_CLASS = 3
 """Labels that a class needs to be in all three parts."""
 
 
+TRAIN, VALIDATION, TEST = range(3)
+
+_PARTS = {
+    "train": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+}
+
+
 @dataclass(frozen=True)
 class Split:
     """Positions of rows, int64, each row in one part."""
@@ -25,11 +37,21 @@ class Split:
 
 def check_trainable(snapshot: Snapshot) -> None:
     """Raise InvalidData, saying what to label, unless there is enough to train and test on."""
+    if snapshot.kind != "label":
+        raise InvalidData(
+            f"Snapshot {snapshot.id} says more than one class of each sample ({snapshot.kind}): there is no recipe for "
+            "that. Train with your own LightningModule on `lab.snapshot(...).table()`."
+        )
     check_counts(dict.fromkeys(snapshot.classes, 0) | snapshot.by_class)
 
 
 def split_rows(
-    labels: np.ndarray, sample_ids: np.ndarray, classes: Sequence[str], holdout: float, seed: int
+    labels: np.ndarray,
+    sample_ids: np.ndarray,
+    classes: Sequence[str],
+    holdout: float,
+    seed: int,
+    given: Sequence[str | None] = (),
 ) -> Split:
     """Split rows so that every part has about the same shares of the classes.
 
@@ -43,22 +65,44 @@ def split_rows(
         holdout: share for the test, and again for validation. A class with 3 labels or more has at
             least one in each part; one with fewer is only trained on.
         seed: other seeds give other splits.
+        given: the split of each row if the snapshot says it: `train`, `validation` or `test`. Where no row is given
+            for the test or the validation, rows are held out for it as without.
 
     Raises:
-        InvalidData: fewer than two classes have enough labels; says what to label.
+        InvalidData: fewer than two classes have enough labels, or a split has a name of another kind.
     """
     counts = np.bincount(labels, minlength=len(classes))
     check_counts(dict(zip(classes, counts.tolist(), strict=True)))
     order = _scattered(sample_ids, seed)
-    parts: tuple[list[np.ndarray], ...] = ([], [], [])
+    places = _given(given, len(labels))
+    free = places <= TRAIN
+    parts: tuple[list[np.ndarray], ...] = tuple(
+        [np.flatnonzero(places == part)] if part else [] for part in range(3)
+    )
+    wanted = [0 if len(np.flatnonzero(places == part)) else 1 for part in (VALIDATION, TEST)]
     for label, count in enumerate(counts):
-        rows = np.flatnonzero(labels == label)
+        rows = np.flatnonzero((labels == label) & free)
         rows = rows[np.argsort(order[rows], kind="stable")]
         held = max(1, round(count * holdout)) if count >= LEAST_OF_A_CLASS else 0
-        for part, chosen in zip(parts, np.split(rows, [count - 2 * held, count - held]), strict=True):
+        ends = len(rows) - held * np.array([sum(wanted), wanted[1]])
+        for part, chosen in zip(parts, np.split(rows, np.maximum(ends, 0)), strict=True):
             part.append(chosen)
     train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
     return Split(train, validation, test)
+
+
+def _given(names: Sequence[str | None], rows: int) -> np.ndarray:
+    """The part of each row, int; rows that nobody has placed are trained on like those that are to be."""
+    places = np.zeros(rows, np.int64)
+    for row, name in enumerate(names):
+        if name is not None:
+            part = _PARTS.get(name.casefold())
+            if part is None:
+                raise InvalidData(
+                    f"The split '{name}' is none that training knows: train, validation and test."
+                )
+            places[row] = part
+    return places
 
 
 def check_counts(counts: Mapping[str, int]) -> None:

@@ -8,9 +8,9 @@ from tests.learning.snapshots import texts
 CLASSES = ("ham", "spam")
 
 
-def split(labels, ids=None, holdout=0.15, seed=0, classes=CLASSES):
+def split(labels, ids=None, holdout=0.15, seed=0, classes=CLASSES, given=()):
     labels = np.asarray(labels)
-    return split_rows(labels, np.arange(len(labels)) if ids is None else ids, classes, holdout, seed)
+    return split_rows(labels, np.arange(len(labels)) if ids is None else ids, classes, holdout, seed, given)
 
 
 def test_every_row_is_in_one_part_and_each_part_has_the_classes_in_proportion():
@@ -58,3 +58,17 @@ def test_too_few_labels_are_refused_with_what_to_label(labels, words):
         check_trainable(texts(["x"] * len(labels), labels, CLASSES).info)
     with pytest.raises(InvalidData, match=r"[Ll]abel"):
         split(np.array(labels, np.int64))
+
+
+def test_splits_that_the_snapshot_gives_are_kept_and_what_nobody_gave_is_held_out():
+    labels = np.arange(200) % 2
+    given = ["test" if row < 40 else "train" if row < 150 else None for row in range(200)]
+    found = split(labels, given=given)
+    assert list(found.test) == list(range(40))
+    assert len(found.validation) == 30
+    assert sorted([*found.train, *found.validation]) == list(range(40, 200))
+    both = split(labels, given=["validation" if row % 10 == 1 else "test" if row < 50 else None for row in range(200)])
+    assert all(row % 10 == 1 for row in both.validation)
+    assert len(both.train) + len(both.test) == 180
+    with pytest.raises(InvalidData, match="'eval' is none"):
+        split(labels, given=["eval"] * 200)

@@ -74,6 +74,7 @@ def _(value: ProjectProgress) -> Description:
         f"{value.project}: {done:,} of {progress.total:,} samples done ({share:.0%})",
         (
             ("labeled", number(progress.labeled)),
+            *((("labeled automatically", number(progress.auto)),) if progress.auto else ()),
             ("skipped", number(progress.skipped)),
             ("flagged", number(progress.flagged)),
             ("unlabeled", number(progress.unlabeled)),

@@ -121,11 +121,21 @@ def recipe_named(name: str, task: Task | None = None) -> Recipe:
         raise InvalidInput(f"There is no recipe {name!r}. Choose {' or '.join(fitting)}.")
     if recipe.name not in fitting:
         raise InvalidInput(
-            f"The recipe {name} is for {recipe.task}, not for {task}. Choose {' or '.join(fitting)}."
+            f"The recipe {name} is for {recipe.task}, not for {task}. "
+            + (f"Choose {' or '.join(fitting)}." if fitting else "There is none for that.")
         )
     return recipe
 
 
 def recipe_of_task(task: Task) -> Recipe:
-    """The recipe to begin with for a task."""
-    return next(recipe for recipe in RECIPES.values() if recipe.task == task)
+    """The recipe to begin with for a task.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    recipe = next((recipe for recipe in RECIPES.values() if recipe.task == task), None)
+    if recipe is None:
+        raise InvalidInput(
+            f"There is no recipe for {task.replace('_', ' ')}. Train with your own LightningModule on a snapshot's table."
+        )
+    return recipe

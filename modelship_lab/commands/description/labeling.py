@@ -1,0 +1,67 @@
+"""What labeling is about, in words: settings, differences of snapshots."""
+
+import orjson
+
+from modelship_lab.commands.description.words import Description, Grid, describe, number
+from modelship_lab.commands.results import ProjectSettings
+from modelship_lab.records.labeling import SnapshotDiff, Value
+
+_MOST_ROWS = 20
+
+
+@describe.register
+def _(value: ProjectSettings) -> Description:
+    settings = value.settings.model_dump()
+    guidelines = settings.pop("guidelines")
+    return Description(
+        f"How {value.project} is labeled",
+        tuple((name, _setting(setting)) for name, setting in settings.items()),
+        note=guidelines or "There are no guidelines.",
+    )
+
+
+@describe.register
+def _(value: SnapshotDiff) -> Description:
+    before, after = value.before, value.after
+    changes = tuple(
+        (str(one.sample_id), _said(one.before), _said(one.after), one.preview)
+        for one in value.changes[:_MOST_ROWS]
+    )
+    left = value.relabeled + value.added + value.removed - len(changes)
+    classes = tuple(
+        (name, number(before.by_class.get(name, 0)), number(count)) for name, count in after.by_class.items()
+    )
+    return Description(
+        f"From snapshot {before.id} (number {before.number}, {before.rows:,} rows) "
+        f"to {after.id} (number {after.number}, {after.rows:,} rows)",
+        (
+            ("added", number(value.added)),
+            ("removed", number(value.removed)),
+            ("labeled differently", number(value.relabeled)),
+            ("in another split", number(value.moved)),
+            ("same label", number(value.same)),
+        ),
+        (
+            Grid("Rows by class", ("class", "before", "after"), classes),
+            *((Grid("Changes", ("sample", "before", "after", ""), changes),) if changes else ()),
+        ),
+        f"and {left:,} more changes" if left > 0 else "",
+    )
+
+
+def _said(value: Value | None) -> str:
+    if value is None:
+        return "–"
+    if value.label is not None:
+        return value.label
+    if value.labels is not None:
+        return ", ".join(value.labels) or "none"
+    if value.spans is not None:
+        return ", ".join(f"{one.label} {one.start}–{one.end}" for one in value.spans) or "none"
+    return ", ".join(one.label for one in value.boxes or ()) or "none"
+
+
+def _setting(value: object) -> str:
+    if value is None:
+        return "–"
+    return orjson.dumps(value).decode() if isinstance(value, dict | tuple | list) else str(value)
