@@ -25,6 +25,7 @@ from modelship_lab.records.labeling import (
     Progress,
     Project,
     ProjectChange,
+    Quality,
     Queue,
     QueueOrder,
     Sample,
@@ -85,6 +86,7 @@ class ProjectHandle:
         classes: Iterable[str] | None = None,
         multilabel: bool | None = None,
         settings: LabelingSettings | Mapping[str, Any] | None = None,
+        labelers: Iterable[str] | None = None,
     ) -> Project:
         """Change what is given.
 
@@ -92,6 +94,7 @@ class ProjectHandle:
             is_public: whether every account of the lab may read the project.
             task: with its `classes` and whether it is `multilabel`, for a project that has none.
             settings: how it is labeled; those that are left out stay as they are. See `LabelingSettings`.
+            labelers: names of the accounts that may see it and label in it besides its owner.
         """
         given = {
             "name": name,
@@ -101,6 +104,7 @@ class ProjectHandle:
             "classes": None if classes is None else tuple(classes),
             "multilabel": multilabel,
             "settings": settings,
+            "labelers": None if labelers is None else tuple(labelers),
         }
         change = checked(
             ProjectChange, **{field: value for field, value in given.items() if value is not None}
@@ -271,6 +275,10 @@ class ProjectHandle:
     def progress(self) -> Progress:
         """How far the labeling is."""
         return self._lab.connection.record(Progress, "GET", f"projects/{self.id}/progress")
+
+    def quality(self) -> Quality:
+        """How good the human labels are: agreement between people, with known answers, and with themselves."""
+        return self._lab.connection.record(Quality, "GET", f"projects/{self.id}/quality")
 
     # Suggestions
 

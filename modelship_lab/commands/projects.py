@@ -1,4 +1,4 @@
-"""Verbs of projects: new, settings, projects, progress, share."""
+"""Verbs of projects: new, settings, projects, progress, quality, share."""
 
 import shlex
 from typing import TYPE_CHECKING, Any, TextIO, get_args
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TextIO, get_args
 import click
 from click.shell_completion import CompletionItem
 
-from modelship_lab.commands.parameters import PROJECT, KeyValue
-from modelship_lab.commands.results import Done, ProjectProgress, ProjectSettings
+from modelship_lab.commands.parameters import PROJECT, USER, KeyValue
+from modelship_lab.commands.results import Done, ProjectProgress, ProjectQuality, ProjectSettings
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
 from modelship_lab.records.base import Task
@@ -124,22 +124,44 @@ def progress(session: Session, project: str) -> ProjectProgress:
 
 @click.command()
 @click.argument("project", type=PROJECT)
+@pass_session
+def quality(session: Session, project: str) -> ProjectQuality:
+    """Show how good the labels of PROJECT are: agreement, accuracy on known answers, time per label."""
+    handle = session.project(project)
+    return ProjectQuality(handle.name, handle.quality())
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
 @click.option(
     "--public/--private",
     "public",
     default=None,
     help="Let every account of the lab read it, or only its owner and administrators.",
 )
+@click.option(
+    "--with", "added", type=USER, multiple=True, help="An account that may label in it; may be repeated."
+)
+@click.option("--without", "removed", type=USER, multiple=True, help="An account that may not any more.")
 @pass_session
-def share(session: Session, project: str, public: bool | None) -> Done:
-    """Say who may read PROJECT: everybody who has an account, or its owner alone."""
-    if public is None:
-        raise InvalidInput("Say who may read it: --public or --private.")
+def share(
+    session: Session, project: str, public: bool | None, added: tuple[str, ...], removed: tuple[str, ...]
+) -> Done:
+    """Say who may read PROJECT and who may label in it."""
     handle = session.project(project)
+    if added or removed:
+        labelers = sorted({*handle.record.labelers, *added} - set(removed))
+        record = handle.change(labelers=labelers, is_public=public)
+        whom = f"{', '.join(record.labelers)} and its owner" if record.labelers else "its owner alone"
+        return Done(f"In '{handle.name}' {whom} may label now.")
+    if public is None:
+        raise InvalidInput(
+            "Say who may read it with --public or --private, or who may label in it with --with."
+        )
     handle.change(is_public=public)
     who = "Every account of the lab reads" if public else "Only its owner and administrators read"
     back = "--private" if public else "--public"
     return Done(f"{who} '{handle.name}' now. `mlship share {shlex.quote(handle.name)} {back}` takes it back.")
 
 
-VERBS = (new, settings, projects, progress, share)
+VERBS = (new, settings, projects, progress, quality, share)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.identity import Account, ApiKey, Credits
-from modelship_lab.records.labeling import Import, LabelingSettings, Progress
+from modelship_lab.records.labeling import Import, LabelingSettings, Progress, Quality
 from modelship_lab.records.serving import Deployment, DeploymentMetrics, Prediction
 from modelship_lab.records.tracking import Run
 from modelship_lab.records.webhooks import Webhook
@@ -24,6 +24,17 @@ class ProjectProgress:
 
     project: str
     progress: Progress
+
+
+@dataclass(frozen=True)
+class ProjectQuality:
+    """How good the labels of a project are."""
+
+    project: str
+    quality: Quality
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["quality"], name)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.labeling.quality import LabelQuality
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import Samples
 from modelship_lab.server.labeling.snapshots import Snapshots
@@ -241,6 +242,7 @@ class ModelShipLab(ExtensionApp):
             exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
             labels=Labels(database, events, counts, queue),
+            quality=LabelQuality(database),
             suggestions=Suggestions(database, events, queue),
             snapshots=snapshots,
             runs=runs,

@@ -67,7 +67,9 @@ def test_splits_that_the_snapshot_gives_are_kept_and_what_nobody_gave_is_held_ou
     assert list(found.test) == list(range(40))
     assert len(found.validation) == 30
     assert sorted([*found.train, *found.validation]) == list(range(40, 200))
-    both = split(labels, given=["validation" if row % 10 == 1 else "test" if row < 50 else None for row in range(200)])
+    both = split(
+        labels, given=["validation" if row % 10 == 1 else "test" if row < 50 else None for row in range(200)]
+    )
     assert all(row % 10 == 1 for row in both.validation)
     assert len(both.train) + len(both.test) == 180
     with pytest.raises(InvalidData, match="'eval' is none"):

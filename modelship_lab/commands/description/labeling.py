@@ -3,8 +3,8 @@
 import orjson
 
 from modelship_lab.commands.description.words import Description, Grid, describe, number
-from modelship_lab.commands.results import ProjectSettings
-from modelship_lab.records.labeling import SnapshotDiff, Value
+from modelship_lab.commands.results import ProjectQuality, ProjectSettings
+from modelship_lab.records.labeling import Rate, SnapshotDiff, Value
 
 _MOST_ROWS = 20
 
@@ -17,6 +17,48 @@ def _(value: ProjectSettings) -> Description:
         f"How {value.project} is labeled",
         tuple((name, _setting(setting)) for name, setting in settings.items()),
         note=guidelines or "There are no guidelines.",
+    )
+
+
+@describe.register
+def _(value: ProjectQuality) -> Description:
+    quality = value.quality
+    labelers = tuple(
+        (
+            one.author,
+            number(one.labels),
+            number(one.seconds_per_label, 2),
+            _rate(one.gold),
+            _rate(one.repeats),
+        )
+        for one in quality.labelers
+    )
+    pairs = tuple(
+        (f"{one.first} and {one.second}", number(one.samples), f"{one.agreement:.1%}", number(one.kappa, 3))
+        for one in quality.pairs
+    )
+    classes = tuple(
+        (one.name, number(one.samples), "–" if one.agreement is None else f"{one.agreement:.1%}")
+        for one in quality.classes
+    )
+    grids = [
+        Grid(
+            "Labelers",
+            ("account", "labels", "seconds per label", "right on gold", "same on repeats"),
+            labelers,
+        )
+    ]
+    if pairs:
+        grids.append(Grid("Two and two", ("accounts", "samples", "agreement", "Cohen's kappa"), pairs))
+        grids.append(Grid("Classes", ("class", "samples", "agreement"), classes))
+    return Description(
+        f"{value.project}: {quality.samples:,} samples labeled by several people",
+        (
+            ("labeled differently", number(quality.disagreements)),
+            ("Krippendorff's alpha", number(quality.krippendorff_alpha, 3)),
+            ("Fleiss' kappa", f"{number(quality.fleiss_kappa, 3)} (of {quality.fleiss_samples:,} samples)"),
+        ),
+        tuple(grids),
     )
 
 
@@ -47,6 +89,12 @@ def _(value: SnapshotDiff) -> Description:
         ),
         f"and {left:,} more changes" if left > 0 else "",
     )
+
+
+def _rate(rate: Rate) -> str:
+    if rate.rate is None or rate.low is None or rate.high is None:
+        return "–"
+    return f"{rate.rate:.1%} of {rate.total:,} (95 %: {rate.low:.1%}–{rate.high:.1%})"
 
 
 def _said(value: Value | None) -> str:

@@ -136,6 +136,8 @@ class ProjectChange(_LabelingTask):
     name: Title | None = None
     description: str | None = Field(default=None, max_length=10_000)
     is_public: bool | None = None
+    labelers: Annotated[tuple[str, ...], Field(max_length=1000)] | None = None
+    """Names of the accounts that may label in it besides its owner."""
     settings: LabelingSettings | None = None
 
 
@@ -154,6 +156,9 @@ class Project(Record):
     settings: LabelingSettings = LabelingSettings()
     owner_id: int
     is_public: bool
+    labeler_ids: tuple[int, ...] = ()
+    labelers: tuple[str, ...] = ()
+    """Who may label in it besides its owner."""
     created_at: UtcTime
     updated_at: UtcTime
 

@@ -1,7 +1,7 @@
 """Projects and how far their labeling is."""
 
 from modelship_lab.records.base import Page
-from modelship_lab.records.labeling import NewProject, Progress, Project, ProjectChange
+from modelship_lab.records.labeling import NewProject, Progress, Project, ProjectChange, Quality
 from modelship_lab.server.api.endpoint import Offset, PageSize, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
@@ -43,3 +43,9 @@ async def delete_project(services: Services, caller: Caller, project: str) -> No
 async def read_progress(services: Services, caller: Caller, project: str) -> Progress:
     """How far the labeling of a project is."""
     return await services.counts.progress(services.projects.get(project, caller), caller)
+
+
+@endpoint("GET", "projects/{project}/quality", permission="read")
+async def read_quality(services: Services, caller: Caller, project: str) -> Quality:
+    """How good the human labels are: agreement between people, with known answers, and with themselves."""
+    return await services.quality.report(services.projects.get(project, caller), caller)

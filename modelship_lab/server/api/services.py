@@ -22,6 +22,7 @@ from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.labeling.quality import LabelQuality
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import Samples
 from modelship_lab.server.labeling.snapshots import Snapshots
@@ -71,6 +72,7 @@ class Services:
     exports: Exports
     samples: Samples
     labels: Labels
+    quality: LabelQuality
     suggestions: Suggestions
     snapshots: Snapshots
     runs: Runs

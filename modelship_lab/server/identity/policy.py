@@ -29,6 +29,7 @@ labels, snapshots, metrics, artifacts, versions) to the owner of what it is in.
 
 - Who has `admin` sees and changes everything.
 - Others see what is theirs and what is public, and change what is theirs.
+- Who is named as a labeler of a project sees it and labels in it.
 - What somebody may not see does not exist for them (404); what they see but may not change is
   refused (403).
 - Unasked, somebody hears of the events about what is theirs, and who has `admin` of all of them.
@@ -134,9 +135,16 @@ OWNER = Caller(account_id=OWNER_ID, name="owner", permissions=ALL, credential="l
 """Who comes with Jupyter's own identity or the lab's token."""
 
 
+def may_label(caller: Caller, thing: Owned) -> bool:
+    """Whether the caller is one of those who label in a project of somebody else's."""
+    return caller.account_id in getattr(thing, "labeler_ids", ())
+
+
 def may_see(caller: Caller, thing: Owned) -> bool:
     """Whether a thing exists for the caller."""
-    return caller.is_admin or thing.is_public or thing.owner_id == caller.account_id
+    return (
+        caller.is_admin or thing.is_public or thing.owner_id == caller.account_id or may_label(caller, thing)
+    )
 
 
 def may_change(caller: Caller, thing: Owned) -> bool:
@@ -198,6 +206,8 @@ def require(caller: Caller, permission: Permission, thing: Owned, what: str) -> 
     caller.require(permission)
     if not may_see(caller, thing):
         raise NotFound(f"There is no {what}.")
+    if permission == "label" and may_label(caller, thing):
+        return
     if permission != "read" and not may_change(caller, thing):
         raise PermissionDenied(
             f"{what[:1].upper()}{what[1:]} belongs to somebody else: you may only read it."
@@ -210,13 +220,18 @@ def meant(caller: Caller, of_one_name: Iterable[Thing]) -> Thing | None:
     return min(seen, key=lambda one: (one.owner_id != caller.account_id, one.id), default=None)
 
 
-def visible(caller: Caller, owner: str = "owner_id", public: str = "is_public") -> tuple[str, list[Any]]:
+def visible(
+    caller: Caller, owner: str = "owner_id", public: str = "is_public", labelers: str | None = None
+) -> tuple[str, list[Any]]:
     """`may_see` as an SQL condition with its parameters, for lists.
 
     Args:
         owner: the SQL expression of the owner's id.
         public: the SQL expression that is true for what is public.
+        labelers: the SQL expression of the list of those who may label in it, for what lies in a project.
     """
     if caller.is_admin:
         return "true", []
-    return f"({owner} = ? OR {public})", [caller.account_id]
+    if labelers is None:
+        return f"({owner} = ? OR {public})", [caller.account_id]
+    return f"({owner} = ? OR {public} OR list_contains({labelers}, ?))", [caller.account_id] * 2

@@ -19,7 +19,7 @@ def require(caller: Caller, permission: Permission, project: Project) -> None:
 
 async def is_held(database: Database, table: str, column: str, digest: str, caller: Caller) -> bool:
     """Whether a project that the caller may see has this digest in a column of one of its tables."""
-    condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public")
+    condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public", "p.labeler_ids")
     found = await database.read(
         lambda cursor: cursor.value(
             f"SELECT 1 FROM {table} t JOIN projects p ON p.id = t.project_id "

@@ -37,6 +37,13 @@ _TABLES = (
 )
 
 
+_SELECT = """
+    SELECT p.*, coalesce((SELECT list(a.username ORDER BY a.username) FROM accounts a
+                          WHERE list_contains(p.labeler_ids, a.id)), []) AS labelers
+    FROM projects p
+"""
+
+
 class Projects:
     """The projects of the lab.
 
@@ -53,7 +60,7 @@ class Projects:
         self._database = database
         self._events = events
         self._others = forget
-        found = database.read_now(lambda cursor: cursor.rows("SELECT * FROM projects ORDER BY id"))
+        found = database.read_now(lambda cursor: cursor.rows(f"{_SELECT} ORDER BY p.id"))
         self._projects = {row["id"]: _record(row) for row in found}
 
     def get(self, project: str | int, caller: Caller, permission: Permission = "read") -> Project:
@@ -157,13 +164,14 @@ class Projects:
 
         Raises:
             Conflict: another one of its owner's has the name, or it has a task already.
-            InvalidInput: the name consists of digits, as an id does; or settings name classes that there are not.
+            InvalidInput: the name consists of digits, as an id does; settings name classes, or labelers accounts, that
+                there are not.
         """
         require(caller, "write", project)
         name = None if change.name is None else _usable(change.name)
 
         def work(transaction: Transaction) -> Project:
-            before = transaction.row("SELECT * FROM projects WHERE id = ?", project.id)
+            before = transaction.row(f"{_SELECT} WHERE p.id = ?", project.id)
             if before is None:
                 raise NotFound(f"There is no project {project.id}.")
             if name is not None:
@@ -180,10 +188,13 @@ class Projects:
                 settings = present.changed_settings(change.settings or LabelingSettings())
             except ValueError as error:
                 raise InvalidInput(f"{error}.", [{"field": "settings", "reason": str(error)}]) from None
-            row = transaction.row(
+            labeler_ids = (
+                before["labeler_ids"] if change.labelers is None else _accounts(transaction, change.labelers)
+            )
+            transaction.execute(
                 "UPDATE projects SET name = coalesce(?, name), description = coalesce(?, description), "
                 "is_public = coalesce(?, is_public), task = coalesce(?, task), classes = ?, "
-                "multilabel = multilabel OR ?, settings = ?, updated_at = ? WHERE id = ? RETURNING *",
+                "multilabel = multilabel OR ?, settings = ?, labeler_ids = ?, updated_at = ? WHERE id = ?",
                 name,
                 change.description,
                 change.is_public,
@@ -191,9 +202,11 @@ class Projects:
                 list(present.classes),
                 change.multilabel,
                 _text(settings),
+                labeler_ids,
                 now(),
                 project.id,
             )
+            row = transaction.row(f"{_SELECT} WHERE p.id = ?", project.id)
             assert row is not None
             changed = _record(row)
             self._events.record(
@@ -240,6 +253,23 @@ class Projects:
         self._projects = {key: one for key, one in self._projects.items() if key != project_id}
         for forget in self._others:
             forget(project_id)
+
+
+def _accounts(transaction: Transaction, names: Sequence[str]) -> list[int]:
+    """The ids of accounts."""
+    found = {
+        row["username"]: row["id"]
+        for row in transaction.rows(
+            "SELECT id, username FROM accounts WHERE username IN (SELECT unnest(?::VARCHAR[]))", list(names)
+        )
+    }
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        raise InvalidInput(
+            f"There is no account '{unknown[0][:200]}'.",
+            [{"field": "labelers", "reason": f"no account '{name[:200]}'"} for name in unknown],
+        )
+    return sorted(found.values())
 
 
 def _record(row: dict[str, Any]) -> Project:

@@ -3,6 +3,8 @@
 ALTER TABLE projects ADD COLUMN multilabel BOOLEAN DEFAULT false;
 -- `LabelingSettings`; what is not named has its default.
 ALTER TABLE projects ADD COLUMN settings JSON DEFAULT '{}';
+-- Accounts that may label in it besides its owner.
+ALTER TABLE projects ADD COLUMN labeler_ids BIGINT[] DEFAULT [];
 
 -- What belongs together, and what a sample was called where it came from.
 ALTER TABLE samples ADD COLUMN group_name VARCHAR;
