@@ -49,9 +49,8 @@ export class PictureCache {
 /** Pictures smaller than this are icons or scans of a few pixels: their pixels are shown as squares. */
 export const SMALL = 96;
 
-/** One picture of the lab, as large as its place allows. */
-export function Picture(props: { cache: PictureCache; digest: string; alt: string }): ReactNode {
-  const { cache, digest } = props;
+/** A picture as soon as it is loaded; until then null, or why it never will be. */
+export function usePicture(cache: PictureCache, digest: string): Loaded | "failed" | null {
   const [, redraw] = useState(0);
   const [failed, setFailed] = useState<string | null>(null);
   useEffect(() => {
@@ -64,8 +63,13 @@ export function Picture(props: { cache: PictureCache; digest: string; alt: strin
       current = false;
     };
   }, [cache, digest]);
-  const loaded = cache.peek(digest);
-  if (failed === digest) return <p className="mls-muted">This picture could not be loaded.</p>;
+  return failed === digest ? "failed" : cache.peek(digest);
+}
+
+/** One picture of the lab, as large as its place allows. */
+export function Picture(props: { cache: PictureCache; digest: string; alt: string }): ReactNode {
+  const loaded = usePicture(props.cache, props.digest);
+  if (loaded === "failed") return <p className="mls-muted">This picture could not be loaded.</p>;
   if (!loaded) return <div className="mls-picture-loading" aria-label="Loading the picture" />;
   const small = Math.max(loaded.width, loaded.height) < SMALL;
   return (

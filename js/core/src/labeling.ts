@@ -2,8 +2,23 @@ import { Backoff } from "./backoff";
 import { LabError, type Connection, type LiveMessage } from "./connection";
 import { newKey } from "./key";
 import { Outbox } from "./outbox";
-import type { LabelAction, NewLabel, Page, Progress, Project, Queue, QueueOrder, Sample, Undone } from "./records";
+import type {
+  Label,
+  LabelAction,
+  NewLabel,
+  Page,
+  Progress,
+  Project,
+  Purpose,
+  Queue,
+  QueuedSample,
+  QueueOrder,
+  Sample,
+  Undone,
+  Value,
+} from "./records";
 import { Store } from "./store";
+import { BLIND, classesOf, valueOf } from "./values";
 
 /** Samples asked for at once, and the number at which more are fetched. */
 const FETCH = 20;
@@ -15,18 +30,38 @@ const HISTORY = 500;
 const LONGEST_MS = 300_000;
 const POLL_MS = 10_000;
 
-/** Where the samples come from: the queue of unlabeled ones, or a second look at those put aside. */
-export type LabelingSource = "queue" | "skipped" | "flagged";
+/** Where the samples come from: the queue, those it has for one purpose, or a second look at those put aside. */
+export type LabelingSource = "queue" | "skipped" | "flagged" | Exclude<Purpose, "label">;
+
+/** What the server has to say about a sample that is shown, to be taken over as it is. */
+export interface Proposal {
+  value: Value;
+  /** Whether it is what counts now, or what a model, rule or person suggests. */
+  from: "label" | "suggestion";
+}
+
+/** What is proposed for a sample; null where the labeler is to judge alone, or nothing is known. */
+export function proposalFor(sample: QueuedSample | null): Proposal | null {
+  if (!sample || BLIND.has(sample.purpose ?? "label")) return null;
+  const present = valueOf(sample);
+  if (present) return { value: present, from: "label" };
+  const suggested = valueOf(sample.suggestion);
+  return suggested && { value: suggested, from: "suggestion" };
+}
 
 export interface LabelingState {
   project: Project | null;
   /** The sample on screen; null while loading or when none is left. */
-  current: Sample | null;
+  current: QueuedSample | null;
+  /** What was said about the sample on screen before that was taken back. */
+  before: Value | null;
   /** The samples that follow, in order. */
-  upcoming: Sample[];
+  upcoming: QueuedSample[];
   /** True when the server has no further samples for this source. */
   exhausted: boolean;
   source: LabelingSource;
+  /** Samples that are asked for by purpose, as far as the server has said. */
+  waiting: Partial<Record<Purpose, number>>;
   order: QueueOrder;
   /** The server's count, with the decisions that it does not have yet. */
   progress: Progress | null;
@@ -38,7 +73,7 @@ export interface LabelingState {
 }
 
 interface Decided {
-  sample: Sample;
+  sample: QueuedSample;
   label: NewLabel;
 }
 
@@ -75,9 +110,11 @@ export class LabelingSession {
     this.store = new Store<LabelingState>({
       project: null,
       current: null,
+      before: null,
       upcoming: [],
       exhausted: false,
       source: "queue",
+      waiting: {},
       order,
       progress: null,
       problem: null,
@@ -99,32 +136,72 @@ export class LabelingSession {
     void this.load();
   }
 
-  /** Decides about the sample on screen and brings the next one. */
-  decide(action: LabelAction, label: string | null = null): void {
+  /** Says what the sample on screen is and brings the next one. */
+  label(value: Value): void {
+    this.decide("label", value);
+  }
+
+  /** Leaves the sample on screen undecided and brings the next one. */
+  skip(reason = ""): void {
+    this.decide("skip", null, reason);
+  }
+
+  /** Sets the sample on screen aside, for a look at it later, and brings the next one. */
+  flag(reason = ""): void {
+    this.decide("flag", null, reason);
+  }
+
+  /** Says something about the sample on screen, which stays there. */
+  note(text: string): void {
+    const { current } = this.store.get();
+    if (!current) return;
+    this.put(current, "note", null, text, null);
+    this.store.set({ current: { ...current, note: text }, notice: "" });
+  }
+
+  private decide(action: "label" | "skip" | "flag", value: Value | null, note = ""): void {
     const { current, upcoming } = this.store.get();
     if (!current) return;
-    const decision: NewLabel = {
-      sample_id: current.id,
-      action,
-      label: action === "label" ? label : null,
-      key: newKey(),
-      duration_ms: this.lookedAt(),
-      source: "human",
-    };
-    this.history.push({ sample: current, label: decision });
     this.lookedOver.add(current.id);
-    if (this.history.length > HISTORY) this.history.shift();
+    const duration_ms = this.lookedAt();
     const [next = null, ...rest] = upcoming;
     this.show(next, rest);
-    this.outbox.put(decision);
+    this.put(current, action, value, note, duration_ms);
     void this.fill();
   }
 
-  /** Takes the suggestion of the sample on screen. */
+  private put(
+    sample: QueuedSample,
+    action: LabelAction,
+    value: Value | null,
+    note: string,
+    duration_ms: number | null,
+  ): void {
+    const label: NewLabel = {
+      sample_id: sample.id,
+      action,
+      ...value,
+      note,
+      purpose: sample.purpose ?? "label",
+      source: "human",
+      duration_ms,
+      key: newKey(),
+    };
+    this.history.push({ sample, label });
+    if (this.history.length > HISTORY) this.history.shift();
+    this.outbox.put(label);
+  }
+
+  /** Takes what is proposed for the sample on screen. */
   accept(): void {
-    const suggestion = this.store.get().current?.suggestion;
-    if (suggestion) this.decide("label", suggestion.label);
-    else if (this.store.get().current) this.store.set({ notice: "This sample has no suggestion to accept." });
+    const proposal = proposalFor(this.store.get().current);
+    if (proposal) this.label(proposal.value);
+    else if (this.store.get().current) this.say("Nothing is proposed for this sample.");
+  }
+
+  /** Shows a sentence until the next sample. */
+  say(notice: string): void {
+    this.store.set({ notice });
   }
 
   /** Takes the last decision back and shows its sample again; once more goes further back. */
@@ -132,7 +209,7 @@ export class LabelingSession {
     const last = this.history.pop();
     if (last) {
       this.outbox.undo(last.label);
-      this.bringBack(last.sample);
+      this.takeBack(last.label, last.sample);
       return;
     }
     if (this.store.get().undoing) return;
@@ -144,11 +221,11 @@ export class LabelingSession {
     this.store.set({ undoing: true, notice: "" });
     try {
       const answer = await this.connection.request<Undone>("POST", `projects/${this.projectId}/labels/undo`, {
-        body: { label_id: null, key: newKey() },
+        body: { key: newKey() },
       });
       this.base = answer.progress;
       this.showProgress();
-      this.bringBack(answer.sample);
+      this.takeBack(answer.label, answer.sample, answer.count);
     } catch (error) {
       const nothing = error instanceof LabError && (error.status === 404 || error.status === 409);
       this.store.set({ notice: nothing ? "There is nothing to undo." : `Undo failed: ${messageOf(error)}` });
@@ -168,7 +245,7 @@ export class LabelingSession {
     this.generation++;
     this.fetching = false;
     this.lookedOver.clear();
-    this.store.set({ source, current: null, upcoming: [], exhausted: false, problem: null, notice: "" });
+    this.store.set({ source, current: null, before: null, upcoming: [], exhausted: false, problem: null, notice: "" });
     void this.fill();
   }
 
@@ -220,7 +297,8 @@ export class LabelingSession {
     clearTimeout(this.timer);
     try {
       const exclude = this.known(how !== "anew");
-      const samples = await (source === "queue" ? this.fetchQueue(order, exclude) : this.fetchAside(source));
+      const aside = source === "skipped" || source === "flagged";
+      const samples = await (aside ? this.fetchAside(source) : this.fetchQueue(order, source, exclude));
       if (this.closed || generation !== this.generation) return;
       this.backoff.reset();
       this.fetching = false;
@@ -239,14 +317,20 @@ export class LabelingSession {
     }
   }
 
-  private async fetchQueue(order: QueueOrder, exclude: Set<number>): Promise<Sample[]> {
+  private async fetchQueue(
+    order: QueueOrder,
+    source: "queue" | Purpose,
+    exclude: Set<number>,
+  ): Promise<QueuedSample[]> {
+    const purpose = source === "queue" ? null : source;
     const queue = await this.connection.request<Queue>("GET", `projects/${this.projectId}/queue`, {
-      query: { order, limit: FETCH, exclude: [...exclude] },
+      query: { order, limit: FETCH, exclude: [...exclude], purpose },
     });
+    this.store.set({ waiting: queue.waiting ?? {} });
     return queue.samples;
   }
 
-  private async fetchAside(status: "skipped" | "flagged"): Promise<Sample[]> {
+  private async fetchAside(status: "skipped" | "flagged"): Promise<QueuedSample[]> {
     const page = await this.connection.request<Page<Sample>>("GET", `projects/${this.projectId}/samples`, {
       query: { status, limit: 200 },
     });
@@ -262,16 +346,22 @@ export class LabelingSession {
     return ids;
   }
 
-  private bringBack(sample: Sample): void {
-    this.lookedOver.delete(sample.id);
+  /** Shows the sample of a decision that was taken back, as it was before. */
+  private takeBack(label: NewLabel | Label, sample: QueuedSample, decisions = 1): void {
     const { current, upcoming } = this.store.get();
-    const rest = upcoming.filter((other) => other.id !== sample.id);
-    this.show(sample, current && current.id !== sample.id ? [current, ...rest] : rest);
+    this.lookedOver.delete(sample.id);
+    if (label.action === "note" && current?.id === sample.id) {
+      this.store.set({ current: { ...current, note: sample.note } });
+    } else {
+      const rest = upcoming.filter((other) => other.id !== sample.id);
+      this.show(sample, current && current.id !== sample.id ? [current, ...rest] : rest, valueOf(label));
+    }
+    this.say(decisions === 1 ? `Taken back: ${inWords(label)}.` : `${count(decisions)} labels of one act taken back.`);
   }
 
-  private show(current: Sample | null, upcoming: Sample[]): void {
+  private show(current: QueuedSample | null, upcoming: QueuedSample[], before: Value | null = null): void {
     this.shown_at = performance.now();
-    this.store.set({ current, upcoming, notice: "" });
+    this.store.set({ current, upcoming, before, notice: "" });
   }
 
   private lookedAt(): number | null {
@@ -291,6 +381,7 @@ export class LabelingSession {
   }
 
   private hear(message: LiveMessage): void {
+    if (message.type === "event" && message.event.type === "project.changed") void this.reload();
     if (message.type === "event" && message.event.type === "suggestions.saved") this.reorder();
     else if (message.type === "event" || message.type === "reconnected") {
       if (this.store.get().exhausted) void this.fill("again");
@@ -302,7 +393,8 @@ export class LabelingSession {
 
   /** Fetches what follows the sample on screen again, because a model has new suggestions. */
   private reorder(): void {
-    if (this.store.get().source !== "queue") return;
+    const { source } = this.store.get();
+    if (source === "skipped" || source === "flagged") return;
     this.generation++;
     this.fetching = false;
     void this.fill("anew");
@@ -322,6 +414,15 @@ export class LabelingSession {
     }
   }
 
+  /** The project's guidelines, keys or classes may be others now. */
+  private async reload(): Promise<void> {
+    try {
+      this.store.set({ project: await this.connection.request<Project>("GET", `projects/${this.projectId}`) });
+    } catch {
+      // The project as it was is good enough to go on; a server that is away is reported by what fetches samples.
+    }
+  }
+
   private async recount(): Promise<void> {
     if (!this.outbox.idle) return;
     try {
@@ -335,6 +436,23 @@ export class LabelingSession {
       // The count on screen stays; fetching samples and saving report a server that is away.
     }
   }
+}
+
+const MOST_NAMED = 3;
+
+/** A decision in a few words: `label spam`, `skip`, `2 spans`. */
+function inWords(label: NewLabel | Label): string {
+  if (label.action !== "label") return label.action;
+  const parts = label.spans ?? label.boxes;
+  if (parts) return `${parts.length} ${label.spans ? "span" : "box"}${parts.length === 1 ? "" : label.spans ? "s" : "es"}`;
+  const classes = classesOf(label);
+  if (classes.length === 0) return "no class";
+  const more = classes.length > MOST_NAMED ? ` and ${classes.length - MOST_NAMED} more` : "";
+  return `label ${classes.slice(0, MOST_NAMED).join(", ")}${more}`;
+}
+
+function count(number: number): string {
+  return number.toLocaleString("en-US");
 }
 
 function messageOf(error: unknown): string {

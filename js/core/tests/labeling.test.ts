@@ -26,8 +26,8 @@ describe("LabelingSession", () => {
     await settle();
     lab.gate = new Promise(() => undefined);
     expect(onScreen(session)).toBe(1);
-    session.decide("label", "ham");
-    session.decide("skip");
+    session.label({ label: "ham" });
+    session.skip();
     session.accept();
     expect(onScreen(session)).toBe(4);
     expect(session.outbox.store.get().unsaved).toBe(3);
@@ -44,7 +44,7 @@ describe("LabelingSession", () => {
       const id = onScreen(session);
       if (id === undefined) continue;
       seen.push(id);
-      session.decide("label", "ham");
+      session.label({ label: "ham" });
     }
     expect(seen).toEqual(Array.from({ length: 95 }, (_, index) => index + 1));
     await settle();
@@ -57,7 +57,7 @@ describe("LabelingSession", () => {
     const session = start(lab);
     await settle();
     for (let index = 0; index < 60; index++) lab.trouble.push({ error: away() });
-    for (let index = 0; index < 15; index++) session.decide("label", "spam");
+    for (let index = 0; index < 15; index++) session.label({ label: "spam" });
     await vi.advanceTimersByTimeAsync(5000);
     expect(session.store.get().problem?.code).toBe("UNREACHABLE");
     expect(session.outbox.store.get().unsaved).toBe(15);
@@ -73,7 +73,7 @@ describe("LabelingSession", () => {
     const lab = new FakeLab(40);
     const session = start(lab);
     await settle();
-    for (const label of ["ham", "spam", "ham"]) session.decide("label", label);
+    for (const label of ["ham", "spam", "ham"]) session.label({ label });
     await settle();
     await session.undo();
     await session.undo();
@@ -81,7 +81,7 @@ describe("LabelingSession", () => {
     expect(session.store.get().upcoming.slice(0, 2).map((sample) => sample.id)).toEqual([3, 4]);
     await settle();
     expect(lab.labels.map((label) => label.undone)).toEqual([false, true, true]);
-    session.decide("label", "ham");
+    session.label({ label: "ham" });
     await settle();
     expect(lab.samples[1]).toMatchObject({ status: "labeled", label: "ham" });
     expect(onScreen(session)).toBe(3);
@@ -91,7 +91,7 @@ describe("LabelingSession", () => {
     const lab = new FakeLab(40);
     const before = start(lab);
     await settle();
-    before.decide("label", "spam");
+    before.label({ label: "spam" });
     await settle();
     before.close();
     const session = start(lab);
@@ -109,7 +109,7 @@ describe("LabelingSession", () => {
     const session = start(lab);
     for (let step = 0; step < 100; step++) {
       await settle();
-      session.decide("label", "ham");
+      session.label({ label: "ham" });
       expect(session.store.get().upcoming.length).toBeLessThan(40);
     }
     expect(lab.calls.filter((call) => call.path.endsWith("queue")).length).toBeLessThan(25);
@@ -144,7 +144,7 @@ describe("LabelingSession", () => {
     const lab = new FakeLab(1);
     const session = start(lab);
     await settle();
-    session.decide("label", "ham");
+    session.label({ label: "ham" });
     await settle();
     expect(session.store.get()).toMatchObject({ current: null, exhausted: true });
     lab.samples.push({ ...lab.samples[0]!, id: 2, status: "unlabeled", label: null });
@@ -158,14 +158,14 @@ describe("LabelingSession", () => {
     const lab = new FakeLab(3);
     const session = start(lab);
     await settle();
-    session.decide("skip");
-    session.decide("label", "ham");
-    session.decide("skip");
+    session.skip();
+    session.label({ label: "ham" });
+    session.skip();
     await settle();
     session.restart("skipped");
     await settle();
     expect(onScreen(session)).toBe(1);
-    session.decide("label", "spam");
+    session.label({ label: "spam" });
     expect(onScreen(session)).toBe(3);
   });
 
@@ -174,7 +174,7 @@ describe("LabelingSession", () => {
     const session = start(lab);
     await settle();
     await vi.advanceTimersByTimeAsync(2500);
-    session.decide("label", "ham");
+    session.label({ label: "ham" });
     await settle();
     expect(lab.saves()[0]![0]!.duration_ms).toBeGreaterThanOrEqual(2500);
     expect(lab.saves()[0]![0]!.duration_ms).toBeLessThan(2700);

@@ -1,39 +1,63 @@
-import { useState, type CSSProperties, type ReactNode } from "react";
+import { classesOf, type Value } from "@modelship-lab/core";
+import { memo, useId, useState, type CSSProperties, type KeyboardEvent, type ReactNode } from "react";
 import { classColor } from "../colors";
 import { count } from "../format";
 
 /** With more classes than this, a search box helps. */
 export const MANY_CLASSES = 12;
 
+const NO_COUNTS: Record<string, number> = {};
+
 /** The classes as buttons with their keys and how often each was chosen. */
-export function ClassList(props: {
+export const ClassList = memo(function ClassList(props: {
   classes: string[];
   /** The keys of every class. */
   keys: string[][];
-  byClass: Record<string, number>;
+  byClass?: Record<string, number>;
   /** The first key of a chord that was begun. */
   prefix: string | null;
-  suggested: string | null;
+  suggested: Value | null;
+  /** The class or classes that are chosen now. */
+  pressed: string | readonly string[] | null;
   disabled: boolean;
   choose: (label: string) => void;
   /** Gives the keyboard back to the labeler. */
   leave: () => void;
 }): ReactNode {
-  const { classes, keys, byClass, prefix, suggested } = props;
+  const { classes, keys, byClass = NO_COUNTS, prefix } = props;
   const [wanted, setWanted] = useState("");
+  /** The place of the found class that Enter chooses. */
+  const [place, setPlace] = useState(0);
+  const id = useId();
   const most = Math.max(1, ...classes.map((name) => byClass[name] ?? 0));
   const needle = wanted.trim().toLowerCase();
+  const suggested = new Set(props.suggested ? classesOf(props.suggested) : []);
+  const pressed = new Set(typeof props.pressed === "string" ? [props.pressed] : props.pressed);
   // While a chord is begun, only the classes that its second key can choose.
   const shown = classes
     .map((name, index) => ({ name, index, keys: keys[index] ?? [] }))
     .filter(({ name, keys: own }) =>
       prefix === null ? name.toLowerCase().includes(needle) : own.length === 2 && own[0] === prefix,
     );
+  const found = needle === "" ? null : shown[Math.min(place, shown.length - 1)];
 
   const finish = (label: string | undefined): void => {
     setWanted("");
+    setPlace(0);
     props.leave();
     if (label !== undefined) props.choose(label);
+  };
+
+  const search = (event: KeyboardEvent<HTMLInputElement>): void => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.key === "Escape") finish(undefined);
+    else if (event.key === "Enter" && found) finish(found.name);
+    else if (step !== undefined && found) {
+      const next = (Math.min(place, shown.length - 1) + step + shown.length) % shown.length;
+      setPlace(next);
+      document.getElementById(`${id}${shown[next]!.index}`)?.scrollIntoView({ block: "nearest" });
+    } else return;
+    event.preventDefault();
   };
 
   return (
@@ -42,46 +66,84 @@ export function ClassList(props: {
         <input
           className="mls-input mls-class-search"
           type="search"
+          role="combobox"
+          aria-expanded={needle !== ""}
+          aria-controls={id}
+          aria-activedescendant={found ? `${id}${found.index}` : undefined}
           placeholder="Find a class ( / )"
-          aria-label="Find a class; Enter chooses the first that fits"
+          aria-label="Find a class; the arrows go through what is found, Enter chooses"
           value={wanted}
-          onChange={(event) => setWanted(event.target.value)}
-          onKeyDown={(event) => {
-            if (event.key === "Escape") finish(undefined);
-            if (event.key === "Enter" && needle !== "") finish(shown[0]?.name);
+          onChange={(event) => {
+            setWanted(event.target.value);
+            setPlace(0);
           }}
+          onKeyDown={search}
         />
       )}
-      <div className="mls-class-list">
-        {shown.map(({ name, index, keys: own }) => {
-          const amount = byClass[name] ?? 0;
-          return (
-            <button
-              key={name}
-              type="button"
-              className={name === suggested ? "mls-class mls-class-suggested" : "mls-class"}
-              disabled={props.disabled}
-              aria-keyshortcuts={own.join(" ") || undefined}
-              aria-label={`${name}, ${amount} labeled${own.length ? `, key ${own.join(" then ")}` : ""}`}
-              onClick={() => finish(name)}
-              style={{ "--mls-class-color": classColor(index), "--mls-share": amount / most } as CSSProperties}
-            >
-              <span className="mls-keys" aria-hidden="true">
-                {own.map((key, place) => (
-                  <kbd key={place} className={prefix !== null && place === 0 ? "mls-key mls-key-down" : "mls-key"}>
-                    {key.toUpperCase()}
-                  </kbd>
-                ))}
-              </span>
-              <span className="mls-class-name" title={name} dir="auto">
-                {name}
-              </span>
-              <span className="mls-class-count">{count(amount)}</span>
-            </button>
-          );
-        })}
+      <div className="mls-class-list" id={id} role="group" aria-label="Classes">
+        {shown.map(({ name, index, keys: own }) => (
+          <ClassButton
+            key={name}
+            id={id + String(index)}
+            name={name}
+            index={index}
+            keys={own}
+            amount={byClass[name] ?? 0}
+            share={(byClass[name] ?? 0) / most}
+            begun={prefix !== null}
+            suggested={suggested.has(name)}
+            found={found?.name === name}
+            pressed={props.pressed === null ? null : pressed.has(name)}
+            disabled={props.disabled}
+            choose={finish}
+          />
+        ))}
         {shown.length === 0 && <p className="mls-muted">No class contains “{wanted}”.</p>}
       </div>
     </div>
+  );
+});
+
+function ClassButton(props: {
+  id: string;
+  name: string;
+  index: number;
+  keys: string[];
+  amount: number;
+  share: number;
+  begun: boolean;
+  suggested: boolean;
+  found: boolean;
+  pressed: boolean | null;
+  disabled: boolean;
+  choose: (label: string) => void;
+}): ReactNode {
+  const { name, keys, amount } = props;
+  const marks = { suggested: props.suggested, found: props.found, pressed: props.pressed === true };
+  const names = Object.entries(marks).flatMap(([mark, is]) => (is ? [`mls-class-${mark}`] : []));
+  return (
+    <button
+      id={props.id}
+      type="button"
+      className={["mls-class", ...names].join(" ")}
+      disabled={props.disabled}
+      aria-pressed={props.pressed ?? undefined}
+      aria-keyshortcuts={keys.join(" ") || undefined}
+      aria-label={`${name}, ${amount} labeled${keys.length ? `, key ${keys.join(" then ")}` : ""}`}
+      onClick={() => props.choose(name)}
+      style={{ "--mls-class-color": classColor(props.index), "--mls-share": props.share } as CSSProperties}
+    >
+      <span className="mls-keys" aria-hidden="true">
+        {keys.map((key, place) => (
+          <kbd key={place} className={props.begun && place === 0 ? "mls-key mls-key-down" : "mls-key"}>
+            {key.toUpperCase()}
+          </kbd>
+        ))}
+      </span>
+      <span className="mls-class-name" title={name} dir="auto">
+        {name}
+      </span>
+      <span className="mls-class-count">{count(amount)}</span>
+    </button>
   );
 }

@@ -1,14 +1,30 @@
-import { LabelingSession, type Connection, type QueueOrder } from "@modelship-lab/core";
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
-import { ProblemBanner, Banner } from "../Banner";
-import { percent } from "../format";
+import {
+  kindOf,
+  LabelingSession,
+  proposalFor,
+  type Connection,
+  type QueueOrder,
+  type Value,
+} from "@modelship-lab/core";
+import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { PictureCache } from "../Picture";
+import { useSaved } from "../saved";
 import { useClosable, useStore } from "../useStore";
+import { AllDone } from "./AllDone";
 import { ClassList } from "./ClassList";
+import { isNone, sameValue, useDraft } from "./draft";
+import type { EditorHandle } from "./editors/editor";
+import { EDITORS } from "./editors/kinds";
+import { Guidelines } from "./Guidelines";
 import { Help } from "./Help";
-import { keysOfClasses, meaningOfKey } from "./keys";
+import { KeyButton } from "./KeyButton";
+import { keysOfClasses, meaningOfKey, type KeyMeaning } from "./keys";
+import { LabelerHeader } from "./LabelerHeader";
+import { Problems } from "./Problems";
 import { ProgressView } from "./ProgressView";
-import { SampleView } from "./SampleView";
+import { inWords, Proposed } from "./Proposed";
+import { Remark, type RemarkKind } from "./Remark";
+import { Why } from "./Why";
 
 const PRELOADED = 20;
 
@@ -26,21 +42,33 @@ export function Labeler(props: LabelerProps): ReactNode {
     () => new LabelingSession(connection, projectId, labId, order),
     [connection, projectId, labId, order],
   );
-  return session ? <LabelerScreen session={session} connection={connection} /> : <div className="mls mls-labeler" />;
+  if (!session) return <div className="mls mls-labeler" />;
+  return <LabelerScreen session={session} connection={connection} place={`${labId}/${projectId}`} />;
 }
 
-function LabelerScreen({ session, connection }: { session: LabelingSession; connection: Connection }): ReactNode {
+function LabelerScreen(props: { session: LabelingSession; connection: Connection; place: string }): ReactNode {
+  const { session, connection } = props;
   const state = useStore(session.store);
   const outbox = useStore(session.outbox.store);
   const [prefix, setPrefix] = useState<string | null>(null);
   const [help, setHelp] = useState(false);
+  const [remark, setRemark] = useState<RemarkKind | null>(null);
+  const [active, setActive] = useState<string | null>(null);
   const [announcement, setAnnouncement] = useState("");
+  const [reading, read] = useSaved(`labeler/${props.place}`, { guidelines: true });
   const root = useRef<HTMLDivElement>(null);
+  const editor = useRef<EditorHandle>(null);
+  /** For which sample the labeler was told that nothing is chosen. */
+  const asked = useRef<Value | null>(null);
   const pictures = useMemo(() => new PictureCache(connection), [connection]);
   const { project, current, progress, upcoming } = state;
   const classes = useMemo(() => project?.classes ?? [], [project]);
-  const keys = useMemo(() => keysOfClasses(classes), [classes]);
-  const suggestion = current?.suggestion ?? null;
+  const keys = useMemo(() => keysOfClasses(classes, project?.settings.keys), [classes, project]);
+  const kind = project ? kindOf(project) : "label";
+  const { Editor, empty, none, draws } = EDITORS[kind];
+  const proposal = useMemo(() => proposalFor(current), [current]);
+  const draft = useDraft(current, state.before, () => (proposal?.from === "label" ? proposal.value : empty));
+  const taken = none !== null && proposal !== null && sameValue(draft.value, proposal.value);
 
   useEffect(() => {
     for (const sample of upcoming.slice(0, PRELOADED)) {
@@ -49,37 +77,48 @@ function LabelerScreen({ session, connection }: { session: LabelingSession; conn
     }
   }, [pictures, upcoming]);
 
-  const focus = (): void => root.current?.focus({ preventScroll: true });
+  const focus = useCallback((): void => root.current?.focus({ preventScroll: true }), []);
+  const choose = useCallback((label: string): void => editor.current?.choose(label), []);
 
-  const choose = (label: string): void => {
-    if (!current) return;
-    session.decide("label", label);
-    setAnnouncement(`Labeled ${label}.`);
-  };
-  const skip = (): void => {
-    session.decide("skip");
-    setAnnouncement("Skipped.");
-  };
-  const flag = (): void => {
-    session.decide("flag");
-    setAnnouncement("Flagged.");
-  };
-  const undo = (): void => {
-    void session.undo();
-    setAnnouncement("Undone.");
+  const save = (): void => {
+    if (!current || none === null) return;
+    if (isNone(draft.value) && asked.current !== draft.value) {
+      asked.current = draft.value;
+      session.say(`Nothing is chosen. Press Enter again to save ${none}.`);
+      return;
+    }
+    session.label(draft.value);
+    setAnnouncement(`Saved ${inWords(draft.value)}.`);
   };
   const accept = (): void => {
-    session.accept();
-    if (suggestion) setAnnouncement(`Accepted ${suggestion.label}.`);
+    if (none === null || !proposal) {
+      session.accept();
+      if (proposal) setAnnouncement(`Accepted ${inWords(proposal.value)}.`);
+    } else if (taken) {
+      session.label(draft.value);
+      setAnnouncement(`Saved ${inWords(draft.value)}.`);
+    } else {
+      draft.change(proposal.value);
+      setAnnouncement(`${inWords(proposal.value)} taken over. Press the blank again to save it.`);
+    }
+  };
+  const undo = (): void => {
+    if (!draft.undo()) void session.undo();
+  };
+  const open = (what: RemarkKind): void => {
+    if (current) setRemark(what);
+  };
+  const put = (what: RemarkKind, text = ""): void => {
+    setRemark(null);
+    focus();
+    if (what === "note") session.note(text);
+    else if (what === "skip") session.skip(text);
+    else session.flag(text);
+    setAnnouncement({ note: "Note saved.", skip: "Skipped.", flag: "Flagged." }[what]);
   };
 
   /** Returns true when the key was meant for the labeler. */
-  const press = (event: KeyboardEvent<HTMLDivElement>): boolean => {
-    const meaning = meaningOfKey(event, keys, prefix);
-    if (help && meaning.kind !== "help" && meaning.kind !== "cancel") return false;
-    setPrefix(meaning.kind === "prefix" ? meaning.prefix : null);
-    // A key that is held down must not label one sample after the other.
-    if (event.repeat && meaning.kind !== "undo") return meaning.kind !== "none";
+  const act = (meaning: KeyMeaning): boolean => {
     switch (meaning.kind) {
       case "class":
         choose(classes[meaning.index]!);
@@ -87,11 +126,19 @@ function LabelerScreen({ session, connection }: { session: LabelingSession; conn
       case "accept":
         accept();
         return true;
+      case "save":
+        save();
+        return none !== null;
       case "skip":
-        skip();
-        return true;
       case "flag":
-        flag();
+        if (current) put(meaning.kind);
+        return true;
+      case "skip_why":
+      case "flag_why":
+        open(meaning.kind === "skip_why" ? "skip" : "flag");
+        return true;
+      case "note":
+        open("note");
         return true;
       case "undo":
         undo();
@@ -116,34 +163,54 @@ function LabelerScreen({ session, connection }: { session: LabelingSession; conn
     }
   };
 
+  const press = (event: KeyboardEvent<HTMLDivElement>): boolean => {
+    const meaning = meaningOfKey(event, keys, prefix);
+    if (help && meaning.kind !== "help" && meaning.kind !== "cancel") return false;
+    const begun = prefix !== null;
+    setPrefix(meaning.kind === "prefix" ? meaning.prefix : null);
+    const free = meaning.kind === "none" || (meaning.kind === "cancel" && !begun && !help);
+    if (free && editor.current?.press(event)) return true;
+    // A key that is held down must not label one sample after the other.
+    if (event.repeat && meaning.kind !== "undo") return meaning.kind !== "none";
+    return act(meaning);
+  };
+
   const onKeyDown = (event: KeyboardEvent<HTMLDivElement>): void => {
     const target = event.target as HTMLElement;
     const typing = target.matches("input, textarea, select");
-    const onButton = target.matches("button") && (event.key === " " || event.key === "Enter");
+    const elsewhere = target.matches("button, a, summary") && [" ", "Enter", "Tab"].includes(event.key);
     if (event.ctrlKey || event.metaKey || event.altKey) {
-      const undoes = !typing && meaningOfKey(event, keys, null).kind === "undo";
-      if (!undoes) {
+      const undoes = meaningOfKey(event, keys, null).kind === "undo";
+      const ours = !typing && (undoes || editor.current?.press(event));
+      if (!ours) {
         // Saving the notebook and other commands with a modifier stay JupyterLab's.
         const element = event.currentTarget;
         element.removeAttribute("data-lm-suppress-shortcuts");
         setTimeout(() => element.setAttribute("data-lm-suppress-shortcuts", "true"));
         return;
       }
+      if (undoes) undo();
+      event.preventDefault();
+      event.stopPropagation();
+      return;
     }
     // Nothing typed here may reach the notebook: there "d d" deletes a cell.
     event.stopPropagation();
-    if (typing || onButton || event.nativeEvent.isComposing) return;
+    if (typing || elsewhere || event.nativeEvent.isComposing) return;
     if (press(event)) event.preventDefault();
   };
 
   const problem = outbox.problem ?? state.problem;
   const loading = current === null && !(state.exhausted && project);
   const disabled = current === null;
+  const guidelines = project?.settings.guidelines ?? "";
 
   return (
     <div
       ref={root}
       className="mls mls-labeler"
+      data-kind={kind}
+      data-pictures={project?.task === "image_classification" || project?.task === "object_detection"}
       tabIndex={0}
       role="application"
       aria-label={`Labeler${project ? ` of project ${project.name}` : ""}. Press question mark for help.`}
@@ -156,122 +223,84 @@ function LabelerScreen({ session, connection }: { session: LabelingSession; conn
         setTimeout(focus);
       }}
     >
-      <header className="mls-header">
-        <div className="mls-title">
-          <h2 dir="auto">{project?.name ?? "…"}</h2>
-          {project?.task && <span className="mls-muted">{TASKS[project.task]}</span>}
-        </div>
-        <SaveStatus unsaved={outbox.unsaved} saved={outbox.saved} away={outbox.problem !== null} />
-        <label className="mls-order">
-          <span className="mls-muted">Order</span>
-          <select
-            className="mls-input"
-            value={state.order}
-            onChange={(event) => {
-              session.setOrder(event.target.value as QueueOrder);
-              focus();
-            }}
-          >
-            <option value="uncertainty">most uncertain first</option>
-            <option value="random">random</option>
-            <option value="sequential">sequential</option>
-          </select>
-        </label>
-        <button
-          type="button"
-          className="mls-icon-button"
-          aria-label="Help with the keys"
-          title="Keys (?)"
-          onClick={() => setHelp(true)}
-        >
-          ?
-        </button>
-      </header>
-
+      <LabelerHeader
+        session={session}
+        focus={focus}
+        help={() => setHelp(true)}
+        guidelines={guidelines === "" ? null : reading.guidelines}
+        read={(shown) => read({ guidelines: shown })}
+      />
       <ProgressView progress={progress} />
-
-      {problem && <ProblemBanner problem={problem} unsaved={outbox.unsaved} retry={() => session.retry()} />}
-      {!outbox.durable && outbox.unsaved > 0 && (
-        <Banner kind="warning">
-          This browser does not let the labeler store anything: keep the tab open until all is saved.
-        </Banner>
-      )}
-      {outbox.refused.length > 0 && (
-        <Banner kind="error" action={{ label: "Dismiss", run: () => session.outbox.dismissRefused() }}>
-          <strong>
-            {outbox.refused.length === 1 ? "One decision was" : `${outbox.refused.length} decisions were`} refused:
-          </strong>{" "}
-          {outbox.refused.at(-1)!.message}
-        </Banner>
-      )}
-      {state.source !== "queue" && (
-        <Banner kind="info" action={{ label: "Back to the queue", run: () => session.restart("queue") }}>
-          A second look at the {state.source} samples.
-        </Banner>
-      )}
+      <Problems session={session} problem={problem} />
 
       <div className="mls-work">
+        {guidelines !== "" && reading.guidelines && (
+          <Guidelines text={guidelines} hide={() => read({ guidelines: false })} />
+        )}
         <div className="mls-stage">
-          <div className="mls-card" aria-live="polite">
-            {/* The key makes a long text begin at its top again. */}
-            <div className="mls-card-body" key={current?.id ?? "none"}>
-              {current ? (
-                <SampleView sample={current} pictures={pictures} />
-              ) : loading ? (
-                <p className="mls-muted mls-centered">
-                  {problem ? "Waiting for the lab server…" : "Fetching samples…"}
-                </p>
-              ) : (
-                <AllDone session={session} />
-              )}
+          <Why sample={current} edit={() => open("note")} />
+          {current ? (
+            <Editor
+              sample={current}
+              classes={classes}
+              value={draft.value}
+              change={draft.change}
+              save={(value) => session.label(value)}
+              active={active}
+              activate={setActive}
+              announce={setAnnouncement}
+              pictures={pictures}
+              handle={editor}
+            />
+          ) : (
+            <div className="mls-card" aria-live="polite">
+              <div className="mls-card-body">
+                {loading ? (
+                  <p className="mls-muted mls-centered">
+                    {problem ? "Waiting for the lab server…" : "Fetching samples…"}
+                  </p>
+                ) : (
+                  <AllDone session={session} />
+                )}
+              </div>
             </div>
-          </div>
-          <div className={suggestion ? "mls-suggestion" : "mls-suggestion mls-suggestion-none"}>
-            {suggestion ? (
-              <button type="button" className="mls-suggestion-button" onClick={accept}>
-                <span className="mls-muted">Suggestion</span>
-                <strong dir="auto">{suggestion.label}</strong>
-                <span className="mls-meter" aria-hidden="true">
-                  <span style={{ width: `${suggestion.confidence * 100}%` }} />
-                </span>
-                <span className="mls-number">{percent(suggestion.confidence)}</span>
-                <span className="mls-muted mls-source" title={`Suggested by ${suggestion.source}`}>
-                  {suggestion.source}
-                </span>
-                <kbd className="mls-key">Space</kbd>
-              </button>
-            ) : (
-              <span className="mls-muted">{current ? "No suggestion for this sample" : ""}</span>
-            )}
-          </div>
+          )}
+          <Proposed sample={current} proposal={proposal} taken={taken} accept={accept} />
         </div>
         <ClassList
           classes={classes}
           keys={keys}
-          byClass={progress?.by_class ?? {}}
+          byClass={progress?.by_class}
           prefix={prefix}
-          suggested={suggestion?.label ?? null}
+          suggested={proposal?.value ?? null}
+          pressed={draws ? active : (draft.value.labels ?? null)}
           disabled={disabled}
           choose={choose}
           leave={focus}
         />
       </div>
 
+      {remark && current && (
+        <Remark
+          key={`${remark} ${current.id}`}
+          kind={remark}
+          reasons={project?.settings.skip_reasons ?? []}
+          start={remark === "note" ? (current.note ?? "") : ""}
+          done={(text) => put(remark, text)}
+          leave={() => {
+            setRemark(null);
+            focus();
+          }}
+        />
+      )}
       <footer className="mls-footer">
-        <KeyButton name="Skip" keyName="S" disabled={disabled} run={skip} />
-        <KeyButton name="Flag" keyName="F" disabled={disabled} run={flag} />
+        {none !== null && <KeyButton name="Save" keyName="Enter" disabled={disabled} run={save} primary />}
+        <KeyButton name="Skip" keyName="S" disabled={disabled} run={() => put("skip")} why={() => open("skip")} />
+        <KeyButton name="Flag" keyName="F" disabled={disabled} run={() => put("flag")} why={() => open("flag")} />
+        <KeyButton name="Note" keyName="N" disabled={disabled} run={() => open("note")} />
         <KeyButton name="Undo" keyName="U" disabled={state.undoing} run={undo} />
         <span className="mls-hint" role="status">
-          {state.notice || (prefix && `${prefix.toUpperCase()} – now a digit, or Esc`) || (
-            <>
-              {current && (
-                <>
-                  Sample {current.id}
-                  {current.status !== "unlabeled" && `, ${current.status}`}
-                </>
-              )}
-            </>
-          )}
+          {state.notice || (prefix && `${prefix.toUpperCase()} – now the second key, or Esc`)}
         </span>
         <span className="mls-focus-hint">Click here to use the keys</span>
       </footer>
@@ -282,85 +311,13 @@ function LabelerScreen({ session, connection }: { session: LabelingSession; conn
         <Help
           classes={classes}
           keys={keys}
+          kind={kind}
           close={() => {
             setHelp(false);
             focus();
           }}
         />
       )}
-    </div>
-  );
-}
-
-const TASKS = {
-  text_classification: "Text classification",
-  image_classification: "Image classification",
-  tabular_classification: "Tabular classification",
-  token_classification: "Spans in texts",
-  object_detection: "Boxes in images",
-} as const;
-
-function SaveStatus(props: { unsaved: number; saved: number; away: boolean }): ReactNode {
-  const kind = props.away ? "bad" : props.unsaved > 0 ? "busy" : "good";
-  return (
-    <span className={`mls-save mls-save-${kind}`} title="Decisions of this session that the server has acknowledged">
-      <span className="mls-dot" aria-hidden="true" />
-      <span className="mls-number">{props.saved}</span> saved
-      {props.unsaved > 0 && (
-        <>
-          , <span className="mls-number">{props.unsaved}</span> unsaved
-        </>
-      )}
-    </span>
-  );
-}
-
-function KeyButton(props: { name: string; keyName: string; disabled: boolean; run: () => void }): ReactNode {
-  return (
-    <button
-      type="button"
-      className="mls-button"
-      disabled={props.disabled}
-      aria-keyshortcuts={props.keyName}
-      onClick={props.run}
-    >
-      {props.name} <kbd className="mls-key">{props.keyName}</kbd>
-    </button>
-  );
-}
-
-function AllDone({ session }: { session: LabelingSession }): ReactNode {
-  const { progress, source, project } = useStore(session.store);
-  if (progress && progress.total === 0) {
-    return (
-      <div className="mls-done">
-        <h3>This project has no samples yet</h3>
-        <p className="mls-muted">
-          Import some with <code>%mlship import {project?.name} FILE</code>; they appear here by themselves.
-        </p>
-      </div>
-    );
-  }
-  const aside = source === "queue" ? progress : null;
-  return (
-    <div className="mls-done">
-      <div className="mls-done-mark" aria-hidden="true">
-        ✓
-      </div>
-      <h3>{source === "queue" ? "Everything is labeled" : `No ${source} samples are left`}</h3>
-      <p className="mls-muted">New samples appear here by themselves.</p>
-      <div className="mls-done-actions">
-        {aside && aside.skipped > 0 && (
-          <button type="button" className="mls-button" onClick={() => session.restart("skipped")}>
-            Look at the {aside.skipped} skipped
-          </button>
-        )}
-        {aside && aside.flagged > 0 && (
-          <button type="button" className="mls-button" onClick={() => session.restart("flagged")}>
-            Look at the {aside.flagged} flagged
-          </button>
-        )}
-      </div>
     </div>
   );
 }

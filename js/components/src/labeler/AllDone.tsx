@@ -1,0 +1,51 @@
+import type { LabelingSession, LabelingSource } from "@modelship-lab/core";
+import type { ReactNode } from "react";
+import { count } from "../format";
+import { useStore } from "../useStore";
+import { SOURCES } from "./Sources";
+
+/** What is on screen when no sample is left. */
+export function AllDone({ session }: { session: LabelingSession }): ReactNode {
+  const { progress, source, project } = useStore(session.store);
+  if (progress && progress.total === 0) {
+    return (
+      <div className="mls-done">
+        <h3>This project has no samples yet</h3>
+        <p className="mls-muted">
+          Import some with <code>%mlship import {project?.name} FILE</code>; they appear here by themselves.
+        </p>
+      </div>
+    );
+  }
+  const aside: [LabelingSource, number][] =
+    source === "queue" && progress
+      ? [
+          ["skipped", progress.skipped],
+          ["flagged", progress.flagged],
+        ]
+      : [];
+  return (
+    <div className="mls-done">
+      <div className="mls-done-mark" aria-hidden="true">
+        ✓
+      </div>
+      <h3>{source === "queue" ? "Everything is labeled" : `Nothing is left: ${SOURCES[source]}`}</h3>
+      <p className="mls-muted">New samples appear here by themselves.</p>
+      <div className="mls-done-actions">
+        {source !== "queue" && (
+          <button type="button" className="mls-button" onClick={() => session.restart("queue")}>
+            Back to the queue
+          </button>
+        )}
+        {aside.map(
+          ([status, amount]) =>
+            amount > 0 && (
+              <button key={status} type="button" className="mls-button" onClick={() => session.restart(status)}>
+                Look at the {count(amount)} {status}
+              </button>
+            ),
+        )}
+      </div>
+    </div>
+  );
+}
