@@ -108,9 +108,12 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
   const open = (what: RemarkKind): void => {
     if (current) setRemark(what);
   };
-  const put = (what: RemarkKind, text = ""): void => {
+  const leave = (): void => {
     setRemark(null);
     focus();
+  };
+  const put = (what: RemarkKind, text = ""): void => {
+    leave();
     if (what === "note") session.note(text);
     else if (what === "skip") session.skip(text);
     else session.flag(text);
@@ -286,11 +289,8 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
           kind={remark}
           reasons={project?.settings.skip_reasons ?? []}
           start={remark === "note" ? (current.note ?? "") : ""}
-          done={(text) => put(remark, text)}
-          leave={() => {
-            setRemark(null);
-            focus();
-          }}
+          done={(text) => (remark === "note" && text === "" ? leave() : put(remark, text))}
+          leave={leave}
         />
       )}
       <footer className="mls-footer">
