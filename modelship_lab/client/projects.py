@@ -35,10 +35,12 @@ from modelship_lab.records.labeling import (
     Snapshot,
     Undo,
     Undone,
+    Value,
 )
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
     from modelship_lab.client.lab import Lab
     from modelship_lab.client.runs import RunHandle
@@ -292,7 +294,8 @@ class ProjectHandle:
 
         Args:
             suggestions: `records.labeling.NewSuggestion` (or its fields), or a frame with the columns
-                `sample_id`, `label`, `confidence` and, optionally, `uncertainty`.
+                `sample_id`, `label` (or `labels`, lists of classes, in a multilabel project), `confidence` and,
+                optionally, `uncertainty`, `margin` and `entropy`.
             source: who suggests, e.g. `run:12`.
         """
         path = f"projects/{self.id}/suggestions"
@@ -301,7 +304,7 @@ class ProjectHandle:
             return self._lab.connection.record(SavedSuggestions, "PUT", path, json=body)
         import pyarrow as pa
 
-        table = imports.as_table(suggestions)
+        table = _with_content(imports.as_table(suggestions))
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
@@ -366,6 +369,16 @@ def _new_label(label: Any) -> NewLabel:
         return label
     fields = dict(label) if isinstance(label, Mapping) else {"sample_id": label[0], "label": label[1]}
     return checked(NewLabel, **{"key": uuid.uuid4().hex, **fields})
+
+
+def _with_content(table: "pa.Table") -> "pa.Table":
+    """A table of suggestions whose sets of classes are JSON, as they are sent."""
+    if "labels" not in table.column_names:
+        return table
+    import pyarrow as pa
+
+    content = [checked(Value, labels=tuple(one or ())).content for one in table["labels"].to_pylist()]
+    return table.drop_columns("labels").append_column("content", pa.array(content, pa.string()))
 
 
 def quoted(name: str | int) -> str:

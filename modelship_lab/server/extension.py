@@ -39,7 +39,9 @@ from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.labeling.samples import Samples
+from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
@@ -184,7 +186,8 @@ class ModelShipLab(ExtensionApp):
         counts = ProgressCounts(database)
         queue = LabelQueue(database, counts)
         projects = Projects(database, events, (counts.forget, queue.refresh))
-        samples = Samples(database, projects)
+        sample_lists = SampleLists(events)
+        samples = Samples(database, projects, sample_lists)
         snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
         runs = Runs(database, events)
         heartbeats = Heartbeats(database, events, runs)
@@ -241,6 +244,7 @@ class ModelShipLab(ExtensionApp):
             imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue),
             exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
+            selections=Selections(database, events),
             labels=Labels(database, events, counts, queue),
             quality=LabelQuality(database),
             suggestions=Suggestions(database, events, queue),

@@ -3,7 +3,8 @@
 Run as `python -m tests.benchmarks.bench_labeling`; prints one JSON line.
 
 Figures: importing 100,000 text rows from the first byte sent to the answer that all are stored; then
-milliseconds for the next sample and for a saved label. Beside them, measured in the same run, what
+milliseconds for the next sample and for a saved label; then, among 1,000,000 texts, for pages of samples by
+filter and order, the first time and once more. Beside them, measured in the same run, what
 cannot be beaten: an empty request to the same server, a 4 KiB write that is forced to disk, and
 DuckDB alone reading the same file into a table.
 """
@@ -30,6 +31,20 @@ import pyarrow as pa
 from tests.conftest import run_server
 
 ROWS = 100_000
+MANY = 1_000_000
+PAGES: dict[str, dict[str, Any]] = {
+    "all": {},
+    "unlabeled": {"status": "unlabeled"},
+    "of_class": {"label": "spam"},
+    "confidence_range": {"min_confidence": 0.5, "max_confidence": 0.6},
+    "search": {"search": "lunch 99"},
+    "search_longer": {"search": "lunch 999"},
+    "by_confidence": {"sort": "-confidence"},
+    "by_length": {"sort": "-length"},
+    "by_time": {"sort": "-updated_at"},
+    "unlabeled_by_confidence": {"status": "unlabeled", "sort": "-confidence"},
+}
+"""Queries for samples; each is asked for its first page, and then for one in the middle."""
 REQUESTS = 300
 ARROW = "application/vnd.apache.arrow.stream"
 WORDS = [
@@ -115,7 +130,7 @@ def measure(client: httpx.Client, line: Line, content: bytes) -> dict[str, Any]:
         **at_work(line, "random"),
     }
     started = time.perf_counter()
-    suggest(client)
+    suggest(client, 1, range(1, ROWS + 1))
     figures["suggestions_100k_s"] = round(time.perf_counter() - started, 3)
     figures.update(at_work(line, "uncertainty"))
     figures["single_sample_p50_ms"] = p50(lambda: line("GET", "samples/50000"), 100)
@@ -123,6 +138,46 @@ def measure(client: httpx.Client, line: Line, content: bytes) -> dict[str, Any]:
     started = time.perf_counter()
     client.post("projects/spam/snapshots", json={}).raise_for_status()
     figures["snapshot_s"] = round(time.perf_counter() - started, 3)
+    figures.update(among_many(client, line))
+    return figures
+
+
+def among_many(client: httpx.Client, line: Line) -> dict[str, Any]:
+    """Milliseconds for pages of 100 of a million samples, a tenth of them labeled, all with suggestions."""
+    project = client.post(
+        "projects", json={"name": "many", "task": "text_classification", "classes": ["ham", "spam"]}
+    ).json()["id"]
+    mixed = random.Random(11)
+    texts = [f"{' '.join(mixed.choices(WORDS, k=mixed.randint(8, 24)))} {row}" for row in range(MANY)]
+    labels = [mixed.choice(["ham", "spam"]) if row % 10 == 0 else None for row in range(MANY)]
+    begun = client.post(
+        f"projects/{project}/imports",
+        params={"format": "arrow", "text": "text", "label": "label"},
+        content=stream(pa.table({"text": texts, "label": labels})),
+    ).json()
+    while client.get(f"imports/{begun['id']}", params={"wait_s": 60}).json()["status"] == "running":
+        pass
+    first = line("GET", f"projects/{project}/samples", limit=1)["items"][0]["id"]
+    suggest(client, project, range(first, first + MANY))
+    figures = {}
+    for name, query in PAGES.items():
+        begin = time.perf_counter()
+        total = line("GET", f"projects/{project}/samples", limit=100, **query)["total"]
+        seen = time.perf_counter()
+        line("GET", f"projects/{project}/samples", limit=100, offset=total // 2, **query)
+        deep = time.perf_counter()
+        again = p50(
+            lambda query=query, total=total: line(
+                "GET", f"projects/{project}/samples", limit=100, offset=total // 2, **query
+            ),
+            10,
+        )
+        figures[f"page_{name}_ms"] = {
+            "samples": total,
+            "first": milliseconds(seen - begin),
+            "middle": milliseconds(deep - seen),
+            "again": again,
+        }
     return figures
 
 
@@ -147,24 +202,29 @@ def at_work(line: Line, order: str) -> dict[str, Any]:
     }
 
 
-def suggest(client: httpx.Client) -> None:
+def suggest(client: httpx.Client, project: int, samples: range) -> None:
     mixed = random.Random(3)
     table = pa.table(
         {
-            "sample_id": pa.array(range(1, ROWS + 1), pa.int64()),
-            "label": [mixed.choice(["ham", "spam"]) for _ in range(ROWS)],
-            "confidence": [mixed.uniform(0.5, 1) for _ in range(ROWS)],
+            "sample_id": pa.array(samples, pa.int64()),
+            "label": [mixed.choice(["ham", "spam"]) for _ in samples],
+            "confidence": [mixed.uniform(0.5, 1) for _ in samples],
         }
     )
+    client.put(
+        f"projects/{project}/suggestions",
+        params={"source": "bench"},
+        content=stream(table),
+        headers={"Content-Type": ARROW},
+    ).raise_for_status()
+
+
+def stream(table: pa.Table) -> bytes:
+    """A table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    client.put(
-        "projects/spam/suggestions",
-        params={"source": "bench"},
-        content=sink.getvalue().to_pybytes(),
-        headers={"Content-Type": ARROW},
-    ).raise_for_status()
+    return sink.getvalue().to_pybytes()
 
 
 def bulk(line: Line) -> float:

@@ -1,16 +1,37 @@
 """Samples, their images, and which to label next."""
 
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.labeling import (
+    NewSelection,
     NewSuggestions,
     Queue,
     QueueOrder,
     Sample,
+    SampleCount,
+    SampleFilter,
+    SampleOrder,
+    SampleSelection,
     SampleStatus,
     SavedSuggestions,
 )
-from modelship_lab.server.api.endpoint import ARROW, MAX_PAGE, FileContent, Offset, Request, Table, endpoint
+from modelship_lab.server.api.endpoint import (
+    ARROW,
+    MAX_PAGE,
+    Body,
+    FileContent,
+    InvalidRequest,
+    Offset,
+    Request,
+    Table,
+    endpoint,
+    problems_of,
+)
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.images import content_type
@@ -26,19 +47,82 @@ async def list_samples(
     caller: Caller,
     request: Request,
     project: str,
-    status: SampleStatus | None = None,
+    status: tuple[SampleStatus, ...] = (),
     label: str | None = None,
+    suggested: str | None = None,
     search: str = "",
+    source: str | None = None,
+    origin: str | None = None,
+    author: str | None = None,
+    group: str | None = None,
+    split: str | None = None,
+    import_id: int | None = None,
+    min_confidence: float | None = None,
+    max_confidence: float | None = None,
+    noted: bool | None = None,
+    selection: str | None = None,
+    ids: tuple[int, ...] = (),
+    sort: str = "id",
     limit: int | None = None,
     offset: Offset = 0,
 ) -> Page[Sample] | Table:
-    """Samples in the order of their import; all of them as an Arrow table when that is accepted."""
+    """Samples that a filter means (see `SampleFilter`), in the order of their import or as `sort` says.
+
+    `sort` is a column of `SampleOrder`, with `-` before one that goes down; samples without its value come last. All
+    of them come as an Arrow table when that is accepted.
+    """
     found = services.projects.get(project, caller)
+    samples = _checked(
+        SampleFilter,
+        status=status,
+        label=label,
+        suggested=suggested,
+        search=search,
+        source=source,
+        origin=origin,
+        author=author,
+        group=group,
+        split=split,
+        import_id=import_id,
+        min_confidence=min_confidence,
+        max_confidence=max_confidence,
+        noted=noted,
+        selection=selection,
+        ids=ids or None,
+    )
+    order = _checked(SampleOrder, by=sort.removeprefix("-"), descending=sort.startswith("-"))
     if request.wants_arrow:
         rows = None if limit is None else max(limit, 0)
-        return Table(await services.samples.table(found, status, label, search, rows, offset, caller))
+        return Table(await services.samples.table(found, samples, order, rows, offset, caller))
     shown = min(max(100 if limit is None else limit, 1), MAX_PAGE)
-    return await services.samples.page(found, status, label, search, shown, offset, caller)
+    return await services.samples.page(found, samples, order, shown, offset, caller)
+
+
+@endpoint("POST", "projects/{project}/samples/count", permission="read")
+async def count_samples(services: Services, caller: Caller, project: str, body: SampleFilter) -> SampleCount:
+    """How many samples a filter means."""
+    return await services.samples.count(services.projects.get(project, caller), body, caller)
+
+
+@endpoint("POST", "projects/{project}/selections", permission="label", status=201)
+async def save_selection(
+    services: Services, caller: Caller, project: str, body: NewSelection
+) -> SampleSelection:
+    """Remember the samples that a filter means now under a name."""
+    return await services.selections.save(services.projects.get(project, caller), body, caller)
+
+
+@endpoint("GET", "projects/{project}/selections", permission="read")
+async def list_selections(services: Services, caller: Caller, project: str) -> Page[SampleSelection]:
+    """The saved selections of a project, by name."""
+    found = tuple(await services.selections.all(services.projects.get(project, caller), caller))
+    return Page(items=found, total=len(found), limit=len(found), offset=0)
+
+
+@endpoint("DELETE", "projects/{project}/selections/{name}", permission="label")
+async def delete_selection(services: Services, caller: Caller, project: str, name: str) -> None:
+    """Forget a selection; its samples stay as they are."""
+    await services.selections.delete(services.projects.get(project, caller), name, caller)
 
 
 @endpoint("GET", "samples/{sample_id}", permission="read")
@@ -83,3 +167,20 @@ async def save_suggestions(
     if request.content_type == ARROW:
         return await services.suggestions.save_stream(found, request.body, source, caller)
     return await services.suggestions.save(found, request.json(NewSuggestions), caller)
+
+
+def _checked(record: type[Body], **fields: Any) -> Body:
+    """A record from query parameters.
+
+    Raises:
+        InvalidRequest: with every wrong parameter.
+    """
+    try:
+        return record.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidRequest(
+            [
+                replace(one, path=("sort",)) if one.path == ("by",) else one
+                for one in problems_of(error, "query")
+            ]
+        ) from None

@@ -25,6 +25,7 @@ from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import Samples
+from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
@@ -71,6 +72,7 @@ class Services:
     imports: Imports
     exports: Exports
     samples: Samples
+    selections: Selections
     labels: Labels
     quality: LabelQuality
     suggestions: Suggestions

@@ -1,11 +1,28 @@
-"""Which samples a filter means, as SQL."""
+"""Which samples a filter means, and in which order, as SQL."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
-from modelship_lab.records.labeling import Project, SampleFilter
+from modelship_lab.records.base import Task
+from modelship_lab.records.labeling import Project, SampleFilter, SampleOrder
 
-_STATES = "LEFT JOIN sample_states st ON st.sample_id = s.id AND st.project_id = s.project_id"
-_SUGGESTIONS = "LEFT JOIN suggestions g ON g.sample_id = s.id AND g.project_id = s.project_id"
+CONTENT_COLUMN: dict[Task, str] = {
+    "text_classification": "text",
+    "image_classification": "image",
+    "tabular_classification": "fields",
+    "token_classification": "text",
+    "object_detection": "image",
+}
+"""Where the content of a sample stands in the table `samples`."""
+
+SOURCES = {"s": "samples", "st": "sample_states", "g": "suggestions"}
+"""The tables of samples by their aliases."""
+
+_JOINS = {
+    "st": "LEFT JOIN sample_states st ON st.sample_id = s.id AND st.project_id = s.project_id",
+    "g": "LEFT JOIN suggestions g ON g.sample_id = s.id AND g.project_id = s.project_id",
+}
 
 
 def matching(project: Project, samples: SampleFilter) -> tuple[str, list[Any]]:
@@ -15,9 +32,105 @@ def matching(project: Project, samples: SampleFilter) -> tuple[str, list[Any]]:
     when the filter says nothing about them.
     """
     conditions, parameters = _conditions(project, samples)
-    where = " AND ".join(conditions)
-    joins = [join for name, join in (("st.", _STATES), ("g.", _SUGGESTIONS)) if name in where]
-    return f"FROM samples s {' '.join(joins)} WHERE {where}", parameters
+    return f"FROM samples s {_joined(conditions)} WHERE {' AND '.join(conditions)}", parameters
+
+
+def tables_of(project: Project, samples: SampleFilter) -> frozenset[str]:
+    """What decides about which samples a filter means: aliases of tables, `notes`, `selections`."""
+    conditions, _ = _conditions(project, samples)
+    extra = {"notes"} if samples.noted is not None else set()
+    return _aliases(conditions) | extra | ({"selections"} if samples.selection is not None else set())
+
+
+def identities(project: Project, samples: SampleFilter) -> tuple[str, list[Any]]:
+    """A query for the ids of the samples that are meant, in no order, and its parameters."""
+    conditions, parameters = _conditions(project, samples)
+    named = _aliases(conditions[1:])
+    if len(named) == 1 and named < {"st", "g"} and not any("IS NULL" in one for one in conditions):
+        # Nothing of the samples themselves is asked for: joining a million of them would take most of the time.
+        (alias,) = named
+        where = " AND ".join([f"{alias}.project_id = ?", *conditions[1:]])
+        return f"SELECT {alias}.sample_id AS id FROM {SOURCES[alias]} {alias} WHERE {where}", parameters
+    source, parameters = matching(project, samples)
+    return f"SELECT s.id {source}", parameters
+
+
+def ordered(project: Project, samples: SampleFilter, order: SampleOrder) -> tuple[str, list[Any]]:
+    """A query for the ids of the samples that are meant, in an order; those without its value come last."""
+    conditions, parameters = _conditions(project, samples)
+    key = _key(project, order)
+    return (
+        f"SELECT s.id FROM samples s {_joined([*conditions, key])} WHERE {' AND '.join(conditions)} ORDER BY {key}, s.id",
+        parameters,
+    )
+
+
+def ordered_by_value(
+    project: Project, samples: SampleFilter, order: SampleOrder
+) -> tuple[str, list[Any]] | None:
+    """`ordered`, but only of the samples that have a value in the table which the order looks at.
+
+    None when the order looks at the samples themselves. That table leads: the best few of a million are found without
+    joining all others.
+    """
+    key = _key(project, order)
+    alias = next(iter(_aliases([key])))
+    if alias == "s" or "NULLS FIRST" in key:
+        return None
+    conditions, parameters = _conditions(project, samples)
+    value = key.partition(" ")[0]
+    named = _aliases(conditions[1:]) - {alias}
+    joins = " ".join(
+        f"{'LEFT ' if one != 's' else ''}JOIN {SOURCES[one]} {one} ON {one}.{'id' if one == 's' else 'sample_id'} = "
+        f"{alias}.sample_id AND {one}.project_id = {alias}.project_id"
+        for one in sorted(named)
+    )
+    where = " AND ".join([f"{alias}.project_id = ?", *conditions[1:], f"{value} IS NOT NULL"])
+    return (
+        f"SELECT {alias}.sample_id AS id FROM {SOURCES[alias]} {alias} {joins} WHERE {where} "
+        f"ORDER BY {key}, {alias}.sample_id",
+        parameters,
+    )
+
+
+def tables_of_order(project: Project, order: SampleOrder) -> frozenset[str]:
+    """What decides about an order: aliases of tables."""
+    return _aliases([_key(project, order)])
+
+
+def _key(project: Project, order: SampleOrder) -> str:
+    """What ORDER BY is followed by."""
+    direction = "DESC NULLS LAST" if order.descending else "ASC NULLS LAST"
+    content = CONTENT_COLUMN[project.require_task()]
+    length = "s.width*s.height" if content == "image" else f"strlen(s.{content})"
+    match order.by:
+        case "id":
+            return f"s.id {direction}"
+        case "status":
+            # What nobody has decided about has no row; its name is the last one of the alphabet.
+            return f"st.status {'DESC NULLS FIRST' if order.descending else direction}"
+        case "label":
+            several = "array_to_string(st.classes,',')"
+            return f"{'st.label' if project.kind == 'label' else several} {direction}"
+        case "confidence" | "uncertainty":
+            return f"g.{order.by} {direction}"
+        case "updated_at":
+            return f"st.updated_at {direction}"
+        case "length":
+            return f"{length} {direction}"
+        case "name":
+            return f"s.name {direction}"
+        case "group":
+            return f"s.group_name {direction}"
+
+
+def _aliases(parts: Iterable[str]) -> frozenset[str]:
+    # Not those of subqueries, which have names of their own.
+    return frozenset(alias for part in parts for alias in re.findall(r"\b(s|st|g)\.", part))
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return " ".join(_JOINS[alias] for alias in ("st", "g") if alias in _aliases(parts))
 
 
 def _conditions(project: Project, samples: SampleFilter) -> tuple[list[str], list[Any]]:
@@ -44,7 +157,8 @@ def _conditions(project: Project, samples: SampleFilter) -> tuple[list[str], lis
     if samples.search:
         # What is typed is looked for as it stands, its `%` and `_` too.
         escaped = samples.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        sought = ("s.text", "s.fields::VARCHAR", "s.name")
+        content = CONTENT_COLUMN[project.require_task()]
+        sought = ("s.name",) if content == "image" else (f"s.{content}", "s.name")
         likes = " OR ".join(f"{column} ILIKE ? ESCAPE '\\'" for column in sought)
         add(f"({likes})", *[f"%{escaped}%"] * len(sought))
     for column, value in (

@@ -3,16 +3,27 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
-from modelship_lab.records.base import Page, Task
+from modelship_lab.records.base import Page
 from modelship_lab.records.errors import NotFound
-from modelship_lab.records.labeling import Project, Sample, SampleStatus, Suggestion, value_fields
+from modelship_lab.records.labeling import (
+    Project,
+    Sample,
+    SampleCount,
+    SampleFilter,
+    SampleOrder,
+    Suggestion,
+    value_fields,
+)
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.features import feature_columns
 from modelship_lab.server.labeling.ownership import is_held, require
 from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.labeling.sample_filter import CONTENT_COLUMN as CONTENT_COLUMN
+from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.storage.database import Cursor, Database
 
 _COLUMNS = """
@@ -31,9 +42,10 @@ _JOINS = """
 class Samples:
     """The samples of all projects, with what was decided about each and what is suggested."""
 
-    def __init__(self, database: Database, projects: Projects) -> None:
+    def __init__(self, database: Database, projects: Projects, lists: SampleLists) -> None:
         self._database = database
         self._projects = projects
+        self._lists = lists
 
     async def get(self, sample_id: int, caller: Caller) -> Sample:
         """One sample.
@@ -52,70 +64,83 @@ class Samples:
     async def page(
         self,
         project: Project,
-        status: SampleStatus | None,
-        label: str | None,
-        search: str,
+        samples: SampleFilter,
+        order: SampleOrder,
         limit: int,
         offset: int,
         caller: Caller,
     ) -> Page[Sample]:
-        """Samples in the order of their import; `search` looks into texts and fields in any case."""
+        """Samples that a filter means.
+
+        Raises:
+            NotFound: there is no selection of this name.
+            Conflict: the project is not one of labeling.
+        """
         require(caller, "read", project)
-        where, parameters = _filter(project, status, label, search)
 
         def work(cursor: Cursor) -> Page[Sample]:
-            states = "LEFT JOIN sample_states st ON st.sample_id = s.id"
-            total = cursor.value(f"SELECT count(*) FROM samples s {states} WHERE {where}", *parameters)
-            identities = cursor.column(
-                f"SELECT s.id FROM samples s {states} WHERE {where} "
-                f"ORDER BY s.id LIMIT {limit:d} OFFSET {offset:d}",
-                *parameters,
-            )
-            items = tuple(read_samples(cursor, identities))
+            ids, total = self._lists.page(cursor, project, samples, order, limit, offset)
+            items = tuple(read_samples(cursor, ids))
             return Page(items=items, total=total, limit=limit, offset=offset)
 
         return await self._database.read(work)
 
+    async def count(self, project: Project, samples: SampleFilter, caller: Caller) -> SampleCount:
+        """How many samples a filter means.
+
+        Raises:
+            NotFound: there is no selection of this name.
+        """
+        require(caller, "read", project)
+        count = await self._database.read(lambda cursor: self._lists.count(cursor, project, samples))
+        return SampleCount(count=count)
+
     async def table(
         self,
         project: Project,
-        status: SampleStatus | None,
-        label: str | None,
-        search: str,
+        samples: SampleFilter,
+        order: SampleOrder,
         limit: int | None,
         offset: int,
         caller: Caller,
     ) -> pa.Table:
         """Samples as a table: `id`, `status`, then `text`, `image` or a column for each feature, then `label`.
 
+        Where more than one class can be told, the columns are `classes` and `content` (see `Value`) in place of
+        `label`. After them come `suggested`, `confidence`, `name`, `group`, `split` and `note`.
+
         Raises:
+            NotFound: there is no selection of this name.
             Conflict: the project is not one of labeling.
         """
         require(caller, "read", project)
-        where, parameters = _filter(project, status, label, search)
         content = CONTENT_COLUMN[project.require_task()]
-        cut = "" if limit is None else f"LIMIT {limit:d}"
+        single = project.kind == "label"
+        value = "st.label" if single else "st.classes, st.content::VARCHAR AS content"
+        suggested = "g.label" if single else "g.content::VARCHAR"
 
         def work(cursor: Cursor) -> pa.Table:
-            found = cursor.table(
-                f"SELECT s.id, coalesce(st.status, 'unlabeled') AS status, s.{content}, st.label "
-                "FROM samples s LEFT JOIN sample_states st ON st.sample_id = s.id "
-                f"WHERE {where} ORDER BY s.id {cut} OFFSET {offset:d}",
-                *parameters,
-            )
-            return expand_fields(found) if content == "fields" else found
+            ids = self._lists.ids(cursor, project, samples, order)
+            wanted = ids[offset : None if limit is None else offset + limit]
+            with cursor.registered(
+                {"wanted_samples": pa.table({"id": wanted, "place": np.arange(len(wanted))})}
+            ):
+                found = cursor.table(
+                    f"SELECT s.id, coalesce(st.status, 'unlabeled') AS status, s.{content}, {value}, "
+                    f'{suggested} AS suggested, g.confidence, s.name, s.group_name AS "group", s.split, n.note '
+                    f"FROM wanted_samples w JOIN samples s ON s.id = w.id {_JOINS} ORDER BY w.place"
+                )
+            if content != "fields":
+                return found
+            own = found.column_names.index("suggested")
+            expanded = expand_fields(found.select(found.column_names[:own]))
+            # A feature may be called as one of these, which is told by the sample, too.
+            for name in found.column_names[own:]:
+                if name not in expanded.column_names:
+                    expanded = expanded.append_column(name, found[name])
+            return expanded
 
-        return await self._database.read(work)
-
-
-CONTENT_COLUMN: dict[Task, str] = {
-    "text_classification": "text",
-    "image_classification": "image",
-    "tabular_classification": "fields",
-    "token_classification": "text",
-    "object_detection": "image",
-}
-"""Where the content of a sample stands in the table `samples`."""
+        return await self._database.read(work, long=len(samples.search) > 0 or limit is None)
 
 
 def read_sample(cursor: Cursor, sample_id: int) -> Sample:
@@ -173,29 +198,10 @@ def _record(row: dict[str, Any]) -> Sample:
         text=row["text"],
         image=row["image"],
         row=None if row["fields"] is None else orjson.loads(row["fields"]),
-        **value_fields(row["label"], row["content"]),
         group=row["group_name"],
         name=row["name"],
         split=row["split"],
         note=row["note"],
+        **value_fields(row["label"], row["content"]),
         suggestion=suggestion,
     )
-
-
-def _filter(
-    project: Project, status: SampleStatus | None, label: str | None, search: str
-) -> tuple[str, list[Any]]:
-    conditions = ["s.project_id = ?"]
-    parameters: list[Any] = [project.id]
-    if status is not None:
-        conditions.append("coalesce(st.status, 'unlabeled') = ?")
-        parameters.append(status)
-    if label is not None:
-        conditions.append("st.label = ?")
-        parameters.append(label)
-    if search:
-        # What is typed is looked for as it stands, its `%` and `_` too.
-        escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        conditions.append("(s.text ILIKE ? ESCAPE '\\' OR s.fields::VARCHAR ILIKE ? ESCAPE '\\')")
-        parameters += [f"%{escaped}%", f"%{escaped}%"]
-    return " AND ".join(conditions), parameters

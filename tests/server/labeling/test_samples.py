@@ -45,7 +45,7 @@ def test_pages_follow_each_other(project):
 def test_a_table_has_all_rows_unless_a_limit_is_given(project):
     project.import_texts(*(f"text {number}" for number in range(1200)))
     table = project.table("samples")
-    assert table.column_names == ["id", "status", "text", "label"]
+    assert table.column_names[:4] == ["id", "status", "text", "label"]
     assert table.num_rows == 1200
     assert project.table("samples", limit=7, offset=3)["text"].to_pylist() == [
         f"text {n}" for n in range(3, 10)

@@ -104,3 +104,33 @@ def test_bytes_that_are_not_arrow_are_refused(project, arrow_bytes):
 
 def test_an_empty_list_is_no_mistake(project):
     assert project.suggest().json() == {"saved": 0, "auto": 0}
+
+
+def test_sets_of_classes_are_suggested_as_json_in_a_column(new_project, arrow_bytes):
+    project = new_project(multilabel=True)
+    one, two = project.import_texts("one", "two")
+    table = pa.table(
+        {
+            "sample_id": [one, two],
+            "content": ['{"labels": ["spam", "ham", "spam"]}', '{"labels": []}'],
+            "confidence": [0.75, 0.5],
+            "margin": [0.5, None],
+        }
+    )
+    assert send(project, arrow_bytes(table), source="m").json()["saved"] == 2
+    first, second = [sample["suggestion"] for sample in project.samples()]
+    assert (first["labels"], second["labels"]) == (["ham", "spam"], [])
+    wrong = table.set_column(1, "content", pa.array(['{"labels": ["eggs"]}', '{"boxes": []}']))
+    assert send(project, arrow_bytes(wrong), source="m").status_code == 422
+    both = {"sample_id": one, "label": "ham", "confidence": 0.5}
+    assert project.suggest(both).status_code == 422
+
+
+def test_a_span_that_is_suggested_lies_inside_its_text(new_project):
+    project = new_project(task="token_classification", classes=("name",))
+    (one,) = project.import_texts("héllo")
+    span = {"start": 0, "end": 5, "label": "name"}
+    assert project.suggest({"sample_id": one, "spans": [span], "confidence": 0.5}).json()["saved"] == 1
+    assert project.samples()[0]["suggestion"]["spans"] == [span]
+    beyond = {"sample_id": one, "spans": [{**span, "end": 6}], "confidence": 0.5}
+    assert project.suggest(beyond).status_code == 422

@@ -28,6 +28,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
         "change_run": {"json": {"notes": "changed"}},
         "change_stage": {"json": {"stage": "Staging"}},
         "change_account": {"json": {"full_name": "changed"}},
+        "count_samples": {"json": {}},
         "create_snapshot": {"json": {}},
         "log_metrics": {"json": {"points": [{"name": "loss", "value": 1}]}},
         "predict": {"json": {"data": "won"}},
@@ -35,6 +36,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
         "save_artifact": {"content": b"changed"},
         "save_bundle": {"content": b"no tar"},
         "save_labels": {"json": {"labels": [label]}},
+        "save_selection": {"json": {"name": uuid.uuid4().hex, "samples": {}}},
         "save_suggestions": {"json": {"source": "test", "suggestions": [suggestion]}},
         "undo_label": {"json": {"key": uuid.uuid4().hex, "label_id": things.label}},
     }.get(name, {})
