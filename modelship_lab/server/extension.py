@@ -32,9 +32,12 @@ from modelship_lab.server.identity.limits import Limits, configured_limits
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import OWNER_ID
 from modelship_lab.server.identity.sessions import Sessions
+from modelship_lab.server.jobs.jobs import Jobs
+from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
+from modelship_lab.server.labeling.light_model import LightModel
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
@@ -102,6 +105,10 @@ class ModelShipLab(ExtensionApp):
     hub_owner = Unicode(help="The user of the JupyterHub who owns this lab. Default: JUPYTERHUB_USER.").tag(
         config=True
     )
+
+    max_jobs = Integer(
+        2, min=1, help="Background jobs at once, each a process with one thread; others wait."
+    ).tag(config=True)
 
     rate_limits = Bool(True, help="Whether the APIs' limits of requests hold.").tag(config=True)
     limits = Dict(
@@ -185,7 +192,9 @@ class ModelShipLab(ExtensionApp):
         blobs = Blobs(data_dir.blobs)
         counts = ProgressCounts(database)
         queue = LabelQueue(database, counts)
-        projects = Projects(database, events, (counts.forget, queue.refresh))
+        jobs = Jobs(database, events, data_dir.jobs, self.max_jobs)
+        projects = Projects(database, events, (counts.forget, queue.refresh, jobs.forget_project))
+        suggestions = Suggestions(database, events, queue)
         sample_lists = SampleLists(events)
         samples = Samples(database, projects, sample_lists)
         snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
@@ -247,7 +256,10 @@ class ModelShipLab(ExtensionApp):
             selections=Selections(database, events),
             labels=Labels(database, events, counts, queue),
             quality=LabelQuality(database),
-            suggestions=Suggestions(database, events, queue),
+            suggestions=suggestions,
+            jobs=jobs,
+            light_model=LightModel(database, events, blobs, projects, suggestions, jobs),
+            embeddings=Embeddings(database, blobs, queue, jobs),
             snapshots=snapshots,
             runs=runs,
             heartbeats=heartbeats,

@@ -17,9 +17,12 @@ from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.sessions import Sessions
+from modelship_lab.server.jobs.jobs import Jobs
+from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.labels import Labels
+from modelship_lab.server.labeling.light_model import LightModel
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
@@ -76,6 +79,9 @@ class Services:
     labels: Labels
     quality: LabelQuality
     suggestions: Suggestions
+    jobs: Jobs
+    light_model: LightModel
+    embeddings: Embeddings
     snapshots: Snapshots
     runs: Runs
     run_table: RunTable
@@ -97,6 +103,8 @@ class Services:
         self.keys.start()
         self.heartbeats.start()
         await self.imports.start()
+        await self.jobs.start()
+        self.light_model.start()
         await self.deployments.start()
         self.deployment_metrics.start(self.deployments.workers)
 
@@ -105,6 +113,7 @@ class Services:
         await self.sockets.stop()
         await self.imports.stop()
         await self.exports.stop()
+        await self.jobs.stop()
         await self.heartbeats.stop()
         await self.deployments.stop()
         await self.deployment_metrics.stop()

@@ -33,6 +33,7 @@ _TABLES = (
     "embeddings",
     "samples",
     "imports",
+    "jobs",
     "snapshots",
 )
 

@@ -18,14 +18,12 @@ import aiohttp
 import orjson
 import psutil
 
-from modelship_lab import version
 from modelship_lab.records.errors import DeploymentFailed
+from modelship_lab.server.child_processes import STANDARD_ERROR, environment, last_words
 from modelship_lab.server.serving.worker import (
     POLL_S,
-    STANDARD_ERROR,
     Worker,
     is_alive,
-    last_words,
     stop_process,
 )
 
@@ -33,11 +31,7 @@ START_TIMEOUT_S = 120.0
 KEEP_ALIVE_S = 4.0
 """Shorter than a worker keeps an idle connection, so that no request meets one that is just being closed."""
 
-_PACKAGES = Path(version.__file__).parents[1]
 _FOLDER = re.compile(r"(\d+)-v(\d+)-[0-9a-f]{8}")
-_PASSED_ON = re.compile(
-    r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_\w+|SYSTEMROOT|VIRTUAL_ENV|PYTHON\w*|OMP_\w+|KMP_\w+|MKL_\w+"
-)
 
 
 @dataclass(frozen=True)
@@ -218,19 +212,13 @@ def _spawn(launch: Launch, folder: Path) -> "tuple[psutil.Process, subprocess.Po
         *("--timeout-s", f"{launch.timeout_s:g}"),
         *("--log", str(folder / "worker.log")),
     ]
-    environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     # By the environment and not by the command line, which other users of the machine can read.
-    environment["MLSHIP_WORKER_KEY"] = launch.key
-    if "site-packages" not in _PACKAGES.parts:
-        # The server runs from a checkout: the worker must find the same one from its own folder.
-        environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, (str(_PACKAGES), environment.get("PYTHONPATH")))
-        )
+    passed_on = {**environment(), "MLSHIP_WORKER_KEY": launch.key}
     with (folder / STANDARD_ERROR).open("wb") as log:
         try:
             child = subprocess.Popen(
                 command,
-                env=environment,
+                env=passed_on,
                 # Not the folder the server was started in: a user's `numpy.py` there would be imported.
                 cwd=folder,
                 stdin=subprocess.DEVNULL,

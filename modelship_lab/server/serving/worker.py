@@ -1,8 +1,6 @@
 """A model worker process as the lab server sees it: is it alive, what does it answer, stop it."""
 
 import asyncio
-import os
-import re
 import shutil
 import subprocess
 import time
@@ -17,11 +15,9 @@ import orjson
 import psutil
 
 from modelship_lab.records.errors import TimedOut, Unavailable
+from modelship_lab.server.child_processes import STANDARD_ERROR, last_words
 
 POLL_S = 0.02
-STANDARD_ERROR = "stderr.log"
-
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.])(?:/[^\s/'\":;,()]+)+/?")
 
 
 @dataclass(frozen=True)
@@ -201,18 +197,3 @@ async def stop_process(
             await asyncio.sleep(POLL_S)
             if not is_alive(process, child):
                 return
-
-
-def last_words(file: Path, secret: str, limit: int = 500) -> str:
-    """What a worker said last, for a person to read: no stack trace, no paths, no secret."""
-    try:
-        with file.open("rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - 16_384))
-            lines = log.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    # The lines of a stack trace are indented; what was raised stands in its last line.
-    said = [line.strip() for line in lines if line.strip() and not line[0].isspace()]
-    last = said[-1].replace(secret, "***") if said else ""
-    return _ABSOLUTE_PATH.sub(lambda path: Path(path[0]).name, last)[:limit]

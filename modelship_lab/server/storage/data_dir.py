@@ -41,6 +41,7 @@ class DataDir:
             self.bundles = self._subfolder("bundles")
             self.uploads = self._subfolder("uploads")
             self.workers = self._subfolder("workers")
+            self.jobs = self._subfolder("jobs")
             for leftover in self.uploads.iterdir():
                 # Nothing in here was acknowledged. A folder is none of ours.
                 if leftover.is_symlink() or not leftover.is_dir():

@@ -46,6 +46,7 @@ class Belongings:
     """Of an image."""
     import_: int
     snapshot: int
+    job: int
     run: int
     model: int
     deployment: int
@@ -60,6 +61,7 @@ class Belongings:
             "digest": self.digest,
             "import_id": self.import_,
             "snapshot_id": self.snapshot,
+            "job_id": self.job,
             "run_id": self.run,
             "name": "notes.txt",
             "table": "rows.parquet",
@@ -129,6 +131,7 @@ def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
         digest=pictures.samples()[0]["image"],
         import_=imported["id"],
         snapshot=snapshot["id"],
+        job=made(client, f"{texts.path}/jobs", kind="light_model")["id"],
         run=run,
         model=model["model_id"],
         deployment=deployment["id"],

@@ -23,6 +23,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
     label = {"sample_id": things.sample, "label": "ham", "key": uuid.uuid4().hex}
     suggestion = {"sample_id": things.sample, "label": "ham", "confidence": 0.5}
     return {
+        "begin_job": {"json": {"kind": "embeddings"}},
         "begin_import": {"params": {"format": "csv"}, "content": b"text\nhello\n"},
         "change_project": {"json": {"description": "changed"}},
         "change_run": {"json": {"notes": "changed"}},

@@ -1,0 +1,56 @@
+"""`python -m modelship_lab.learning.jobs KIND FOLDER`: do the job that lies in a folder.
+
+Standard output carries JSON lines, `{"progress": 0.5, "message": "…"}` and at last perhaps
+`{"error": {"code": "…", "message": "…"}}`. The process ends when its standard input does: when the
+server that started it is gone.
+"""
+
+import importlib
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from modelship_lab.records.errors import LabError
+
+NICENESS = 10
+"""Whoever labels comes first."""
+
+MODULES = {"light_model": "light_model", "embeddings": "embeddings"}
+
+
+def main() -> int:
+    kind, folder = sys.argv[1:]
+    os.nice(NICENESS)
+    said = os.fdopen(os.dup(1), "wb", buffering=0)
+    # What a library prints is no message of ours.
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with_server, daemon=True).start()
+
+    def say(message: dict[str, Any]) -> None:
+        said.write(orjson.dumps(message) + b"\n")
+
+    def tell(progress: float, message: str) -> None:
+        say({"progress": progress, "message": message})
+
+    job = importlib.import_module(f"modelship_lab.learning.jobs.{MODULES[kind]}")
+    try:
+        job.run(Path(folder), tell)
+    except LabError as error:
+        say({"error": {"code": error.code, "message": error.message}})
+        return 1
+    return 0
+
+
+def _end_with_server() -> None:
+    # Not by `sys.stdin`, whose lock this thread would hold when the process ends in order.
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

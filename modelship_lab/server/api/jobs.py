@@ -1,0 +1,54 @@
+"""Background jobs over HTTP."""
+
+from modelship_lab.records.base import Page, Seconds
+from modelship_lab.records.identity import Permission
+from modelship_lab.records.jobs import Job, NewJob
+from modelship_lab.server.api.endpoint import Offset, PageSize, Table, endpoint
+from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.policy import Caller
+
+MAX_WAIT_S = 60
+
+
+@endpoint("POST", "projects/{project}/jobs", permission="label", status=202)
+async def begin_job(services: Services, caller: Caller, project: str, body: NewJob) -> Job:
+    """Begin a job of a project. It runs in the background: ask for it to see how it goes, or hear its events."""
+    found = services.projects.get(project, caller)
+    if body.kind == "light_model":
+        return await services.light_model.begin(found, body.everything, caller)
+    return await services.embeddings.begin(found, body.encoder, caller)
+
+
+@endpoint("GET", "projects/{project}/jobs", permission="read")
+async def list_jobs(
+    services: Services, caller: Caller, project: str, limit: PageSize = 100, offset: Offset = 0
+) -> Page[Job]:
+    """The jobs of a project, the newest first."""
+    found = services.projects.get(project, caller)
+    return await services.jobs.page(found.id, limit, offset)
+
+
+@endpoint("GET", "jobs/{job_id}", permission="read")
+async def read_job(services: Services, caller: Caller, job_id: int, wait_s: Seconds = 0) -> Job:
+    """One job; with `wait_s`, once it has ended, or after so many seconds."""
+    await _require(services, caller, job_id, "read")
+    return await services.jobs.get(job_id, min(max(wait_s, 0), MAX_WAIT_S))
+
+
+@endpoint("DELETE", "jobs/{job_id}", permission="label")
+async def cancel_job(services: Services, caller: Caller, job_id: int) -> Job:
+    """End a job that waits or runs. What it has stored until then stays."""
+    await _require(services, caller, job_id, "label")
+    return await services.jobs.cancel(job_id)
+
+
+@endpoint("GET", "projects/{project}/embeddings", permission="read")
+async def read_embeddings(services: Services, caller: Caller, project: str, vectors: bool = False) -> Table:
+    """Where the samples lie on the map, as an Arrow table; with `vectors` the embeddings themselves, too."""
+    found = services.projects.get(project, caller)
+    return Table(await services.embeddings.table(found, vectors, caller))
+
+
+async def _require(services: Services, caller: Caller, job_id: int, permission: Permission) -> None:
+    job = await services.jobs.get(job_id)
+    services.projects.require(job.project_id or 0, caller, permission, f"job {job_id}")
