@@ -194,7 +194,8 @@ class ModelShipLab(ExtensionApp):
         queue = LabelQueue(database, counts)
         jobs = Jobs(database, events, data_dir.jobs, self.max_jobs)
         projects = Projects(database, events, (counts.forget, queue.refresh, jobs.forget_project))
-        suggestions = Suggestions(database, events, queue)
+        labels = Labels(database, events, counts, queue)
+        suggestions = Suggestions(database, events, counts, queue, labels)
         sample_lists = SampleLists(events)
         samples = Samples(database, projects, sample_lists)
         snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
@@ -254,7 +255,7 @@ class ModelShipLab(ExtensionApp):
             exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
             selections=Selections(database, events),
-            labels=Labels(database, events, counts, queue),
+            labels=labels,
             quality=LabelQuality(database),
             suggestions=suggestions,
             jobs=jobs,

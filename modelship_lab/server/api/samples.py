@@ -169,6 +169,12 @@ async def save_suggestions(
     return await services.suggestions.save(found, request.json(NewSuggestions), caller)
 
 
+@endpoint("POST", "projects/{project}/suggestions/accept", permission="label")
+async def accept_suggestions(services: Services, caller: Caller, project: str) -> SavedSuggestions:
+    """Make labels of all stored suggestions that reach the project's thresholds, as of those that come from now on."""
+    return await services.suggestions.accept(services.projects.get(project, caller), caller)
+
+
 def _checked(record: type[Body], **fields: Any) -> Body:
     """A record from query parameters.
 

@@ -1,15 +1,18 @@
-"""Suggestions: what a model or rule proposes. They order the queue and are never counted as labels."""
+"""Suggestions: what a model or rule proposes. They order the queue, and count only once they are accepted."""
 
 import asyncio
 
 import pyarrow as pa
 
-from modelship_lab.records.errors import InvalidInput, NotFound
+from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 from modelship_lab.records.labeling import NewSuggestions, Project, SavedSuggestions
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling import suggestion_rows
+from modelship_lab.server.labeling.acceptance import accept, has_threshold
+from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.ownership import require
+from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.storage.database import Database, Transaction, now
 
@@ -17,10 +20,14 @@ from modelship_lab.server.storage.database import Database, Transaction, now
 class Suggestions:
     """The suggestions of all projects, one for each sample at most."""
 
-    def __init__(self, database: Database, events: EventLog, queue: LabelQueue) -> None:
+    def __init__(
+        self, database: Database, events: EventLog, counts: ProgressCounts, queue: LabelQueue, labels: Labels
+    ) -> None:
         self._database = database
         self._events = events
+        self._counts = counts
         self._queue = queue
+        self._labels = labels
 
     async def save(self, project: Project, new: NewSuggestions, caller: Caller) -> SavedSuggestions:
         """Save suggestions; those that the same samples had are replaced.
@@ -58,6 +65,7 @@ class Suggestions:
             return SavedSuggestions(saved=0)
 
         def work(transaction: Transaction) -> SavedSuggestions:
+            self._counts.load(transaction, project.id)
             _require_fitting(transaction, project, rows)
             tables = {"suggested_rows": rows}
             transaction.rows_with(
@@ -87,9 +95,26 @@ class Suggestions:
                 source=source,
             )
             transaction.after_commit(lambda: self._queue.refresh(project.id))
-            return SavedSuggestions(saved=rows.num_rows)
+            auto = accept(transaction, project, self._labels, caller, among=rows)
+            return SavedSuggestions(saved=rows.num_rows, auto=auto)
 
         return await self._database.write(work)
+
+    async def accept(self, project: Project, caller: Caller) -> SavedSuggestions:
+        """Make labels of all stored suggestions that reach the project's thresholds.
+
+        Raises:
+            Conflict: the project has no threshold.
+        """
+        require(caller, "label", project)
+        if not has_threshold(project):
+            raise Conflict(f"'{project.name}' has no threshold: set one first.")
+
+        def work(transaction: Transaction) -> int:
+            self._counts.load(transaction, project.id)
+            return accept(transaction, project, self._labels, caller)
+
+        return SavedSuggestions(saved=0, auto=await self._database.write(work))
 
 
 def _require_fitting(transaction: Transaction, project: Project, rows: pa.Table) -> None:

@@ -24,6 +24,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
     suggestion = {"sample_id": things.sample, "label": "ham", "confidence": 0.5}
     return {
         "begin_job": {"json": {"kind": "embeddings"}},
+        "accept_suggestions": {"json": {}},
         "begin_import": {"params": {"format": "csv"}, "content": b"text\nhello\n"},
         "change_project": {"json": {"description": "changed"}},
         "change_run": {"json": {"notes": "changed"}},
