@@ -46,6 +46,7 @@ class Belongings:
     """Of an image."""
     import_: int
     snapshot: int
+    export: str
     job: int
     run: int
     model: int
@@ -61,6 +62,8 @@ class Belongings:
             "digest": self.digest,
             "import_id": self.import_,
             "snapshot_id": self.snapshot,
+            "other_id": self.snapshot,
+            "export_id": self.export,
             "job_id": self.job,
             "run_id": self.run,
             "name": "notes.txt",
@@ -131,6 +134,7 @@ def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
         digest=pictures.samples()[0]["image"],
         import_=imported["id"],
         snapshot=snapshot["id"],
+        export=made(client, f"{texts.path}/exports", format="csv")["id"],
         job=made(client, f"{texts.path}/jobs", kind="light_model")["id"],
         run=run,
         model=model["model_id"],
