@@ -13,6 +13,8 @@ EventType = Literal[
     "import.failed",
     "labels.saved",
     "labels.undone",
+    "requests.added",
+    "requests.withdrawn",
     "suggestions.saved",
     "samples.grouped",
     "selections.saved",

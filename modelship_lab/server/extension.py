@@ -42,6 +42,7 @@ from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.labeling.samples import Samples
 from modelship_lab.server.labeling.selections import Selections
@@ -191,10 +192,11 @@ class ModelShipLab(ExtensionApp):
         credentials = Credentials(events, accounts, sessions, keys, lab_token=token, hub_owner=hub_owner)
         blobs = Blobs(data_dir.blobs)
         counts = ProgressCounts(database)
-        queue = LabelQueue(database, counts)
+        requests = Requests(database, events)
+        queue = LabelQueue(database, counts, requests)
         jobs = Jobs(database, events, data_dir.jobs, self.max_jobs)
-        projects = Projects(database, events, (counts.forget, queue.refresh, jobs.forget_project))
-        labels = Labels(database, events, counts, queue)
+        projects = Projects(database, events, (counts.forget, queue.forget, jobs.forget_project))
+        labels = Labels(database, events, counts, queue, requests)
         suggestions = Suggestions(database, events, counts, queue, labels)
         sample_lists = SampleLists(events)
         samples = Samples(database, projects, sample_lists)
@@ -250,6 +252,7 @@ class ModelShipLab(ExtensionApp):
             audit=Audit(database),
             counts=counts,
             queue=queue,
+            requests=requests,
             projects=projects,
             imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue),
             exports=Exports(database, blobs, data_dir.uploads, projects),

@@ -38,6 +38,8 @@ export type EventType =
   | "import.failed"
   | "labels.saved"
   | "labels.undone"
+  | "requests.added"
+  | "requests.withdrawn"
   | "suggestions.saved"
   | "job.created"
   | "job.started"
@@ -238,6 +240,8 @@ export interface QueuedSample extends Sample {
   purpose?: Purpose;
   /** For people: `confidence 52 %`, `random`, `ann and ben disagree`. */
   reason?: string;
+  /** What there is to say about that: what each of them said, what somebody asked. */
+  detail?: string;
 }
 
 export interface Queue {

@@ -52,11 +52,14 @@ from modelship_lab.records.labeling.quality import (
 from modelship_lab.records.labeling.queue import (
     BLIND,
     MEASURES,
+    Holder,
     NewRequests,
     Purpose,
     Queue,
     QueuedSample,
     QueueOrder,
+    Release,
+    RequestBatch,
     SavedRequests,
 )
 from modelship_lab.records.labeling.samples import (
@@ -104,6 +107,7 @@ __all__ = [
     "Export",
     "ExportFormat",
     "Fraction",
+    "Holder",
     "Import",
     "ImportFormat",
     "ImportOptions",
@@ -136,6 +140,8 @@ __all__ = [
     "QueueOrder",
     "QueuedSample",
     "Rate",
+    "Release",
+    "RequestBatch",
     "Revoke",
     "RowProblem",
     "Sample",

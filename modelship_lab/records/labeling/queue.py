@@ -1,10 +1,10 @@
 """What is to be looked at next, and why."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelship_lab.records.base import Record
+from modelship_lab.records.base import Record, UtcTime
 from modelship_lab.records.labeling.samples import Sample, SampleFilter
 
 QueueOrder = Literal["uncertainty", "margin", "entropy", "diversity", "random", "sequential"]
@@ -24,12 +24,18 @@ MEASURES: frozenset[Purpose] = frozenset({"repeat", "gold"})
 """A decision for these tells about the labeler; what counts as the sample's label stays as it is."""
 
 
+Holder = Annotated[str, Field(max_length=64)]
+"""Who has samples in hand: a random text for each session of labeling; empty: the caller."""
+
+
 class QueuedSample(Sample):
     """A sample that is handed out, and why this one."""
 
     purpose: Purpose = "label"
     reason: str = ""
     """For people: `confidence 52 %`, `random`, `ann and ben disagree`."""
+    detail: str = ""
+    """What there is to say about that: what each of them said, what somebody asked."""
 
 
 class Queue(Record):
@@ -51,6 +57,25 @@ class NewRequests(Record):
     """Why, for people."""
     at_most: int | None = Field(default=None, ge=1)
     """A random choice of this many of them."""
+
+
+class RequestBatch(Record):
+    """What waits of the samples that were asked for in one act."""
+
+    batch: str
+    """To withdraw it; empty for what the project's settings ask for."""
+    purpose: Purpose
+    detail: str
+    author: str
+    """Who asked for it."""
+    waiting: int
+    created_at: UtcTime
+
+
+class Release(Record):
+    """Give back what a holder has in hand, so that others get it at once."""
+
+    holder: Holder = ""
 
 
 class SavedRequests(Record):

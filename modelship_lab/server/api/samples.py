@@ -1,4 +1,4 @@
-"""Samples, their images, and which to label next."""
+"""Samples, their images, and what is suggested for them."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,12 +6,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.labeling import (
     NewSelection,
     NewSuggestions,
-    Queue,
-    QueueOrder,
     Sample,
     SampleCount,
     SampleFilter,
@@ -37,8 +34,6 @@ from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.images import content_type
 
 SUGGESTIONS_LIMIT = 64 << 20
-MAX_QUEUE = 200
-MAX_EXCLUDED = 5000
 
 
 @endpoint("GET", "projects/{project}/samples", permission="read")
@@ -140,22 +135,6 @@ async def read_blob(services: Services, caller: Caller, digest: str) -> FileCont
         # Whatever else is stored must not run in a browser as a page of ours.
         return FileContent(path, immutable=True, attachment=digest)
     return FileContent(path, kind, immutable=True)
-
-
-@endpoint("GET", "projects/{project}/queue", permission="read")
-async def read_queue(
-    services: Services,
-    caller: Caller,
-    project: str,
-    order: QueueOrder = "uncertainty",
-    limit: int = 20,
-    exclude: tuple[int, ...] = (),
-) -> Queue:
-    """The next samples to label, best first, without those of `exclude`."""
-    if len(exclude) > MAX_EXCLUDED:
-        raise InvalidInput(f"At most {MAX_EXCLUDED} samples can be excluded at once.")
-    found = services.projects.get(project, caller)
-    return await services.queue.next(found, order, min(max(limit, 1), MAX_QUEUE), caller, exclude)
 
 
 @endpoint("PUT", "projects/{project}/suggestions", permission="label", max_body=SUGGESTIONS_LIMIT)

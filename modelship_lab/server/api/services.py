@@ -27,6 +27,7 @@ from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.samples import Samples
 from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
@@ -71,6 +72,7 @@ class Services:
     audit: Audit
     counts: ProgressCounts
     queue: LabelQueue
+    requests: Requests
     projects: Projects
     imports: Imports
     exports: Exports

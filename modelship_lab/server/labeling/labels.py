@@ -46,6 +46,7 @@ from modelship_lab.server.labeling.label_rows import (
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts, State
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.sample_filter import matching
 from modelship_lab.server.labeling.samples import read_sample
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
@@ -58,12 +59,18 @@ class Labels:
     """The labels of all projects. Rows are only added; `sample_states` holds what counts now."""
 
     def __init__(
-        self, database: Database, events: EventLog, counts: ProgressCounts, queue: LabelQueue
+        self,
+        database: Database,
+        events: EventLog,
+        counts: ProgressCounts,
+        queue: LabelQueue,
+        requests: Requests,
     ) -> None:
         self._database = database
         self._events = events
         self._counts = counts
         self._queue = queue
+        self._requests = requests
 
     async def save(self, project: Project, new: Sequence[NewLabel], caller: Caller) -> SavedLabels:
         """Save decisions, in this order; answered after the commit.
@@ -182,6 +189,7 @@ class Labels:
         The samples are the project's, and the values fit it. `ProgressCounts.load` comes before.
         """
         self._counts.change(transaction, project.id, states=add_many(transaction, project.id, rows, act))
+        self._requests.decided_many(transaction, project, rows, act)
         self._events.record(
             transaction,
             "labels.saved",
@@ -193,7 +201,7 @@ class Labels:
             batch=act.batch,
             source=act.source,
         )
-        transaction.after_commit(lambda: self._queue.refresh(project.id))
+        transaction.after_commit(lambda: self._queue.decided_many(project.id, rows))
 
     async def undo(self, project: Project, undo: Undo, caller: Caller) -> Undone:
         """Take back the caller's newest act that still counts, or the decision or batch named.
@@ -261,6 +269,7 @@ class Labels:
     ) -> None:
         change = take_back(transaction, targets, caller.name, key)
         self._counts.change(transaction, project.id, states=change)
+        self._requests.undone(transaction, project, targets)
         self._events.record(
             transaction,
             "labels.undone",
@@ -358,7 +367,10 @@ class Labels:
             sample_ids=named[:MAX_NAMED],
         )
         transaction.after_commit(lambda: self._queue.decided(project.id, named))
-        return [label_of({**row, "batch": "", "undone": False}) for row in rows]
+        saved = [label_of({**row, "batch": "", "undone": False}) for row in rows]
+        fresh = {one for one, state in before.items() if state is None}
+        self._requests.decided(transaction, project, saved, fresh)
+        return saved
 
 
 def _check(project: Project, new: Sequence[Decision]) -> None:

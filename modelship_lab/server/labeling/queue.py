@@ -1,153 +1,311 @@
-"""What is to be labeled next."""
+"""What somebody is to look at next, and why."""
 
+import random
 import threading
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
 
-from modelship_lab.records.labeling import Project, Queue, QueuedSample, QueueOrder, Sample
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelship_lab.records.labeling import (
+    BLIND,
+    Project,
+    Purpose,
+    Queue,
+    QueuedSample,
+    QueueOrder,
+    Sample,
+)
+from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.labeling.leases import Leases
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts
+from modelship_lab.server.labeling.read_ahead import ReadAhead
+from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.samples import read_samples
-from modelship_lab.server.storage.database import Cursor, Database
+from modelship_lab.server.labeling.waiting import Request
+from modelship_lab.server.storage.database import Database, now
 
-BUFFER = 256
-"""Samples read ahead for each project and order, so that few requests wait for a query."""
+FIRST: tuple[Purpose, ...] = ("adjudication", "error", "request", "audit", "review", "overlap")
+"""What is asked for comes before samples that nobody has decided about, in this order."""
 
-MAX_BUFFERED_CHARACTERS = 16 << 20
-"""Long texts are not read ahead beyond this."""
+REPEAT_AFTER = timedelta(minutes=10)
+"""Nobody repeats a label that they remember, unless there is nothing else to do."""
 
-_ORDER: dict[QueueOrder, str] = {
-    # Those that no model has seen come last, in an order that says nothing about their content.
-    "uncertainty": "g.uncertainty DESC NULLS LAST, hash(s.id), s.id",
-    # Mixed, but the same each time: the sample on screen must not change because of a reload.
-    "random": "hash(s.id), s.id",
-    "sequential": "s.id",
-    "margin": "g.margin DESC NULLS LAST, hash(s.id), s.id",
-    "entropy": "g.entropy DESC NULLS LAST, hash(s.id), s.id",
-    "diversity": "hash(s.id), s.id",
-}
+REPEAT_RATE = 0.1
+"""Share of what is handed out that are repeats, once there are some: one after the other they would be noticed."""
 
-_SUGGESTIONS = "LEFT JOIN suggestions g ON g.sample_id = s.id"
+BY_MODEL: frozenset[QueueOrder] = frozenset({"uncertainty", "margin", "entropy", "diversity"})
+"""Orders in which some samples would never come; the others need no random reserve."""
 
+MAX_SHELF = 256
+"""Samples of requests of one project that are kept read."""
 
-@dataclass
-class _Buffer:
-    """The best unlabeled samples of a project, best first."""
-
-    samples: dict[int, Sample]
-    complete: bool
-    """No unlabeled sample is missing here."""
+MAX_SHELVED_CHARACTERS = 32 << 10
+"""A longer one is read each time."""
 
 
-@dataclass
-class _Filling:
-    """What happened in a project while its best samples were being read."""
+class _Chosen(NamedTuple):
+    """A sample that is about to be handed out."""
 
-    project_id: int
-    decided: set[int] = field(default_factory=set)
-    outdated: bool = False
+    sample_id: int
+    purpose: Purpose
+    reason: str
+    detail: str = ""
+    sample: Sample | None = None
+
+    def lease(self, person: str) -> Hashable:
+        """What nobody else gets meanwhile. Gold is for everybody, but for each of them once."""
+        return (self.sample_id, person) if self.purpose == "gold" else self.sample_id
 
 
 class LabelQueue:
-    """Hands out unlabeled samples, best first."""
+    """Hands out samples: those that somebody asked for, then those that nobody has decided about, best first.
 
-    def __init__(self, database: Database, counts: ProgressCounts) -> None:
+    Gold and repeats are strewn among them.
+    """
+
+    def __init__(self, database: Database, counts: ProgressCounts, requests: Requests) -> None:
         self._database = database
         self._counts = counts
-        self._buffers: dict[tuple[int, QueueOrder], _Buffer] = {}
-        self._fillings: list[_Filling] = []
+        self._requests = requests
+        self._leases = Leases()
+        self._ahead = ReadAhead(database)
+        self._shelves: dict[int, dict[int, Sample]] = {}
+        self._changes: Counter[int] = Counter()
+        """How often samples of a project have changed, so that what was read before is not kept."""
+        self._handed: Counter[int] = Counter()
+        """Undecided samples of each project that were handed out, to know when it is the random reserve's turn."""
         self._lock = threading.Lock()
 
     async def next(
-        self, project: Project, order: QueueOrder, limit: int, caller: Caller, exclude: Collection[int] = ()
+        self,
+        project: Project,
+        order: QueueOrder,
+        limit: int,
+        caller: Caller,
+        exclude: Collection[int] = (),
+        purpose: Purpose | None = None,
+        holder: str = "",
     ) -> Queue:
-        """The next `limit` samples to label, without those of `exclude`, which the caller has already.
+        """The next `limit` samples.
+
+        Args:
+            exclude: what the holder has already; it stays theirs.
+            purpose: only samples that are asked for for this; `label`: those that nobody has decided about.
+            holder: who has in hand what is handed out; others of the same caller get other samples.
 
         Raises:
             Conflict: the project is not one of labeling.
         """
         require(caller, "read", project)
         project.require_task()
-        left_out = frozenset(exclude)
-        with self._lock:
-            buffer = self._buffers.get((project.id, order))
-            chosen = _choose(buffer, limit, left_out)
-        if buffer is None or (len(chosen) < limit and not buffer.complete):
-            buffer = await self._fill(project, order, max(BUFFER, limit + len(left_out)))
-            with self._lock:
-                chosen = _choose(buffer, limit, left_out)
+        await self._requests.load(project)
         progress = await self._counts.progress(project, caller)
-        return Queue(samples=tuple(QueuedSample(**dict(one)) for one in chosen), remaining=progress.unlabeled)
+        # Who may only look takes nothing away from those who label, and is asked for nothing.
+        labels = "label" in caller.permissions and policy.may_change(caller, project)
+        name = f"{caller.name}\n{holder}"
+        left_out = self._leases.taken(project.id, name).union(exclude)
+        if purpose in (None, "label"):
+            await self._ahead.ready(project, order, limit, left_out)
+            if order in BY_MODEL and project.settings.random_share:
+                reserve = int(limit * project.settings.random_share) + 1
+                await self._ahead.ready(project, "random", reserve, left_out)
+            left_out = self._leases.taken(project.id, name).union(exclude)
+        # Nothing is waited for from here until what was chosen is the holder's.
+        if labels and purpose not in (None, "label"):
+            chosen = self._asked(project, caller, purpose, limit, left_out)
+        else:
+            asked = self._first(project, caller, limit, left_out) if labels and purpose is None else []
+            taken = left_out.union(one.sample_id for one in asked)
+            chosen = asked + self._undecided(project, order, limit - len(asked), taken)
+            if labels and purpose is None:
+                chosen = self._strewn(project, caller, chosen, limit, left_out)
+        if labels:
+            lease_s = project.settings.lease_s
+            self._leases.renew(project.id, exclude, name, lease_s)
+            self._leases.take(project.id, [one.lease(caller.name) for one in chosen], name, lease_s)
+        samples = await self._samples(project, chosen)
+        return Queue(
+            samples=tuple(
+                _queued(sample, one)
+                for one in chosen
+                if (sample := one.sample or samples.get(one.sample_id)) is not None
+            ),
+            remaining=progress.unlabeled,
+            waiting=self._requests.counts(project, caller) if labels else {},
+        )
+
+    def release(self, project: Project, caller: Caller, holder: str) -> int:
+        """Give back what a holder has in hand; returns how many samples that were."""
+        require(caller, "label", project)
+        return self._leases.release(project.id, f"{caller.name}\n{holder}")
 
     def decided(self, project_id: int, sample_ids: Iterable[int]) -> None:
-        """Samples were labeled, skipped or flagged. Called after the commit, on the writer thread."""
-        decided = set(sample_ids)
+        """Somebody decided about samples. Called after the commit, on the writer thread."""
+        decided = list(sample_ids)
+        self._ahead.decided(project_id, decided)
+        self._leases.decided(project_id, decided)
         with self._lock:
-            for (owner, _), buffer in self._buffers.items():
-                if owner == project_id:
-                    for sample_id in decided:
-                        buffer.samples.pop(sample_id, None)
-            for filling in self._fillings:
-                if filling.project_id == project_id:
-                    filling.decided |= decided
+            self._changes[project_id] += 1
+            shelf = self._shelves.get(project_id)
+            if shelf:
+                for sample_id in decided:
+                    shelf.pop(sample_id, None)
+
+    def decided_many(self, project_id: int, samples: pa.Table) -> None:
+        """`decided` for a table with the column `sample_id`. Called after the commit."""
+        held = pa.array(self._leases.samples(project_id), pa.int64())
+        decided = held.filter(pc.is_in(held, samples["sample_id"].combine_chunks()))
+        self._leases.decided(project_id, decided.to_pylist())
+        self.refresh(project_id)
 
     def refresh(self, project_id: int) -> None:
         """There are other samples, or they are in another order. Called after the commit."""
+        self._ahead.refresh(project_id)
         with self._lock:
-            for key in [key for key in self._buffers if key[0] == project_id]:
-                del self._buffers[key]
-            for filling in self._fillings:
-                if filling.project_id == project_id:
-                    filling.outdated = True
+            self._changes[project_id] += 1
+            self._shelves.pop(project_id, None)
 
-    async def _fill(self, project: Project, order: QueueOrder, size: int) -> _Buffer:
-        filling = _Filling(project.id)
+    def forget(self, project_id: int) -> None:
+        """A project is gone. Called after the commit."""
+        self._ahead.forget(project_id)
+        self._leases.forget(project_id)
+        self._requests.forget(project_id)
         with self._lock:
-            self._fillings.append(filling)
-        try:
-            samples, complete = await self._database.read(
-                lambda cursor: _best(cursor, project.id, order, size)
-            )
-            with self._lock:
-                buffer = _Buffer({one.id: one for one in samples if one.id not in filling.decided}, complete)
-                if not filling.outdated:
-                    self._buffers[project.id, order] = buffer
-            return buffer
-        finally:
-            with self._lock:
-                self._fillings.remove(filling)
+            self._shelves.pop(project_id, None)
+            self._changes.pop(project_id, None)
+            self._handed.pop(project_id, None)
+
+    def _asked(
+        self,
+        project: Project,
+        caller: Caller,
+        purpose: Purpose | None,
+        limit: int,
+        left_out: Collection[Hashable],
+    ) -> list[_Chosen]:
+        if purpose == "gold":
+            return self._gold(project, caller, limit, left_out)
+        assert purpose is not None
+        return [
+            _of_request(one) for one in self._requests.asked(project, caller, (purpose,), limit, left_out)
+        ]
+
+    def _gold(
+        self, project: Project, caller: Caller, limit: int, left_out: Collection[Hashable]
+    ) -> list[_Chosen]:
+        return [_Chosen(one, "gold", "") for one in self._requests.gold(project, caller, limit, left_out)]
+
+    def _first(
+        self, project: Project, caller: Caller, limit: int, left_out: Collection[Hashable]
+    ) -> list[_Chosen]:
+        return [_of_request(one) for one in self._requests.asked(project, caller, FIRST, limit, left_out)]
+
+    def _undecided(
+        self, project: Project, order: QueueOrder, limit: int, left_out: Collection[Hashable]
+    ) -> list[_Chosen]:
+        """Samples that nobody has decided about: the best, with the random reserve among them."""
+        share = project.settings.random_share if order in BY_MODEL else 0.0
+        best = self._ahead.free(project, order, limit, left_out)
+        if not share or not best:
+            self._handed[project.id] += len(best)
+            return [_Chosen(sample.id, "label", reason, sample=sample) for sample, reason in best]
+        reserve = iter(self._ahead.free(project, "random", 2 * limit, left_out))
+        chosen: dict[int, _Chosen] = {}
+        for _ in range(len(best)):
+            handed = self._handed[project.id] = self._handed[project.id] + 1
+            one = None
+            if int(handed * share) > int((handed - 1) * share):
+                one = next((one for one, _ in reserve if one.id not in chosen), None)
+            if one is not None:
+                chosen[one.id] = _Chosen(one.id, "label", "random reserve", sample=one)
+            else:
+                sample, reason = next(pair for pair in best if pair[0].id not in chosen)
+                chosen[sample.id] = _Chosen(sample.id, "label", reason, sample=sample)
+        return list(chosen.values())
+
+    def _strewn(
+        self,
+        project: Project,
+        caller: Caller,
+        chosen: Sequence[_Chosen],
+        limit: int,
+        left_out: Collection[Hashable],
+    ) -> list[_Chosen]:
+        """With gold and repeats strewn in; repeats alone when there is nothing else."""
+        rest: tuple[Purpose, ...] = ("repeat",)
+        held = frozenset(one.sample_id for one in chosen).union(left_out)
+        due = self._requests.asked(project, caller, rest, limit, held, before=now() - REPEAT_AFTER)
+        repeats = [_of_request(one) for one in due]
+        gold = self._gold(project, caller, limit, held.union(one.sample_id for one in repeats))
+        strewn: list[_Chosen] = []
+        for one in chosen:
+            # By chance, and not at fixed intervals, so that nobody can tell.
+            if gold and random.random() < project.settings.gold_share:
+                strewn.append(gold.pop(0))
+            if repeats and random.random() < REPEAT_RATE:
+                strewn.append(repeats.pop(0))
+            strewn.append(one)
+        if len(strewn) < limit:
+            held = held.union(one.sample_id for one in strewn)
+            left = self._requests.asked(project, caller, rest, limit - len(strewn), held)
+            strewn += [_of_request(one) for one in left]
+        return strewn[:limit]
+
+    async def _samples(self, project: Project, chosen: Sequence[_Chosen]) -> dict[int, Sample]:
+        """The samples of what is asked for."""
+        wanted = [one.sample_id for one in chosen if one.sample is None]
+        with self._lock:
+            shelf = self._shelves.get(project.id, {})
+            found = {one: shelf[one] for one in wanted if one in shelf}
+            changes = self._changes[project.id]
+        missing = [one for one in wanted if one not in found]
+        if not missing:
+            return found
+        read = await self._database.read(lambda cursor: read_samples(cursor, missing))
+        with self._lock:
+            if self._changes[project.id] == changes:
+                shelf = self._shelves.setdefault(project.id, {})
+                for sample in read:
+                    if len(sample.text or "") <= MAX_SHELVED_CHARACTERS and sample.row is None:
+                        shelf[sample.id] = sample
+                while len(shelf) > MAX_SHELF:
+                    del shelf[next(iter(shelf))]
+        return found | {one.id: one for one in read}
 
 
-def _choose(buffer: _Buffer | None, limit: int, left_out: frozenset[int]) -> list[Sample]:
-    chosen: list[Sample] = []
-    for sample in buffer.samples.values() if buffer else ():
-        if len(chosen) == limit:
-            break
-        if sample.id not in left_out:
-            chosen.append(sample)
-    return chosen
+def _of_request(request: Request) -> _Chosen:
+    return _Chosen(request.sample_id, request.purpose, _reason(request), request.detail)
 
 
-def _best(cursor: Cursor, project_id: int, order: QueueOrder, size: int) -> tuple[list[Sample], bool]:
-    """The best unlabeled samples, and whether those are all."""
-    ranked = cursor.rows(
-        f"""
-        SELECT s.id, coalesce(strlen(s.text), 0) + coalesce(strlen(s.fields::VARCHAR), 0) AS characters
-        FROM samples s {_SUGGESTIONS if order in ("uncertainty", "margin", "entropy") else ""}
-        WHERE s.project_id = ?
-          AND NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = s.id AND st.project_id = ?)
-        ORDER BY {_ORDER[order]} LIMIT {size:d}
-        """,
-        project_id,
-        project_id,
-    )
-    wanted: list[int] = []
-    characters = 0
-    for row in ranked:
-        characters += row["characters"]
-        if wanted and characters > MAX_BUFFERED_CHARACTERS:
-            break
-        wanted.append(row["id"])
-    samples = [one for one in read_samples(cursor, wanted) if one.status == "unlabeled"]
-    return samples, len(ranked) < size and len(wanted) == len(ranked)
+def _reason(request: Request) -> str:
+    """Why a sample is asked for, in a few words. Who labels blindly is not told what could be guessed from."""
+    if request.purpose == "adjudication":
+        people = [said.partition(": ")[0] for said in request.detail.split(" · ") if ": " in said]
+        return f"{_listed(people)} disagree" if len(people) > 1 else "people disagree"
+    if request.purpose == "review":
+        return (
+            f"a second look at the label of {_listed(request.not_by)}" if request.not_by else "a second look"
+        )
+    if request.purpose == "overlap":
+        return "another opinion"
+    if request.purpose == "error":
+        return "the label may be wrong"
+    return "asked for" if request.purpose == "request" else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
+
+
+def _queued(sample: Sample, chosen: _Chosen) -> QueuedSample:
+    fields: dict[str, Any] = {**dict(sample), "purpose": chosen.purpose, "reason": chosen.reason}
+    if chosen.purpose in BLIND:
+        hidden = ("label", "labels", "spans", "boxes", "suggestion", "note")
+        return QueuedSample(**{**fields, **dict.fromkeys(hidden), "status": "unlabeled"})
+    return QueuedSample(**fields, detail=chosen.detail)

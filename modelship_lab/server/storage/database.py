@@ -117,6 +117,13 @@ class Cursor:
         with self.registered(tables):
             return self.rows(sql, *parameters)
 
+    def tuples_with(
+        self, sql: str, tables: Mapping[str, pa.Table], *parameters: Any
+    ) -> list[tuple[Any, ...]]:
+        """Like `tuples`, with Arrow tables that the SQL may name."""
+        with self.registered(tables):
+            return self.tuples(sql, *parameters)
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """What is read within is of one state of the data. For use within one `Database.read`."""

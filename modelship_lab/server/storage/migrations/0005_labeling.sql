@@ -75,9 +75,12 @@ CREATE TABLE requests (
     -- Who is not to be asked: those who have decided about it already; or the only one who is.
     not_by VARCHAR[] NOT NULL,
     only_by VARCHAR,
+    -- What was asked for in one act; empty for what the project's settings ask for.
     batch VARCHAR NOT NULL,
     author VARCHAR NOT NULL,
-    created_at TIMESTAMP NOT NULL
+    created_at TIMESTAMP NOT NULL,
+    -- The decision that answers it: it waits again when that is undone.
+    label_id BIGINT
 );
 
 CREATE SEQUENCE selection_ids;
