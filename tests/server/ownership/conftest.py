@@ -51,6 +51,8 @@ class Belongings:
     run: int
     model: int
     deployment: int
+    batch: str
+    """Of samples that were sent to the queue."""
     webhook: int
     key: int
 
@@ -71,6 +73,7 @@ class Belongings:
             "model": self.model,
             "version": 1,
             "deployment": self.deployment,
+            "batch": self.batch,
             "webhook_id": self.webhook,
             "delivery_id": 1,
             "key_id": self.key,
@@ -139,6 +142,7 @@ def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
         run=run,
         model=model["model_id"],
         deployment=deployment["id"],
+        batch=made(client, f"{texts.path}/queue/requests", samples={}, detail=mark)["batch"],
         webhook=made(client, "webhooks", url=f"https://93.184.216.34/{mark}", events=["webhook.disabled"])[
             "id"
         ],

@@ -36,6 +36,8 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
         "export_labels": {"params": {"format": "csv"}},
         "log_metrics": {"json": {"points": [{"name": "loss", "value": 1}]}},
         "predict": {"json": {"data": "won"}},
+        "release_samples": {"json": {}},
+        "request_samples": {"json": {"samples": {}}},
         "resume_run": {"json": {}},
         "save_artifact": {"content": b"changed"},
         "revoke_labels": {"json": {"origin": "model:3", "key": uuid.uuid4().hex}},
