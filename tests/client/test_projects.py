@@ -114,6 +114,26 @@ def test_suggestions_come_as_records_or_as_a_frame_and_order_the_queue(spam: cli
     assert spam.sample(sure.id).suggestion.label == "spam"
 
 
+def test_what_is_asked_for_and_known_answers_come_in_the_queue(spam: client.ProjectHandle) -> None:
+    spam.import_frame(pl.DataFrame({"text": ["one", "two", "three"]}), text="text")
+    one, two, three = (sample.id for sample in spam.queue(order="sequential").samples)
+    assert spam.queue(holder="another").samples == ()
+    assert spam.release() == 3
+    assert len(spam.queue(purpose="label", holder="another").samples) == 3
+    spam.save_labels({one: "ham"})
+    saved = spam.request("error", detail="it looks odd", status=["labeled"])
+    assert (saved.added, [batch.waiting for batch in spam.requests()]) == (1, [1])
+    (sample,) = spam.queue(purpose="error").samples
+    assert (sample.id, sample.reason, sample.detail) == (one, "the label may be wrong", "it looks odd")
+    assert spam.withdraw(saved.batch) == 1
+    assert spam.requests() == []
+    assert spam.add_gold({two: "spam", three: "ham"}).progress.labeled == 3
+    with pytest.raises(InvalidInput, match="no answer"):
+        spam.add_gold({})
+    with pytest.raises(InvalidInput, match="colour"):
+        spam.request(colour="red")
+
+
 def test_a_snapshot_is_downloaded_once_checked_and_stays_the_same(
     spam: client.ProjectHandle, lab: client.Lab
 ) -> None:

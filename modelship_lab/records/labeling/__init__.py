@@ -52,6 +52,7 @@ from modelship_lab.records.labeling.quality import (
 from modelship_lab.records.labeling.queue import (
     BLIND,
     MEASURES,
+    REQUESTED,
     Holder,
     NewRequests,
     Purpose,
@@ -60,6 +61,7 @@ from modelship_lab.records.labeling.queue import (
     QueueOrder,
     Release,
     RequestBatch,
+    RequestPurpose,
     SavedRequests,
 )
 from modelship_lab.records.labeling.samples import (
@@ -96,6 +98,7 @@ __all__ = [
     "MAX_IDS",
     "MAX_PARTS",
     "MEASURES",
+    "REQUESTED",
     "SEPARATOR",
     "TAKEN_KEYS",
     "Box",
@@ -142,6 +145,7 @@ __all__ = [
     "Rate",
     "Release",
     "RequestBatch",
+    "RequestPurpose",
     "Revoke",
     "RowProblem",
     "Sample",

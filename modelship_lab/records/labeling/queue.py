@@ -1,6 +1,6 @@
 """What is to be looked at next, and why."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -48,11 +48,17 @@ class Queue(Record):
     """Samples that are asked for by purpose, for this caller."""
 
 
+RequestPurpose = Literal["review", "audit", "repeat", "error", "request"]
+
+REQUESTED: tuple[RequestPurpose, ...] = get_args(RequestPurpose)
+"""What people can ask for; everything else comes by itself."""
+
+
 class NewRequests(Record):
     """Send samples to the queue, so that somebody looks at them (again)."""
 
     samples: SampleFilter
-    purpose: Literal["review", "audit", "repeat", "error", "request"] = "request"
+    purpose: RequestPurpose = "request"
     detail: str = Field(default="", max_length=1000)
     """Why, for people."""
     at_most: int | None = Field(default=None, ge=1)
