@@ -58,10 +58,10 @@ class Leases:
                 for sample_id in sample_ids:
                     held.pop(sample_id, None)
 
-    def samples(self, project_id: int) -> list[int]:
+    def samples(self, project_id: int) -> set[int]:
         """Which samples are in anybody's hands."""
         with self._lock:
-            return [key for key in self._held.get(project_id, {}) if isinstance(key, int)]
+            return {key for key in self._held.get(project_id, {}) if isinstance(key, int)}
 
     def release(self, project_id: int, holder: str) -> int:
         """A holder gives back all that they have; returns how much that was."""

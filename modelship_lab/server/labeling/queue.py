@@ -1,7 +1,6 @@
 """What somebody is to look at next, and why."""
 
 import random
-import threading
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from datetime import timedelta
@@ -42,12 +41,6 @@ REPEAT_RATE = 0.1
 BY_MODEL: frozenset[QueueOrder] = frozenset({"uncertainty", "margin", "entropy", "diversity"})
 """Orders in which some samples would never come; the others need no random reserve."""
 
-MAX_SHELF = 256
-"""Samples of requests of one project that are kept read."""
-
-MAX_SHELVED_CHARACTERS = 32 << 10
-"""A longer one is read each time."""
-
 
 class _Chosen(NamedTuple):
     """A sample that is about to be handed out."""
@@ -75,12 +68,8 @@ class LabelQueue:
         self._requests = requests
         self._leases = Leases()
         self._ahead = ReadAhead(database)
-        self._shelves: dict[int, dict[int, Sample]] = {}
-        self._changes: Counter[int] = Counter()
-        """How often samples of a project have changed, so that what was read before is not kept."""
         self._handed: Counter[int] = Counter()
         """Undecided samples of each project that were handed out, to know when it is the random reserve's turn."""
-        self._lock = threading.Lock()
 
     async def next(
         self,
@@ -117,8 +106,8 @@ class LabelQueue:
                 await self._ahead.ready(project, "random", reserve, left_out)
             left_out = self._leases.taken(project.id, name).union(exclude)
         # Nothing is waited for from here until what was chosen is the holder's.
-        if labels and purpose not in (None, "label"):
-            chosen = self._asked(project, caller, purpose, limit, left_out)
+        if purpose not in (None, "label"):
+            chosen = self._asked(project, caller, purpose, limit, left_out) if labels else []
         else:
             asked = self._first(project, caller, limit, left_out) if labels and purpose is None else []
             taken = left_out.union(one.sample_id for one in asked)
@@ -129,7 +118,7 @@ class LabelQueue:
             lease_s = project.settings.lease_s
             self._leases.renew(project.id, exclude, name, lease_s)
             self._leases.take(project.id, [one.lease(caller.name) for one in chosen], name, lease_s)
-        samples = await self._samples(project, chosen)
+        samples = await self._samples(chosen)
         return Queue(
             samples=tuple(
                 _queued(sample, one)
@@ -150,36 +139,25 @@ class LabelQueue:
         decided = list(sample_ids)
         self._ahead.decided(project_id, decided)
         self._leases.decided(project_id, decided)
-        with self._lock:
-            self._changes[project_id] += 1
-            shelf = self._shelves.get(project_id)
-            if shelf:
-                for sample_id in decided:
-                    shelf.pop(sample_id, None)
 
     def decided_many(self, project_id: int, samples: pa.Table) -> None:
         """`decided` for a table with the column `sample_id`. Called after the commit."""
-        held = pa.array(self._leases.samples(project_id), pa.int64())
-        decided = held.filter(pc.is_in(held, samples["sample_id"].combine_chunks()))
-        self._leases.decided(project_id, decided.to_pylist())
+        near = self._leases.samples(project_id) | self._ahead.samples(project_id)
+        concerned = pa.array(near, pa.int64())
+        decided = concerned.filter(pc.is_in(concerned, samples["sample_id"].combine_chunks()))
+        self.decided(project_id, decided.to_pylist())
         self.refresh(project_id)
 
     def refresh(self, project_id: int) -> None:
         """There are other samples, or they are in another order. Called after the commit."""
         self._ahead.refresh(project_id)
-        with self._lock:
-            self._changes[project_id] += 1
-            self._shelves.pop(project_id, None)
 
     def forget(self, project_id: int) -> None:
         """A project is gone. Called after the commit."""
         self._ahead.forget(project_id)
         self._leases.forget(project_id)
         self._requests.forget(project_id)
-        with self._lock:
-            self._shelves.pop(project_id, None)
-            self._changes.pop(project_id, None)
-            self._handed.pop(project_id, None)
+        self._handed.pop(project_id, None)
 
     def _asked(
         self,
@@ -257,26 +235,13 @@ class LabelQueue:
             strewn += [_of_request(one) for one in left]
         return strewn[:limit]
 
-    async def _samples(self, project: Project, chosen: Sequence[_Chosen]) -> dict[int, Sample]:
+    async def _samples(self, chosen: Sequence[_Chosen]) -> dict[int, Sample]:
         """The samples of what is asked for."""
         wanted = [one.sample_id for one in chosen if one.sample is None]
-        with self._lock:
-            shelf = self._shelves.get(project.id, {})
-            found = {one: shelf[one] for one in wanted if one in shelf}
-            changes = self._changes[project.id]
-        missing = [one for one in wanted if one not in found]
-        if not missing:
-            return found
-        read = await self._database.read(lambda cursor: read_samples(cursor, missing))
-        with self._lock:
-            if self._changes[project.id] == changes:
-                shelf = self._shelves.setdefault(project.id, {})
-                for sample in read:
-                    if len(sample.text or "") <= MAX_SHELVED_CHARACTERS and sample.row is None:
-                        shelf[sample.id] = sample
-                while len(shelf) > MAX_SHELF:
-                    del shelf[next(iter(shelf))]
-        return found | {one.id: one for one in read}
+        if not wanted:
+            return {}
+        read = await self._database.read(lambda cursor: read_samples(cursor, wanted))
+        return {one.id: one for one in read}
 
 
 def _of_request(request: Request) -> _Chosen:

@@ -82,7 +82,10 @@ class ReadAhead:
         key = (project.id, order)
         for _ in range(2):
             with self._lock:
-                buffer = self._buffers.get(key)
+                buffer = self._buffers.pop(key, None)
+                if buffer is not None:
+                    # At the end: what nobody has asked for for the longest time makes room first.
+                    self._buffers[key] = buffer
                 free = 0 if buffer is None else len(buffer.free(left_out, limit))
                 must_wait = (
                     buffer is None
@@ -107,6 +110,16 @@ class ReadAhead:
         with self._lock:
             buffer = self._buffers.get((project.id, order))
             return [] if buffer is None else buffer.free(left_out, limit)
+
+    def samples(self, project_id: int) -> set[int]:
+        """Which samples of a project were read."""
+        with self._lock:
+            return {
+                one
+                for (owner, _), buffer in self._buffers.items()
+                if owner == project_id
+                for one in buffer.samples
+            }
 
     def decided(self, project_id: int, sample_ids: Iterable[int]) -> None:
         """Nobody needs to decide about these any more. Called after the commit, on the writer thread."""
