@@ -6,7 +6,22 @@ from modelship_lab.records.base import Record, UtcTime
 from modelship_lab.records.labeling.imports import ImportStatus, RowProblem
 from modelship_lab.records.labeling.samples import SampleFilter
 
-ExportFormat = Literal["csv", "tsv", "json", "jsonl", "parquet", "arrow"]
+ExportFormat = Literal[
+    "csv",
+    "tsv",
+    "json",
+    "jsonl",
+    "parquet",
+    "arrow",
+    "label_studio",
+    "conll",
+    "coco",
+    "yolo",
+    "voc",
+    "image_folder",
+    "hf",
+    "tfrecord",
+]
 
 
 class NewExport(Record):

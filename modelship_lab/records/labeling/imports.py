@@ -13,7 +13,17 @@ ImportFormat = Literal[
     "jsonl",
     "parquet",
     "arrow",
+    "label_studio",
+    "doccano",
+    "conll",
+    "coco",
+    "yolo",
+    "image_folder",
+    "hf",
+    "zip",
 ]
+"""`zip` is a folder of which nothing is said: what lies in it tells what it is."""
+
 ImportStatus = Literal["running", "finished", "failed"]
 
 SEPARATOR = "|"

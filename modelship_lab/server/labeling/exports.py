@@ -16,7 +16,7 @@ from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import Conflict, LabError, NotFound, TooManyRequests
 from modelship_lab.records.labeling import Export, ImportStatus, NewExport, Project
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.labeling.formats import FORMATS, open_writer, require_writable
+from modelship_lab.server.labeling.formats import file_name, open_writer, require_writable
 from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
 from modelship_lab.server.labeling.formats.rows import Problems
 from modelship_lab.server.labeling.ownership import require
@@ -62,13 +62,14 @@ class _Making:
     task: asyncio.Task[None] | None = None
 
     def record(self) -> Export:
-        suffix = FORMATS[self.new.format].suffixes[0]
         return Export(
             id=self.id,
             project_id=self.project.id,
             format=self.new.format,
             status=self.status,
-            filename=f"{self.project.name}{suffix}",
+            filename=file_name(
+                self.project.name, self.new.format, CONTENT_COLUMN[self.project.require_task()]
+            ),
             rows_total=self.rows_total,
             rows_written=self.rows_written,
             bytes=self.path.stat().st_size if self.path.exists() else 0,

@@ -193,7 +193,7 @@ class Imports:
         self, import_id: int, project: Project, options: ImportOptions, file: Path, caller: Caller
     ) -> tuple[Candidates, pa.Table]:
         """Read and check the whole file, into a table that lies on disk."""
-        reader = open_reader(file, options.format, options.encoding)
+        reader = open_reader(file, options.format, options.encoding, project)
         candidates = Candidates(project, options, reader, self._blobs)
         staged = file.with_name(f"{file.name}.staged")
         told = time.monotonic()

@@ -60,7 +60,7 @@ def jpeg():
         ("jsonl", b"not json\nnot json either\n", "no JSON object"),
         ("json", b'[{"text": "a"}', "not JSON"),
         ("json", b'{"text": "a"}', "list of objects"),
-        ("json", b"[" * 200_000, "not JSON"),
+        ("json", b"[" * 200_000, "nested more than 64 deep"),
         ("json", b"[]", "empty"),
         ("parquet", b"", "not Parquet"),
         ("parquet", CSV, "not Parquet"),

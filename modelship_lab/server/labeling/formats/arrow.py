@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
+from modelship_lab.server.labeling.formats.outgoing import FILE_NAME, LabeledSample, Outgoing
 from modelship_lab.server.labeling.formats.rows import NO_ROLES, Batch, Problems
 from modelship_lab.server.storage.arrow_streams import weights
 
@@ -109,7 +109,9 @@ class TableWriter:
         self._outgoing = outgoing
         self._schema = outgoing.schema
         if outgoing.content == "image":
-            self._schema = self._schema.insert(4, pa.field("image", pa.binary()))
+            self._schema = self._schema.set(
+                self._schema.get_field_index(FILE_NAME), pa.field("image", pa.binary())
+            )
         self._writer = (
             pq.ParquetWriter(path, self._schema, compression="zstd")
             if parquet

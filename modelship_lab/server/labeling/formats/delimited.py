@@ -1,7 +1,7 @@
 """CSV and TSV, row by row, so that a bad row is one bad row."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -150,9 +150,11 @@ class DelimitedWriter:
         self._writer.writerow(outgoing.schema.names)
 
     def write(self, samples: Sequence[LabeledSample]) -> None:
-        self._writer.writerows(
-            [self._cell(cell) for cell in self._outgoing.row(sample).values()] for sample in samples
-        )
+        self.write_rows(self._outgoing.row(sample) for sample in samples)
+
+    def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows as `Outgoing.row` makes them."""
+        self._writer.writerows([self._cell(cell) for cell in row.values()] for row in rows)
 
     def _cell(self, value: Any) -> Any:
         if not isinstance(value, list):

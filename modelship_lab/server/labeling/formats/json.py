@@ -1,10 +1,13 @@
 """JSON: one object on each line, or one list of objects."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import ijson
+import numpy as np
 import orjson
 
 from modelship_lab.records.errors import InvalidData
@@ -12,8 +15,13 @@ from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoi
 from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, NO_ROLES, Batch, Problems
 
 MAX_LINE = 8 << 20
-MAX_LIST = 512 << 20
-"""Bytes of a list, which has to be read as a whole; lines have no such limit."""
+MAX_ELEMENT = MAX_LINE
+"""Bytes of one element of a list, about."""
+
+MAX_DEPTH = 64
+
+_CHUNK = 1 << 18
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -34,7 +42,9 @@ class JsonReader:
 
     def __init__(self, path: Path, *, lines: bool) -> None:
         self._path = path
-        self._list = None if lines else _read_list(path)
+        self._lines = lines
+        if not lines:
+            _require_list(path)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -66,8 +76,8 @@ class JsonReader:
 
     def _objects(self, problems: Problems) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Row numbers with their object, None where there is none that can be read."""
-        if self._list is not None:
-            for number, value in enumerate(self._list, 1):
+        if not self._lines:
+            for number, value in enumerate(items_of(self._path, "item"), 1):
                 yield number, _object(number, value, problems)
             return
         with self._path.open("rb") as file:
@@ -102,14 +112,15 @@ class JsonWriter:
         self._between = b"\n" if lines else b"[\n"
 
     def write(self, samples: Sequence[LabeledSample]) -> None:
-        row = self._outgoing.row
+        self.write_rows(self._outgoing.row(sample) for sample in samples)
+
+    def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Append objects, as `Outgoing.row` makes them or others."""
         if self._lines:
-            self._file.write(
-                b"".join(orjson.dumps(row(one), option=orjson.OPT_APPEND_NEWLINE) for one in samples)
-            )
+            self._file.write(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
             return
-        for one in samples:
-            self._file.write(self._between + orjson.dumps(row(one)))
+        for row in rows:
+            self._file.write(self._between + orjson.dumps(row))
             self._between = b",\n"
 
     def close(self) -> None:
@@ -134,20 +145,82 @@ def _object(number: int, value: Any, problems: Problems) -> dict[str, Any] | Non
     return None
 
 
-def _read_list(path: Path) -> list[Any]:
-    if path.stat().st_size > MAX_LIST:
-        raise InvalidData(
-            f"A JSON list of more than {MAX_LIST >> 20} MiB is not taken: use JSON lines, CSV or Parquet."
-        )
-    try:
-        content = orjson.loads(path.read_bytes().removeprefix(_BOM))
-    except orjson.JSONDecodeError as error:
-        raise InvalidData(
-            f"The file is not JSON: {error.msg} (line {error.lineno}, character {error.colno}). "
-            "If it has one object on each line, the format is jsonl."
-        ) from None
-    if not isinstance(content, list):
+def items_of(path: Path, prefix: str) -> Iterator[Any]:
+    """The elements of a list in a JSON file one after the other: `item` in the outermost one, `images.item`, ….
+
+    Raises:
+        InvalidData: the file is damaged from here on, or an element is larger than memory should hold.
+    """
+    with path.open("rb") as file:
+        guarded = _Guarded(file, prefix.count(".") + 1)
+        try:
+            yield from ijson.items(guarded, prefix, use_float=True, buf_size=_CHUNK)
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            reason = str(error).splitlines()[0][:200] if str(error) else "it ends too early"
+            raise InvalidData(
+                f"The file is not JSON, or it is incomplete: {reason}. "
+                "If it has one object on each line, the format is jsonl."
+            ) from None
+
+
+class _Guarded:
+    """A file that is not read any further when a single element, or a single text, becomes too large or too deep.
+
+    A parser holds such a thing in memory as a whole, with the way to every level of it.
+
+    Args:
+        level: how many lists and objects are open around an element.
+    """
+
+    def __init__(self, file: BinaryIO, level: int) -> None:
+        self._file = file
+        self._level = level
+        if file.read(len(_BOM)) != _BOM:
+            file.seek(0)
+        self._depth = 0
+        self._size = 0
+        """Bytes since an element began, or a text."""
+        self._open = b""
+        """The beginning of a text that goes on in what is read next."""
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        outside = _TEXT.sub(b"", self._open + chunk)
+        outside, quote, text = outside.partition(b'"')
+        # An odd number of backslashes at the end leaves the next character without a meaning.
+        self._open = quote + b"\\" * ((len(text) - len(text.rstrip(b"\\"))) % 2)
+        codes = np.frombuffer(outside, np.uint8) | 0x20
+        depths = self._depth + np.cumsum((codes == ord("{")).astype(np.int32) - (codes == ord("}")))
+        if len(depths):
+            self._depth = int(depths[-1])
+        if len(depths) and depths.min() <= self._level:
+            self._size = 0
+        self._size += len(chunk)
+        if self._size > MAX_ELEMENT or (len(depths) and depths.max() > MAX_DEPTH):
+            raise InvalidData(
+                f"A text or an element of the JSON file has more than {MAX_ELEMENT >> 20} million characters, or is "
+                f"nested more than {MAX_DEPTH} deep."
+            )
+        return chunk
+
+
+def starts_with(path: Path) -> str:
+    """The event with which a JSON file begins: `start_array`, `start_map`, or that of a single value.
+
+    Raises:
+        InvalidData: it is no JSON.
+    """
+    with path.open("rb") as file:
+        try:
+            return str(next(iter(ijson.basic_parse(_Guarded(file, 1), buf_size=_CHUNK)))[0])
+        except (ijson.JSONError, StopIteration, UnicodeDecodeError) as error:
+            raise InvalidData(
+                f"The file is not JSON: {str(error).splitlines()[0][:200] if str(error) else 'it is empty'}."
+            ) from None
+
+
+def _require_list(path: Path) -> None:
+    if starts_with(path) != "start_array":
         raise InvalidData("A list of objects is expected: [{…}, {…}].")
-    if not content:
+    if next(items_of(path, "item"), None) is None:
         raise InvalidData("The list is empty.")
-    return content

@@ -16,6 +16,9 @@ from modelship_lab.server.labeling.formats.rows import Problems
 OWN_COLUMNS = ("id", "name", "group", "split", "status", "source", "author", "origin")
 """What a table says of every sample beside its content and its label."""
 
+FILE_NAME = "file_name"
+"""The column that names an image, as Hugging Face has it."""
+
 BY_ID = "by-id"
 """The folder of images that have no name of their own."""
 
@@ -120,8 +123,8 @@ class Outgoing:
         )
         return name if usable else f"{BY_ID}/{sample.id}{suffix}"
 
-    def row(self, sample: LabeledSample) -> dict[str, Any]:
-        """A sample as a row of a table, an image left out."""
+    def row(self, sample: LabeledSample, file: str | None = None) -> dict[str, Any]:
+        """A sample as a row of a table; an image is named by its file."""
         found: dict[str, Any] = {
             "id": sample.id,
             "name": sample.name,
@@ -130,6 +133,8 @@ class Outgoing:
         }
         if self.content == "text":
             found["text"] = sample.text
+        elif self.content == "image":
+            found[FILE_NAME] = file
         elif sample.fields is not None:
             fields = orjson.loads(sample.fields)
             for name, column in self.feature_names.items():
@@ -149,8 +154,8 @@ class Outgoing:
     def schema(self) -> pa.Schema:
         """The columns of `row` with their types."""
         content = (
-            [("text", pa.string())]
-            if self.content == "text"
+            [("text" if self.content == "text" else FILE_NAME, pa.string())]
+            if self.content != "fields"
             else [(self.feature_names[name], kind) for name, kind in self.features.items()]
         )
         own = dict.fromkeys(OWN_COLUMNS, pa.string()) | {"id": pa.int64()}

@@ -43,6 +43,12 @@ class Problems:
         if len(self.listed) < MAX_LISTED:
             self.listed.append(RowProblem(row=row, reason=reason))
 
+    def extend(self, others: "Problems", before: int) -> None:
+        """Add the problems of a file whose rows follow on `before` others."""
+        for one in others.listed[: MAX_LISTED - len(self.listed)]:
+            self.listed.append(RowProblem(row=one.row + before, reason=one.reason))
+        self.count += others.count
+
 
 class Reader(Protocol):
     """A file as rows. Reading can be done again from the start."""
