@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from modelship_lab.records.base import Record, UtcTime
 
-JobKind = Literal["light_model", "embeddings"]
-"""light_model: learns from the labels there are and suggests; embeddings: where samples lie among each other."""
+JobKind = Literal["light_model", "embeddings", "label_errors"]
+"""light_model: learns from the labels there are and suggests; embeddings: where samples lie among each other;
+label_errors: which labels may be wrong."""
 
 JobStatus = Literal["waiting", "running", "finished", "failed", "cancelled"]
 

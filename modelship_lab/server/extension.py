@@ -36,6 +36,7 @@ from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
+from modelship_lab.server.labeling.label_errors import LabelErrors
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.light_model import LightModel
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -264,6 +265,7 @@ class ModelShipLab(ExtensionApp):
             jobs=jobs,
             light_model=LightModel(database, events, blobs, projects, suggestions, jobs),
             embeddings=Embeddings(database, blobs, queue, jobs),
+            label_errors=LabelErrors(database, blobs, jobs),
             snapshots=snapshots,
             runs=runs,
             heartbeats=heartbeats,

@@ -19,7 +19,7 @@ from modelship_lab.records.errors import LabError
 NICENESS = 10
 """Whoever labels comes first."""
 
-MODULES = {"light_model": "light_model", "embeddings": "embeddings"}
+KINDS = ("light_model", "embeddings", "label_errors")
 
 
 def main() -> int:
@@ -36,7 +36,9 @@ def main() -> int:
     def tell(progress: float, message: str) -> None:
         say({"progress": progress, "message": message})
 
-    job = importlib.import_module(f"modelship_lab.learning.jobs.{MODULES[kind]}")
+    if kind not in KINDS:
+        raise ValueError(f"There is no job {kind!r}.")
+    job = importlib.import_module(f"modelship_lab.learning.jobs.{kind}")
     try:
         job.run(Path(folder), tell)
     except LabError as error:

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from modelship_lab.learning.jobs.features import features_of
+from modelship_lab.learning.jobs.features import Content, features_of
 from modelship_lab.records.errors import Conflict
 
 BATCH = 5_000
@@ -48,7 +48,7 @@ def run(folder: Path, tell: Tell) -> None:
         answers = Answers(labeled["classes"].to_pylist(), job["classes"], job["kind"] == "labels")
         rows = sparse.vstack([features.rows(part) for part in _parts(texts)], format="csr")
         tell(0.05, f"learning from {len(texts):,} labels")
-        strength = 10.0 if job["content"] == "text" else 1.0
+        strength = strength_of(job["content"])
         held_out = answers.held_out(rows, strength, job["seed"])
         accuracy = answers.accuracy(held_out)
         model = _Model(rows, answers.known, strength, answers.is_multilabel)
@@ -68,6 +68,11 @@ def run(folder: Path, tell: Tell) -> None:
                 tell(0.2 + 0.8 * done / open_ones.num_rows, f"suggesting: {done:,} of {what}")
     result = {"labels": len(texts), "suggestions": samples.num_rows, "accuracy": accuracy}
     (folder / "result.json").write_bytes(orjson.dumps(result))
+
+
+def strength_of(content: Content) -> float:
+    """How far the model follows single samples, as scikit-learn's `C`."""
+    return 10.0 if content == "text" else 1.0
 
 
 SUGGESTIONS = pa.schema(
@@ -113,6 +118,12 @@ class Answers:
             raise Conflict(
                 "There is nothing to learn yet: all labels are the same. Label some of another class."
             )
+
+    @property
+    def learned_classes(self) -> np.ndarray:
+        """Names of the classes that the columns of predictions stand for."""
+        names: np.ndarray = self._classes[self._learned]
+        return names
 
     def held_out(self, rows: sparse.csr_matrix, strength: float, seed: int) -> np.ndarray:
         """Probabilities of each labeled sample by a model that has not seen it."""

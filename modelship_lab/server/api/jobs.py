@@ -16,6 +16,8 @@ async def begin_job(services: Services, caller: Caller, project: str, body: NewJ
     found = services.projects.get(project, caller)
     if body.kind == "light_model":
         return await services.light_model.begin(found, body.everything, caller)
+    if body.kind == "label_errors":
+        return await services.label_errors.begin(found, caller)
     return await services.embeddings.begin(found, body.encoder, caller)
 
 

@@ -21,6 +21,7 @@ from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
+from modelship_lab.server.labeling.label_errors import LabelErrors
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.light_model import LightModel
 from modelship_lab.server.labeling.progress import ProgressCounts
@@ -84,6 +85,7 @@ class Services:
     jobs: Jobs
     light_model: LightModel
     embeddings: Embeddings
+    label_errors: LabelErrors
     snapshots: Snapshots
     runs: Runs
     run_table: RunTable
