@@ -62,9 +62,15 @@ function element(token: Token): ReactNode {
   }
 }
 
-/** A token that has no others in it, as text: marked has escaped nothing yet but what the author did. */
+/** A token that has no others in it, as text. */
 function written(token: Token): string {
-  return "text" in token && typeof token.text === "string" && token.type !== "html" ? token.text : token.raw;
+  if (token.type === "html" || !("text" in token) || typeof token.text !== "string") return token.raw;
+  return token.text.replace(/&(#\d+|#x[\da-f]+|[a-z]\w*);/gi, character);
+}
+
+/** The character that a reference like `&amp;` stands for, as the browser knows it. */
+function character(reference: string): string {
+  return new DOMParser().parseFromString(reference, "text/html").body.textContent;
 }
 
 function list({ ordered, start, items }: Tokens.List): ReactNode {

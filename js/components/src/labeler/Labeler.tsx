@@ -4,7 +4,6 @@ import {
   proposalFor,
   type Connection,
   type QueueOrder,
-  type Value,
 } from "@modelship-lab/core";
 import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { PictureCache } from "../Picture";
@@ -59,7 +58,7 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
   const root = useRef<HTMLDivElement>(null);
   const editor = useRef<EditorHandle>(null);
   /** For which sample the labeler was told that nothing is chosen. */
-  const asked = useRef<Value | null>(null);
+  const asked = useRef<number | null>(null);
   const pictures = useMemo(() => new PictureCache(connection), [connection]);
   const { project, current, progress, upcoming } = state;
   const classes = useMemo(() => project?.classes ?? [], [project]);
@@ -67,7 +66,7 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
   const kind = project ? kindOf(project) : "label";
   const { Editor, empty, none, draws } = EDITORS[kind];
   const proposal = useMemo(() => proposalFor(current), [current]);
-  const draft = useDraft(current, state.before, () => (proposal?.from === "label" ? proposal.value : empty));
+  const draft = useDraft(current, state.before, proposal?.from === "label" ? proposal.value : null, empty);
   const taken = none !== null && proposal !== null && sameValue(draft.value, proposal.value);
 
   useEffect(() => {
@@ -82,8 +81,8 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
 
   const save = (): void => {
     if (!current || none === null) return;
-    if (isNone(draft.value) && asked.current !== draft.value) {
-      asked.current = draft.value;
+    if (isNone(draft.value) && asked.current !== current.id) {
+      asked.current = current.id;
       session.say(`Nothing is chosen. Press Enter again to save ${none}.`);
       return;
     }

@@ -6,7 +6,8 @@ import { count, duration, percent } from "../format";
 export function ProgressView({ progress }: { progress: Progress | null }): ReactNode {
   const total = Math.max(1, progress?.total ?? 1);
   const share = (amount: number | undefined): string => `${((amount ?? 0) / total) * 100}%`;
-  const decided = progress ? progress.labeled + progress.skipped + progress.flagged : 0;
+  const auto = progress?.auto ?? 0;
+  const decided = progress ? progress.labeled + auto + progress.skipped + progress.flagged : 0;
   return (
     <div className="mls-progress">
       <div
@@ -18,6 +19,7 @@ export function ProgressView({ progress }: { progress: Progress | null }): React
         aria-valuenow={decided}
       >
         <span className="mls-bar-labeled" style={{ width: share(progress?.labeled) }} />
+        <span className="mls-bar-auto" style={{ width: share(auto) }} />
         <span className="mls-bar-skipped" style={{ width: share(progress?.skipped) }} />
         <span className="mls-bar-flagged" style={{ width: share(progress?.flagged) }} />
       </div>
@@ -27,6 +29,11 @@ export function ProgressView({ progress }: { progress: Progress | null }): React
             <strong className="mls-number">{count(progress.labeled)}</strong> of {count(progress.total)} labeled (
             {percent(progress.labeled / total)})
           </span>
+          {auto > 0 && (
+            <span className="mls-fact-auto" title="Labeled by models and rules; nobody has looked at them yet">
+              <strong className="mls-number">{count(auto)}</strong> automatic
+            </span>
+          )}
           {progress.skipped > 0 && (
             <span className="mls-fact-skipped">
               <strong className="mls-number">{count(progress.skipped)}</strong> skipped

@@ -13,13 +13,14 @@ export interface Draft {
  * A draft for each sample; it begins anew when another sample, or one that was taken back, comes on screen.
  *
  * @param before what was said about the sample before that was taken back
- * @param start what is said of a sample in the beginning
+ * @param present what counts as its label
+ * @param empty what is said of a sample of which nothing is known
  */
-export function useDraft(sample: QueuedSample | null, before: Value | null, start: () => Value): Draft {
+export function useDraft(sample: QueuedSample | null, before: Value | null, present: Value | null, empty: Value): Draft {
   const id = sample?.id;
-  const begin = (): Held => ({ id, before, value: before ?? start(), past: [] });
+  const begin = (): Held => ({ id, before, empty, value: before ?? present ?? empty, past: [] });
   const [held, setHeld] = useState(begin);
-  const current = held.id === id && held.before === before ? held : begin();
+  const current = held.id === id && held.before === before && held.empty === empty ? held : begin();
   if (current !== held) setHeld(current);
   return {
     value: current.value,
@@ -35,6 +36,7 @@ export function useDraft(sample: QueuedSample | null, before: Value | null, star
 interface Held {
   id: number | undefined;
   before: Value | null;
+  empty: Value;
   value: Value;
   past: Value[];
 }
