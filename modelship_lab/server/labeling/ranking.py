@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from modelship_lab.records.labeling import QueueOrder
-from modelship_lab.server.labeling.diversity import farthest_first
+from modelship_lab.server.labeling.diversity import CHOSEN, farthest_first
 from modelship_lab.server.storage.database import Cursor
 
 NOT_DECIDED = "NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = {id} AND st.project_id = ?)"
@@ -88,9 +88,10 @@ def _by_diversity(cursor: Cursor, project_id: int, size: int) -> Ranking:
     found = farthest_first(cursor, project_id)
     if not found:
         return _mixed(cursor, project_id, size, "random, as there are no embeddings yet")
-    # What is far from everything now is so no longer when those before it are labeled: no more than these.
     ranked = [Ranked(sample_id, reason) for sample_id, reason in found]
-    return _completed(cursor, project_id, ranked, len(ranked) + 1, "no embedding yet")
+    # What is far from everything now is so no longer when those before it are labeled: no more than these.
+    most = size if len(ranked) < CHOSEN else CHOSEN
+    return _completed(cursor, project_id, ranked, most, "no embedding yet")
 
 
 def _completed(cursor: Cursor, project_id: int, ranked: Sequence[Ranked], size: int, reason: str) -> Ranking:

@@ -111,6 +111,10 @@ class ReadAhead:
             buffer = self._buffers.get((project.id, order))
             return [] if buffer is None else buffer.free(left_out, limit)
 
+    def is_reading(self, project: Project) -> bool:
+        """Whether samples of a project are being read."""
+        return any(project_id == project.id for project_id, _ in self._tasks)
+
     def samples(self, project_id: int) -> set[int]:
         """Which samples of a project were read."""
         with self._lock:
