@@ -10,6 +10,7 @@ from modelship_lab.client import imports
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
 from modelship_lab.client.imports import OnProgress
+from modelship_lab.client.model_help import ModelHelp
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import InvalidInput
@@ -60,7 +61,7 @@ _MOST_LABELS = 10_000
 """Labels in one request."""
 
 
-class ProjectHandle:
+class ProjectHandle(ModelHelp):
     """One project of the lab."""
 
     def __init__(self, lab: "Lab", record: Project) -> None:

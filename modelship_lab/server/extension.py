@@ -33,6 +33,7 @@ from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import OWNER_ID
 from modelship_lab.server.identity.sessions import Sessions
 from modelship_lab.server.jobs.jobs import Jobs
+from modelship_lab.server.labeling.automatic import AutomaticLabels
 from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
@@ -264,6 +265,7 @@ class ModelShipLab(ExtensionApp):
             suggestions=suggestions,
             jobs=jobs,
             light_model=LightModel(database, events, blobs, projects, suggestions, jobs),
+            automatic=AutomaticLabels(database),
             embeddings=Embeddings(database, blobs, queue, jobs),
             label_errors=LabelErrors(database, blobs, jobs),
             snapshots=snapshots,

@@ -28,8 +28,8 @@ def _(value: ProjectQuality) -> Description:
             one.author,
             number(one.labels),
             number(one.seconds_per_label, 2),
-            _rate(one.gold),
-            _rate(one.repeats),
+            share_with_interval(one.gold),
+            share_with_interval(one.repeats),
         )
         for one in quality.labelers
     )
@@ -91,7 +91,8 @@ def _(value: SnapshotDiff) -> Description:
     )
 
 
-def _rate(rate: Rate) -> str:
+def share_with_interval(rate: Rate) -> str:
+    """A share, of how many, and between which bounds it lies."""
     if rate.rate is None or rate.low is None or rate.high is None:
         return "–"
     return f"{rate.rate:.1%} of {rate.total:,} (95 %: {rate.low:.1%}–{rate.high:.1%})"

@@ -1,5 +1,11 @@
 """Projects, samples, labels, queue, suggestions, imports and snapshots."""
 
+from modelship_lab.records.labeling.automatic import (
+    AuditReport,
+    OriginAudit,
+    ThresholdChoice,
+    Thresholds,
+)
 from modelship_lab.records.labeling.exports import (
     Export,
     ExportFormat,
@@ -101,6 +107,7 @@ __all__ = [
     "REQUESTED",
     "SEPARATOR",
     "TAKEN_KEYS",
+    "AuditReport",
     "Box",
     "ClassAgreement",
     "ClassKey",
@@ -133,6 +140,7 @@ __all__ = [
     "NewSnapshot",
     "NewSuggestion",
     "NewSuggestions",
+    "OriginAudit",
     "PairAgreement",
     "Progress",
     "Project",
@@ -166,6 +174,8 @@ __all__ = [
     "SnapshotDiff",
     "Span",
     "Suggestion",
+    "ThresholdChoice",
+    "Thresholds",
     "Undo",
     "Undone",
     "Value",

@@ -1,8 +1,9 @@
-"""Background jobs over HTTP."""
+"""Help from models over HTTP: background jobs, embeddings, and how far automatic labels can be trusted."""
 
 from modelship_lab.records.base import Page, Seconds
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.jobs import Job, NewJob
+from modelship_lab.records.labeling import AuditReport, Fraction, Thresholds
 from modelship_lab.server.api.endpoint import Offset, PageSize, Table, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
@@ -49,6 +50,20 @@ async def read_embeddings(services: Services, caller: Caller, project: str, vect
     """Where the samples lie on the map, as an Arrow table; with `vectors` the embeddings themselves, too."""
     found = services.projects.get(project, caller)
     return Table(await services.embeddings.table(found, vectors, caller))
+
+
+@endpoint("GET", "projects/{project}/thresholds", permission="read")
+async def choose_thresholds(
+    services: Services, caller: Caller, project: str, precision: Fraction = 0.95
+) -> Thresholds:
+    """From which confidence on suggestions were right as often as wanted, by known answers. Changes nothing."""
+    return await services.automatic.thresholds(services.projects.get(project, caller), precision, caller)
+
+
+@endpoint("GET", "projects/{project}/audit", permission="read")
+async def read_label_audit(services: Services, caller: Caller, project: str) -> AuditReport:
+    """How often automatic labels were wrong in blind audits, by what made them."""
+    return await services.automatic.audits(services.projects.get(project, caller), caller)
 
 
 async def _require(services: Services, caller: Caller, job_id: int, permission: Permission) -> None:

@@ -18,6 +18,7 @@ from modelship_lab.server.identity.limits import Limits
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.sessions import Sessions
 from modelship_lab.server.jobs.jobs import Jobs
+from modelship_lab.server.labeling.automatic import AutomaticLabels
 from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
 from modelship_lab.server.labeling.imports import Imports
@@ -84,6 +85,7 @@ class Services:
     suggestions: Suggestions
     jobs: Jobs
     light_model: LightModel
+    automatic: AutomaticLabels
     embeddings: Embeddings
     label_errors: LabelErrors
     snapshots: Snapshots

@@ -1,0 +1,159 @@
+"""Help from models in labeling a project: suggestions that learn, thresholds, audits."""
+
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from modelship_lab.client.checked import checked
+from modelship_lab.records.base import Page
+from modelship_lab.records.errors import LabError
+from modelship_lab.records.jobs import ENDED, Encoder, Job, NewJob
+from modelship_lab.records.labeling import (
+    AuditReport,
+    NewRequests,
+    Revoke,
+    SampleFilter,
+    SavedBulk,
+    SavedRequests,
+    SavedSuggestions,
+    Thresholds,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from modelship_lab.client.projects import ProjectHandle
+
+_WAIT_S = 20
+
+
+class ModelHelp:
+    """A part of `ProjectHandle`; it is nothing by itself."""
+
+    @property
+    def _project(self) -> "ProjectHandle":
+        return cast("ProjectHandle", self)
+
+    def retrain(self, *, everything: bool = False, wait: bool = True) -> Job:
+        """Have the light model learn from the labels there are, and suggest for the undecided samples.
+
+        With the setting `retrain_every` it does so by itself while people label.
+
+        Args:
+            everything: suggest for all of them; else, where there are many, for a random choice.
+            wait: until that is done.
+
+        Raises:
+            LabError: it failed; says why.
+        """
+        return self._begin(NewJob(kind="light_model", everything=everything), wait)
+
+    def embed(self, encoder: Encoder = "hashed", *, wait: bool = True) -> Job:
+        """Have the samples embedded, for the queue's order `diversity` and for the map.
+
+        Args:
+            encoder: `hashed` counts words (or takes fields or small pictures); `minilm` reads sentences.
+            wait: until that is done.
+
+        Raises:
+            LabError: it failed; says why.
+        """
+        return self._begin(NewJob(kind="embeddings", encoder=encoder), wait)
+
+    def embeddings(self, *, vectors: bool = False) -> "pl.DataFrame":
+        """Where the samples lie on the map: `sample_id`, `x`, `y`; with `vectors` their embeddings, too."""
+        project = self._project
+        return project.lab.frame(f"projects/{project.id}/embeddings", {"vectors": vectors})
+
+    def jobs(self) -> list[Job]:
+        """The background jobs of the project, the newest first."""
+        project = self._project
+        return project.lab.whole(Page[Job], f"projects/{project.id}/jobs")
+
+    def wait_for(self, job: Job) -> Job:
+        """The job once it has ended."""
+        while job.status not in ENDED:
+            job = self._project.lab.connection.record(
+                Job, "GET", f"jobs/{job.id}", params={"wait_s": _WAIT_S}
+            )
+        return job
+
+    def cancel(self, job: Job | int) -> Job:
+        """End a job that waits or runs."""
+        job_id = job if isinstance(job, int) else job.id
+        return self._project.lab.connection.record(Job, "DELETE", f"jobs/{job_id}")
+
+    def set_threshold(
+        self, threshold: float | None, classes: Mapping[str, float] | None = None
+    ) -> SavedSuggestions:
+        """From which confidence on suggestions become labels by themselves; applies to what is suggested now, too.
+
+        Such labels have the status `auto`, and are never counted as those of people.
+
+        Args:
+            threshold: of all classes; None: none of them, but for those of `classes`.
+            classes: thresholds of single classes in its place.
+        """
+        project = self._project
+        project.change(settings={"threshold": threshold, "class_thresholds": dict(classes or {})})
+        if threshold is None and not classes:
+            return SavedSuggestions(saved=0)
+        return project.lab.connection.record(
+            SavedSuggestions, "POST", f"projects/{project.id}/suggestions/accept", repeatable=True
+        )
+
+    def choose_threshold(self, precision: float = 0.95) -> Thresholds:
+        """From which confidence on the stored suggestions were right as often as wanted, by gold and human labels.
+
+        Nothing is changed: give what you choose to `set_threshold`.
+        """
+        project = self._project
+        return project.lab.connection.record(
+            Thresholds, "GET", f"projects/{project.id}/thresholds", params={"precision": precision}
+        )
+
+    def audit(self, n: int = 100, origin: str | None = None) -> SavedRequests:
+        """Send a random choice of automatic labels to the queue, where people judge the samples blindly.
+
+        Args:
+            n: how many.
+            origin: only labels of this model version or rule.
+        """
+        project = self._project
+        requests = checked(
+            NewRequests,
+            samples=SampleFilter(status=("auto",), origin=origin),
+            purpose="audit",
+            detail="blind audit of automatic labels",
+            at_most=n,
+        )
+        return project.lab.connection.record(
+            SavedRequests, "POST", f"projects/{project.id}/queue/requests", json=requests
+        )
+
+    def audit_report(self) -> AuditReport:
+        """How often automatic labels were wrong in blind audits, by what made them, with 95 % intervals."""
+        project = self._project
+        return project.lab.connection.record(AuditReport, "GET", f"projects/{project.id}/audit")
+
+    def revoke(self, origin: str) -> SavedBulk:
+        """Take back every automatic label of one model version or rule, e.g. `light:3`.
+
+        Raises:
+            NotFound: it has made none that still stands.
+        """
+        project = self._project
+        body = checked(Revoke, origin=origin, key=uuid.uuid4().hex)
+        return project.lab.connection.record(
+            SavedBulk, "POST", f"projects/{project.id}/labels/revoke", json=body, repeatable=True
+        )
+
+    def _begin(self, new: NewJob, wait: bool) -> Job:
+        project = self._project
+        job = project.lab.connection.record(Job, "POST", f"projects/{project.id}/jobs", json=new)
+        if not wait:
+            return job
+        job = self.wait_for(job)
+        if job.status != "finished":
+            raise LabError(job.error or f"Job {job.id} was {job.status}.")
+        return job
