@@ -17,6 +17,12 @@ def require(caller: Caller, permission: Permission, project: Project) -> None:
     policy.require(caller, permission, project, f"project '{project.name}'")
 
 
+def may_label(caller: Caller, project: Project) -> bool:
+    """Whether the caller is one of those who label in a project."""
+    labels = policy.may_change(caller, project) or policy.may_label(caller, project)
+    return labels and "label" in caller.permissions
+
+
 async def is_held(database: Database, table: str, column: str, digest: str, caller: Caller) -> bool:
     """Whether a project that the caller may see has this digest in a column of one of its tables."""
     condition, parameters = policy.visible(caller, "p.owner_id", "p.is_public", "p.labeler_ids")

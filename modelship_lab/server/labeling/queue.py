@@ -18,10 +18,9 @@ from modelship_lab.records.labeling import (
     QueueOrder,
     Sample,
 )
-from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.leases import Leases
-from modelship_lab.server.labeling.ownership import require
+from modelship_lab.server.labeling.ownership import may_label, require
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.read_ahead import ReadAhead
 from modelship_lab.server.labeling.requests import Requests
@@ -96,7 +95,7 @@ class LabelQueue:
         await self._requests.load(project)
         progress = await self._counts.progress(project, caller)
         # Who may only look takes nothing away from those who label, and is asked for nothing.
-        labels = "label" in caller.permissions and policy.may_change(caller, project)
+        labels = may_label(caller, project)
         name = f"{caller.name}\n{holder}"
         left_out = self._leases.taken(project.id, name).union(exclude)
         if purpose in (None, "label"):

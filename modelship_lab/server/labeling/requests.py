@@ -226,20 +226,25 @@ class Requests:
     async def withdraw(self, project: Project, batch: str, caller: Caller) -> SampleCount:
         """Take back what was asked for in one act, as far as nobody has decided about it.
 
+        Who only labels in the project takes back what they asked for themselves.
+
         Raises:
             NotFound: there is nothing of it.
+            PermissionDenied: it is not the caller's.
         """
         require(caller, "label", project)
 
         def work(transaction: Transaction) -> SampleCount:
             self._load(transaction, project.id)
             removed = transaction.rows(
-                f"DELETE FROM requests WHERE project_id = ? AND batch = ? RETURNING {_COLUMNS}, label_id",
+                f"DELETE FROM requests WHERE project_id = ? AND batch = ? RETURNING {_COLUMNS}, label_id, author",
                 project.id,
                 batch,
             )
             if not removed or not batch:
                 raise NotFound(f"Project '{project.name}' has no requests '{batch}'.")
+            if removed[0]["author"] != caller.name:
+                require(caller, "write", project)
             waiting = [_request(row) for row in removed if row.pop("label_id") is None]
             self._change(transaction, project.id, removed=waiting)
             self._events.record(

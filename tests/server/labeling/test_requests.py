@@ -9,11 +9,13 @@ ALL = ["read", "write", "label", "admin"]
 
 @pytest.fixture
 def team(new_project, person):
-    """A new project as several people see it, with the classes ham and spam."""
+    """A new project as several people see it: an administrator, then labelers."""
 
     def make(count, *texts, **settings):
         project = new_project(settings=settings)
-        people = [person(permissions=ALL) for _ in range(count)]
+        people = [person(permissions=ALL) if one == 0 else person() for one in range(count)]
+        labelers = [one.account["username"] for one in people[1:]]
+        assert project.client.patch(project.path, json={"labelers": labelers}).status_code == 200
         ids = project.import_texts(*texts)
         record = {"id": project.id, "name": project.name}
         named = []
@@ -149,9 +151,10 @@ def test_gold_comes_once_to_each_person_and_changes_nothing(team):
     ben.undo()
     assert list(asked(ben, "gold")) == [one]
     # More can be added at any time.
-    add_gold(ben, **{str(two): "spam"})
-    assert list(asked(ben, "gold")) == [one]
-    assert list(asked(ann, "gold")) == [two]
+    ben.client.post(f"{ben.path}/queue/release", json={})
+    add_gold(ann, **{str(two): "spam"})
+    assert list(asked(ben, "gold")) == [one, two]
+    assert asked(ann, "gold") == {}
 
 
 def test_people_repeat_a_share_of_their_own_labels(team):
@@ -191,6 +194,7 @@ def test_what_is_asked_for_waits_until_somebody_decides_or_it_is_withdrawn(team)
     ben.undo()
     assert queue(ben)["waiting"] == {"error": 5}
     path = f"{ann.path}/queue/requests/{saved['batch']}"
+    assert ben.client.delete(path).status_code == 403
     assert ann.client.delete(path).json() == {"count": 4}
     assert ann.client.delete(path).status_code == 404
     assert queue(ben)["waiting"] == {"error": 1}
