@@ -60,16 +60,19 @@ class LabelingSettings(Record):
     class_thresholds: dict[ClassName, Fraction] = {}
     """Thresholds of single classes, in place of the project's."""
     overlap: int = Field(default=1, ge=1, le=10)
-    """How many people label each sample of the share below."""
+    """How many people label each sample of the share below, none of whom sees what the others said.
+
+    This and the other shares hold for decisions from now on; what was decided before can be asked for.
+    """
     overlap_share: Fraction = 1.0
     review_share: Fraction = 0.0
-    """Share of the human labels that somebody else looks at again."""
+    """Share of the human labels that somebody else looks at again, unless somebody decides between several anyway."""
     gold_share: Fraction = 0.05
     """Share of what is handed out that is gold, as long as a labeler has not seen all of it."""
     repeat_share: Fraction = 0.0
     """Share of a labeler's own samples that come once more, without their label."""
     random_share: Fraction = 0.1
-    """Share of the queue that is random, whatever its order, so that what no model doubts is seen, too."""
+    """Share of the queue that is random in orders by doubt or diversity, so that what no model doubts is seen, too."""
     lease_s: float = Field(default=600.0, ge=1, le=86_400)
     """For how long nobody else gets a sample that was handed out, in seconds."""
     retrain_every: int | None = Field(default=None, ge=5)
