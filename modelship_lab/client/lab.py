@@ -14,6 +14,7 @@ from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
 from modelship_lab.client.credits import AccountCredits
 from modelship_lab.client.keys import Keys
+from modelship_lab.client.labeling_functions import LabelingFunction
 from modelship_lab.client.logins import LoginCredential, Logins, log_in
 from modelship_lab.client.projects import ProjectHandle, quoted
 from modelship_lab.client.replay import interrupt, replay
@@ -133,6 +134,8 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
         # An account's own: to others its runs do not exist, and they could not send what it has logged.
         self.spool_folder = data_dir / "spool" / self.info.lab_id / str(self.info.account_id)
         self.snapshot_cache = data_dir / "cache" / "snapshots"
+        self.labeling_functions: dict[str, LabelingFunction] = {}
+        """Those that were written under `labeling_function`, by their names."""
         self._replayed = threading.Event()
 
     def __repr__(self) -> str:
@@ -146,6 +149,25 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
     def request(self, method: str, path: str, **arguments: Any) -> "httpx.Response":
         """One request below `mlship/api/`; see `Connection.request` for the arguments."""
         return self.connection.request(method, path, **arguments)
+
+    def labeling_function(self, function: LabelingFunction) -> LabelingFunction:
+        """Have a function say what samples are, with the others of its kind; see `ProjectHandle.apply_rules`.
+
+        ```
+        @lab.labeling_function
+        def has_link(text):
+            return "spam" if "http" in text else None
+        ```
+
+        Args:
+            function: takes a text, a row (a dict) or an image (of Pillow), and returns a class, or None. One of
+                the same name takes the place of the earlier one.
+
+        Returns:
+            The function as it is.
+        """
+        self.labeling_functions[function.__name__] = function
+        return function
 
     def close(self) -> None:
         """Give the sockets back."""

@@ -1,10 +1,13 @@
 """Help from models in labeling a project: suggestions that learn, thresholds, audits."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+from modelship_lab.client import labeling_functions
 from modelship_lab.client.checked import checked
+from modelship_lab.client.labeling_functions import LabelingFunction, Rules
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import LabError
 from modelship_lab.records.jobs import ENDED, Encoder, Job, NewJob
@@ -83,6 +86,23 @@ class ModelHelp:
         job_id = job if isinstance(job, int) else job.id
         return self._project.lab.connection.record(Job, "DELETE", f"jobs/{job_id}")
 
+    def apply_rules(self, *functions: LabelingFunction) -> Rules:
+        """Apply labeling functions to all samples; what they say together becomes suggestions.
+
+        How often each is right is estimated from where they agree and contradict each other, and from the labels
+        of people; see `client.label_model`.
+
+        Args:
+            functions: default: all that were written under `@lab.labeling_function` in this process.
+
+        Returns:
+            How many samples they speak about, and a table with coverage, overlaps, conflicts and accuracy of each.
+        """
+        project = self._project
+        named = {one.__name__: one for one in functions} if functions else project.lab.labeling_functions
+        with _progress(f"{len(named)} labeling functions") as told:
+            return labeling_functions.apply(project, named, told)
+
     def set_threshold(
         self, threshold: float | None, classes: Mapping[str, float] | None = None
     ) -> SavedSuggestions:
@@ -157,3 +177,13 @@ class ModelHelp:
         if job.status != "finished":
             raise LabError(job.error or f"Job {job.id} was {job.status}.")
         return job
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar in the notebook or shell while something goes on."""
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""Verbs of help from models: retrain, embed, jobs, threshold, revoke, spotcheck."""
+"""Verbs of help from models: retrain, rules, embed, jobs, threshold, revoke, spotcheck."""
 
 from typing import Any
 
@@ -106,6 +106,14 @@ def _fraction(text: str) -> float:
 
 @click.command()
 @click.argument("project", type=PROJECT)
+@pass_session
+def rules(session: Session, project: str) -> Any:
+    """Apply the notebook's labeling functions (written under `@lab.labeling_function`) to PROJECT."""
+    return session.project(project).apply_rules()
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
 @click.argument("origin")
 @pass_session
 def revoke(session: Session, project: str, origin: str) -> Done:
@@ -128,4 +136,4 @@ def spotcheck(session: Session, project: str, count: int | None, origin: str | N
     return Done(f"{saved.added:,} automatic labels are sent to the queue, to be judged blindly.")
 
 
-VERBS = (retrain, embed, jobs, threshold, revoke, spotcheck)
+VERBS = (retrain, rules, embed, jobs, threshold, revoke, spotcheck)

@@ -1,5 +1,6 @@
 """Help from models, in words: thresholds, audits."""
 
+from modelship_lab.client.labeling_functions import Rules
 from modelship_lab.commands.description.labeling import share_with_interval
 from modelship_lab.commands.description.words import Description, Grid, describe, number
 from modelship_lab.records.labeling import AuditReport, ThresholdChoice, Thresholds
@@ -22,6 +23,30 @@ def _choice(one: ThresholdChoice) -> tuple[str, ...]:
         number(one.known),
         "none" if one.threshold is None else f"{one.threshold:.4f}",
         share_with_interval(one.precision),
+    )
+
+
+@describe.register
+def _(value: Rules) -> Description:
+    auto = f", {value.suggestions.auto:,} became automatic labels" if value.suggestions.auto else ""
+    rows = tuple(
+        (
+            row["function"],
+            row["classes"],
+            f"{row['coverage']:.1%}",
+            f"{row['overlaps']:.1%}",
+            f"{row['conflicts']:.1%}",
+            "–" if row["accuracy"] is None else f"{row['accuracy']:.1%} of {row['labeled']:,}",
+            f"{row['estimated_accuracy']:.1%}",
+            f"{row['errors']:,} {row['first_error']}" if row["errors"] else "–",
+        )
+        for row in value.table.iter_rows(named=True)
+    )
+    columns = ("function", "classes", "coverage", "overlaps", "conflicts", "right", "estimated", "errors")
+    return Description(
+        f"{value.source}: {value.covered:,} of {value.samples:,} samples are covered{auto}",
+        (),
+        (Grid("Labeling functions", columns, rows),),
     )
 
 

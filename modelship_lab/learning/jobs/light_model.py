@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from modelship_lab.bundles.certainty import certainty, entropy_terms
 from modelship_lab.learning.jobs.features import Content, features_of
 from modelship_lab.records.errors import Conflict
 
@@ -156,15 +157,10 @@ class Answers:
 
 
 def _of_classes(probabilities: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
-    ordered = np.sort(probabilities, 1)
-    confidence = ordered[:, -1]
     return {
         "label": pa.array(classes[probabilities.argmax(1)], pa.string()),
         "content": pa.nulls(len(probabilities), pa.string()),
-        "confidence": confidence,
-        "uncertainty": 1 - confidence,
-        "margin": 1 - (confidence - ordered[:, -2]),
-        "entropy": _entropy(probabilities).sum(1) / math.log(probabilities.shape[1]),
+        **certainty(probabilities),
     }
 
 
@@ -173,7 +169,7 @@ def _of_sets(probabilities: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
     applies = probabilities >= 0.5
     names = [sorted(classes[row].tolist()) for row in applies]
     confidence = np.maximum(probabilities, 1 - probabilities).min(1)
-    both = _entropy(probabilities) + _entropy(1 - probabilities)
+    both = entropy_terms(probabilities) + entropy_terms(1 - probabilities)
     return {
         "label": pa.nulls(len(probabilities), pa.string()),
         "content": pa.array([orjson.dumps({"labels": one}).decode() for one in names], pa.string()),
@@ -183,11 +179,6 @@ def _of_sets(probabilities: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
         "margin": 1 - (2 * confidence - 1),
         "entropy": both.mean(1) / math.log(2),
     }
-
-
-def _entropy(probabilities: np.ndarray) -> np.ndarray:
-    result: np.ndarray = -probabilities * np.log(np.maximum(probabilities, 1e-12))
-    return result
 
 
 class _Model:
