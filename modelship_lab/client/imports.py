@@ -4,12 +4,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
-from modelship_lab.client import image_folder
+from modelship_lab.client import packing
+from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import Connection
 from modelship_lab.records.errors import InvalidData, InvalidInput
-from modelship_lab.records.labeling import Import, ImportFormat
+from modelship_lab.records.labeling import Import, ImportFormat, ImportOptions
 
 _CHUNK = 1 << 20
 _UPLOAD_TIMEOUT_S = 600.0
@@ -25,13 +26,18 @@ FORMATS: dict[str, ImportFormat] = {
     ".pq": "parquet",
     ".arrow": "arrow",
     ".feather": "arrow",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
+    ".zip": "zip",
 }
 """The format of a file by its suffix."""
 
 
 @dataclass(frozen=True)
 class ImportProgress:
-    """How far an import is: first bytes are sent, then the server reads rows."""
+    """How far an import is: first bytes are sent, then the server reads rows. An export goes the other way."""
 
     bytes_sent: int
     bytes_total: int
@@ -39,6 +45,39 @@ class ImportProgress:
 
 
 OnProgress = Callable[[ImportProgress], None]
+
+
+class ImportColumns(TypedDict, total=False):
+    """Which columns of a table hold what."""
+
+    text: str | None
+    """The text of a text project."""
+    image: str | None
+    """The encoded images of an image project."""
+    features: Sequence[str] | str | None
+    """The columns of a tabular project; default: all that are not named otherwise."""
+    label: str | None
+    """Known labels: the name of a class; a list of classes, spans or boxes."""
+    prediction: str | None
+    """What somebody thinks that the label is: it becomes a suggestion."""
+    confidence: str | None
+    """How sure the prediction is, from 0 to 1."""
+    group: str | None
+    """What belongs together."""
+    name: str | None
+    split: str | None
+    separator: str
+    """What stands between several classes in one cell; default: a bar."""
+
+
+def options(format: ImportFormat, filename: str, encoding: str, columns: ImportColumns) -> dict[str, Any]:
+    """The fields of `records.labeling.ImportOptions`.
+
+    Raises:
+        InvalidInput: one is not valid.
+    """
+    named: dict[str, Any] = {**columns, "features": columns_of(columns.get("features"))}
+    return checked(ImportOptions, format=format, encoding=encoding, filename=filename, **named).model_dump()
 
 
 def silent(_: ImportProgress) -> None:
@@ -76,8 +115,6 @@ def import_file(
     Raises:
         InvalidData: the file cannot be read, here or by the server; nothing of it was imported.
     """
-    if path.is_dir():
-        raise InvalidInput(f"{path} is a folder; import a folder of images, or the files in it.")
     try:
         total = path.stat().st_size
         # The server must not see a file that is replaced meanwhile half.
@@ -137,19 +174,17 @@ def import_frame(
         return import_file(connection, project, path, options, on_progress)
 
 
-def import_images(
-    connection: Connection, project: str, folder: Path, on_progress: OnProgress = silent
+def import_folder(
+    connection: Connection,
+    project: str,
+    folder: Path,
+    options: dict[str, Any],
+    on_progress: OnProgress = silent,
 ) -> Import:
-    """Import a folder of images; subfolders directly below it are their labels."""
+    """Import a folder, which travels as a zip file."""
     with tempfile.TemporaryDirectory(prefix="mlship-") as temporary:
-        path = Path(temporary) / "images.arrow"
-        labeled = image_folder.write(folder, path)
-        options = {
-            "format": "arrow",
-            "image": "image",
-            "label": "label" if labeled else None,
-            "filename": folder.name,
-        }
+        path = Path(temporary) / "folder.zip"
+        packing.pack(folder, path)
         return import_file(connection, project, path, options, on_progress)
 
 

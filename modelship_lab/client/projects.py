@@ -3,22 +3,24 @@
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import quote
 
-from modelship_lab.client import imports
+from modelship_lab.client import exports, imports
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
-from modelship_lab.client.imports import OnProgress
+from modelship_lab.client.imports import ImportColumns, OnProgress
 from modelship_lab.client.model_help import ModelHelp
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.labeling import (
+    Export,
+    ExportFormat,
     Import,
     ImportFormat,
-    ImportOptions,
     LabelingSettings,
+    NewExport,
     NewGold,
     NewGolds,
     NewLabel,
@@ -139,24 +141,21 @@ class ProjectHandle(ModelHelp):
         path: str | Path,
         *,
         format: ImportFormat | None = None,
-        text: str | None = None,
-        image: str | None = None,
-        features: Sequence[str] | str | None = None,
-        label: str | None = None,
         encoding: str = "utf-8",
         on_progress: OnProgress = imports.silent,
+        **columns: Unpack[ImportColumns],
     ) -> Import:
-        """Import a CSV, TSV, JSON, JSONL, Parquet or Arrow file, or a folder of images.
+        """Import a file or folder with its labels and predictions.
+
+        Known are tables (CSV, TSV, JSON, JSONL, Parquet, Arrow), the formats of Label Studio, doccano, COCO, YOLO,
+        CoNLL and Hugging Face's `datasets`, and folders of images with a subfolder for each class.
 
         Args:
             path: the file or folder.
-            format: of the file; default: by its name.
-            text: the column with the text of a text project.
-            image: the column with the encoded images of an image project.
-            features: the columns of a tabular project; default: all but `label`.
-            label: the column with known labels.
+            format: default: by the file's name, or by what lies in the folder.
             encoding: of a text file.
             on_progress: called while it goes on.
+            columns: which columns of a table hold what; see `ImportColumns`.
 
         Returns:
             What was added, and which rows were not and why.
@@ -165,52 +164,68 @@ class ProjectHandle(ModelHelp):
             InvalidData: the file cannot be read; nothing of it was imported.
         """
         path = Path(path).expanduser()
-        if path.is_dir():
-            return self.import_images(path, on_progress=on_progress)
-        options = checked(
-            ImportOptions,
-            format=format or imports.format_of(path),
-            text=text,
-            image=image,
-            features=imports.columns_of(features),
-            label=label,
-            encoding=encoding,
-            filename=path.name,
+        options = imports.options(
+            format or ("zip" if path.is_dir() else imports.format_of(path)), path.name, encoding, columns
         )
-        return imports.import_file(
-            self._lab.connection, str(self.id), path, options.model_dump(), on_progress=on_progress
-        )
+        carry = imports.import_folder if path.is_dir() else imports.import_file
+        return carry(self._lab.connection, str(self.id), path, options, on_progress)
 
     def import_frame(
         self,
         frame: Any,
         *,
-        text: str | None = None,
-        image: str | None = None,
-        features: Sequence[str] | str | None = None,
-        label: str | None = None,
-        name: str = "frame",
+        file_name: str = "frame",
         on_progress: OnProgress = imports.silent,
+        **columns: Unpack[ImportColumns],
     ) -> Import:
-        """Import a polars, pandas or Arrow frame; see `import_file`."""
-        options = checked(
-            ImportOptions,
-            format="arrow",
-            text=text,
-            image=image,
-            features=imports.columns_of(features),
-            label=label,
-            filename=name,
-        )
-        return imports.import_frame(
-            self._lab.connection, str(self.id), frame, options.model_dump(), on_progress
-        )
+        """Import a polars, pandas or Arrow frame; see `import_file`.
+
+        Args:
+            file_name: what it is called in the list of imports.
+        """
+        options = imports.options("arrow", file_name, "utf-8", columns)
+        return imports.import_frame(self._lab.connection, str(self.id), frame, options, on_progress)
 
     def import_images(self, folder: str | Path, *, on_progress: OnProgress = imports.silent) -> Import:
         """Import a folder of images; the names of subfolders are their labels."""
-        return imports.import_images(
-            self._lab.connection, str(self.id), Path(folder).expanduser(), on_progress=on_progress
+        return self.import_file(folder, format="image_folder", on_progress=on_progress)
+
+    def export(
+        self,
+        path: str | Path,
+        *,
+        format: ExportFormat | None = None,
+        status: Iterable[SampleStatus] | SampleStatus = ("labeled",),
+        suggestions: bool = False,
+        on_progress: OnProgress = imports.silent,
+        **conditions: Any,
+    ) -> Export:
+        """Write the labels to a file or folder. A broken download goes on where it was.
+
+        Args:
+            path: what is made. Formats of several files come as a zip file if its name ends so, else as a folder.
+            format: default: by the file's name.
+            status: of the samples; by default those that people have labeled. What models and rules have labeled
+                is `auto`.
+            suggestions: with what is suggested for each sample.
+            on_progress: called while it goes on.
+            conditions: other fields of `records.labeling.SampleFilter`, e.g. `split="test"`.
+
+        Returns:
+            How many samples were written, and what the format had no place for.
+
+        Raises:
+            InvalidInput: the format has no place for labels of this kind; the message names those that have.
+        """
+        path = Path(path).expanduser()
+        wanted = (status,) if isinstance(status, str) else tuple(status)
+        new = checked(
+            NewExport,
+            format=format or exports.format_of(path),
+            samples=checked(SampleFilter, status=wanted, **conditions),
+            suggestions=suggestions,
         )
+        return exports.export(self._lab.connection, str(self.id), path, new, on_progress)
 
     def samples(
         self,

@@ -1,7 +1,7 @@
 """Verbs of data: import, snapshot, snapshots, diff."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import click
 
@@ -10,12 +10,13 @@ from modelship_lab.commands.results import Imported
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.records.labeling import ImportFormat, SnapshotDiff
+from modelship_lab.records.labeling import SEPARATOR, ImportFormat, SnapshotDiff
 
 if TYPE_CHECKING:
     import polars as pl
 
     from modelship_lab.client import ProjectHandle, SnapshotData
+    from modelship_lab.client.imports import ImportColumns
 
 
 @click.command("import")
@@ -27,25 +28,30 @@ if TYPE_CHECKING:
     "--features", help="Columns of a tabular project, separated by commas. Default: all but the label."
 )
 @click.option("--label", help="Column with labels that are known already.")
+@click.option("--prediction", help="Column with what the label may be: it becomes a suggestion.")
+@click.option("--confidence", help="Column with how sure the prediction is, from 0 to 1.")
+@click.option("--group", help="Column with what belongs together: a patient, an author.")
+@click.option("--name", help="Column with what each sample is called.")
+@click.option("--split", help="Column with the part of the data: train, validation, test.")
+@click.option("--separator", default=SEPARATOR, show_default=True, help="Between several classes in a cell.")
 @click.option("--format", type=click.Choice(get_args(ImportFormat)), help="Default: by the file's name.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 @pass_session
 def import_(
     session: Session,
+    /,
     project: str,
     source: str,
-    text: str | None,
-    image: str | None,
-    features: str | None,
-    label: str | None,
     format: ImportFormat | None,
     encoding: str,
+    **columns: "Unpack[ImportColumns]",
 ) -> Imported:
     """Import SOURCE into PROJECT.
 
-    SOURCE is a CSV, TSV, JSON, JSONL, Parquet or Arrow file, a folder of images (subfolders are
-    their labels), or in a notebook a variable that holds a polars or pandas frame. What the project
-    has already is counted and left out; bad rows are listed with the reason.
+    SOURCE is a CSV, TSV, JSON, JSONL, Parquet or Arrow file, a file or folder of Label Studio, doccano,
+    COCO, YOLO, CoNLL or Hugging Face, a folder of images (subfolders are their labels), or in a notebook a
+    variable that holds a polars or pandas frame. What the project has already is counted and left out; bad rows
+    are listed with the reason.
     """
     handle = session.project(project)
     path = Path(source).expanduser()
@@ -54,25 +60,10 @@ def import_(
         raise InvalidInput(f"There is no file, folder or variable '{source}'.")
     with session.importing(f"{path.name} → {handle.name}") as on_progress:
         if frame is not None:
-            result = handle.import_frame(
-                frame,
-                text=text,
-                image=image,
-                features=features,
-                label=label,
-                name=source,
-                on_progress=on_progress,
-            )
+            result = handle.import_frame(frame, file_name=source, on_progress=on_progress, **columns)
         else:
             result = handle.import_file(
-                path,
-                format=format,
-                text=text,
-                image=image,
-                features=features,
-                label=label,
-                encoding=encoding,
-                on_progress=on_progress,
+                path, format=format, encoding=encoding, on_progress=on_progress, **columns
             )
     return Imported(handle.name, result)
 

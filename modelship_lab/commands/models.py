@@ -1,15 +1,18 @@
 """Verbs of models: export, register, models, stage."""
 
-from typing import TYPE_CHECKING, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from click.shell_completion import CompletionItem
 
 from modelship_lab.commands.naming import with_suggestion
-from modelship_lab.commands.parameters import MODEL, MODEL_VERSION, RUN
+from modelship_lab.commands.parameters import MODEL, MODEL_VERSION, RUN, RUN_OR_PROJECT
+from modelship_lab.commands.results import Exported
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import NotFound
+from modelship_lab.records.labeling import ExportFormat, SampleStatus
 from modelship_lab.records.registry import ModelVersion, Stage
 
 if TYPE_CHECKING:
@@ -35,16 +38,54 @@ STAGES = StageName()
 
 
 @click.command()
-@click.argument("run", type=RUN)
+@click.argument("source", type=RUN_OR_PROJECT)
+@click.argument("target", type=click.Path(), required=False)
 @click.option(
-    "--format", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Of the model."
+    "--format",
+    type=click.Choice(["onnx", *get_args(ExportFormat)]),
+    help="Of the model: onnx. Of labels, default: by the file's name.",
 )
+@click.option(
+    "--status",
+    type=click.Choice(get_args(SampleStatus)),
+    multiple=True,
+    default=("labeled",),
+    show_default=True,
+    help="Of the samples; may be repeated. What models and rules have labeled is auto.",
+)
+@click.option("--split", help="Only samples of this part of the data.")
+@click.option("--suggestions", is_flag=True, help="With what is suggested for each sample.")
 @pass_session
-def export(session: Session, run: int, format: str) -> BundleManifest:
-    """Export the model of RUN as a bundle; fails unless it agrees with its source on real rows."""
-    from modelship_lab.learning import export as exporting
+def export(
+    session: Session,
+    source: str,
+    target: str | None,
+    format: Any,
+    status: tuple[SampleStatus, ...],
+    split: str | None,
+    suggestions: bool,
+) -> "BundleManifest | Exported":
+    """Export the model of a run, or the labels of a project to TARGET.
 
-    return exporting.export(session.lab, run, format)
+    `export RUN` makes a bundle; it fails unless the model agrees with its source on real rows. `export PROJECT
+    TARGET` writes what people have labeled to a file, or for formats of several files to a zip file or folder.
+    """
+    if target is None:
+        run = RUN.convert(source, None, None)
+        from modelship_lab.learning import export as exporting
+
+        return exporting.export(session.lab, run, format or "onnx")
+    handle, path = session.project(source), Path(target).expanduser()
+    with session.importing(f"{handle.name} → {path.name}") as on_progress:
+        made = handle.export(
+            path,
+            format=format,
+            status=status,
+            suggestions=suggestions,
+            on_progress=on_progress,
+            **({} if split is None else {"split": split}),
+        )
+    return Exported(str(path), made)
 
 
 @click.command()

@@ -167,6 +167,20 @@ class RunNumber(click.ParamType[int]):
         return _starting_with(incomplete, runs)
 
 
+class RunOrProject(click.ParamType[str]):
+    """The number of a run, or a project."""
+
+    name = "run or project"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [
+            *RUN.shell_complete(ctx, param, incomplete),
+            *PROJECT.shell_complete(ctx, param, incomplete),
+        ]
+
+
 class ModelVersion(click.ParamType[tuple[str, int | None]]):
     """A version of a model: `spam-filter/1`, or `spam-filter` for its newest."""
 
@@ -339,5 +353,6 @@ EVENTS = Several("event", ("*", *get_args(EventType)))
 EVENT = EventName()
 MOMENT = Moment()
 RUN = RunNumber()
+RUN_OR_PROJECT = RunOrProject()
 MODEL_VERSION = ModelVersion()
 KEY_VALUE = KeyValue()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.identity import Account, ApiKey, Credits
-from modelship_lab.records.labeling import Import, LabelingSettings, Progress, Quality
+from modelship_lab.records.labeling import Export, Import, LabelingSettings, Progress, Quality
 from modelship_lab.records.serving import Deployment, DeploymentMetrics, Prediction
 from modelship_lab.records.tracking import Run
 from modelship_lab.records.webhooks import Webhook
@@ -54,6 +54,17 @@ class Imported:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.result, name)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Labels that were written to a file or folder."""
+
+    path: str
+    result: Export
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["result"], name)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Data goes in and comes out as it was, and what is wrong with it is said."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from modelship_lab import client
-from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput, NotFound
+from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput, NotFound, Unavailable
 
 
 @pytest.fixture
@@ -78,8 +80,56 @@ def test_a_folder_of_images_gives_samples_with_the_names_of_its_subfolders(
     assert len(digests) == 4
     files = {path.read_bytes() for path in (tmp_path / "colors").glob("*/*.png")}
     assert {images[digest] for digest in digests} == files
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidData, match="no image"):
-        project.import_images(tmp_path / "colors" / "red" / "none")
+        project.import_images(tmp_path / "empty")
+
+
+def test_labels_go_out_as_a_folder_that_comes_in_again(lab: client.Lab, tmp_path: Path) -> None:
+    (tmp_path / "in" / "labels").mkdir(parents=True)
+    (tmp_path / "in" / "images").mkdir()
+    Image.new("RGB", (8, 6)).save(tmp_path / "in" / "images" / "a.png")
+    (tmp_path / "in" / "labels" / "a.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "in" / "classes.txt").write_text("cat\ndog\n")
+    project = lab.new_project("pets", "object_detection", ["dog", "cat"])
+    assert project.import_file(tmp_path / "in").labels_added == 1
+    assert project.export(tmp_path / "out", format="yolo").rows_written == 1
+    assert (tmp_path / "out" / "labels" / "train" / "a.txt").read_text() == "0 0.5 0.5 0.25 0.5\n"
+    assert project.export(tmp_path / "out.zip", format="coco").filename == "pets-coco.zip"
+    again = lab.new_project("pets again", "object_detection", ["dog", "cat"])
+    assert again.import_file(tmp_path / "out.zip").labels_added == 1
+    with pytest.raises(InvalidInput, match="something in it"):
+        project.export(tmp_path / "out", format="yolo")
+    with pytest.raises(InvalidInput, match="coco, yolo"):
+        project.export(tmp_path / "out.txt")
+    assert {path.name for path in tmp_path.iterdir()} >= {"in", "out", "out.zip"}
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_broken_download_goes_on_where_it_was(
+    spam: client.ProjectHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({"text": ["a", "b", "c"], "label": ["ham", "spam", "ham"]})
+    spam.import_frame(frame, text="text", label="label")
+    stream, asked = spam.lab.connection.stream, []
+
+    @contextmanager
+    def breaking(path: str, *, headers: dict[str, str], timeout_s: float = 9) -> Iterator[Iterator[bytes]]:
+        asked.append(headers["Range"])
+        with stream(path, headers=headers) as pieces:
+
+            def some() -> Iterator[bytes]:
+                yield next(pieces)[:20]
+                raise Unavailable("The connection broke.")
+
+            yield some() if len(asked) < 3 else pieces
+
+    monkeypatch.setattr(spam.lab.connection, "stream", breaking)
+    moved: list[int] = []
+    spam.export(tmp_path / "spam.csv", on_progress=lambda progress: moved.append(progress.bytes_sent))
+    assert asked == ["bytes=0-", "bytes=20-", "bytes=40-"]
+    assert pl.read_csv(tmp_path / "spam.csv")["label"].to_list() == ["ham", "spam", "ham"]
+    assert moved[-1] == (tmp_path / "spam.csv").stat().st_size
 
 
 def test_labels_are_saved_once_shown_in_the_progress_and_undone(spam: client.ProjectHandle) -> None:

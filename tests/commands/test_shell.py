@@ -26,6 +26,7 @@ def test_the_whole_loop_in_a_shell(mlship: Shell, tmp_path: Path) -> None:
         "import", "shell", str(REVIEWS), "--text", "text", "--label", "label"
     )
     assert "2,982 of 2,982 samples done" in done("progress", "shell")
+    assert "2,982 samples" in done("export", "shell", str(tmp_path / "labels.jsonl"))
     trained = done("train", "shell", "--epochs", "2", "--set", "learning_rate=0.02", "--name", "quick")
     assert "finished" in trained
     assert "Worst errors" in trained

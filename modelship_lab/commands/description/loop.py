@@ -17,6 +17,7 @@ from modelship_lab.commands.description.words import (
 from modelship_lab.commands.results import (
     DeploymentReport,
     Done,
+    Exported,
     Imported,
     Predicted,
     Predictions,
@@ -102,11 +103,26 @@ def _(value: Imported) -> Description:
             ("rows read", number(result.rows_read)),
             ("samples added", number(result.samples_added)),
             ("labels added", number(result.labels_added)),
+            ("suggestions added", number(result.suggestions_added)),
             ("duplicates", number(result.duplicates)),
             ("bad rows", number(result.bad_rows)),
         ),
         grids,
         f"and {left:,} more rows that were not added" if grids and left > 0 else "",
+    )
+
+
+@describe.register
+def _(value: Exported) -> Description:
+    result = value.result
+    grids: tuple[Grid, ...] = ()
+    if result.problems:
+        reasons = _by_reason(result.problems)
+        grids = (Grid("What the format has no place for", ("samples", "reason"), reasons),)
+    return Description(
+        f"{value.path}: {result.rows_written:,} {_samples(result.rows_written)}",
+        (("format", result.format), ("bytes", number(result.bytes)), ("left out", number(result.left_out))),
+        grids,
     )
 
 
