@@ -63,6 +63,23 @@ class ModelHelp:
         """
         return self._begin(NewJob(kind="embeddings", encoder=encoder), wait)
 
+    def label_errors(self) -> "pl.DataFrame":
+        """Labels that may be wrong, the most doubtful first: `sample_id`, `label`, `likely`, `score`.
+
+        Models that have not seen a label contradict it (confident learning); `score` is how likely the label is.
+        Send samples back to the queue with `request("error", ids=...)`.
+
+        Raises:
+            LabError: there are too few labels, or the package for it is missing.
+        """
+        import polars as pl
+
+        found = self._begin(NewJob(kind="label_errors"), wait=True).result["errors"]
+        return pl.DataFrame(
+            found,
+            schema={"sample_id": pl.Int64, "label": pl.String, "likely": pl.String, "score": pl.Float64},
+        )
+
     def embeddings(self, *, vectors: bool = False) -> "pl.DataFrame":
         """Where the samples lie on the map: `sample_id`, `x`, `y`; with `vectors` their embeddings, too."""
         project = self._project

@@ -1,4 +1,4 @@
-"""Verbs of help from models: retrain, rules, embed, jobs, threshold, revoke, spotcheck."""
+"""Verbs of help from models: retrain, rules, embed, jobs, threshold, revoke, spotcheck, mislabeled."""
 
 from typing import Any
 
@@ -136,4 +136,19 @@ def spotcheck(session: Session, project: str, count: int | None, origin: str | N
     return Done(f"{saved.added:,} automatic labels are sent to the queue, to be judged blindly.")
 
 
-VERBS = (retrain, rules, embed, jobs, threshold, revoke, spotcheck)
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.option("--queue", "count", type=click.IntRange(min=1), help="Send so many of them back to the queue.")
+@pass_session
+def mislabeled(session: Session, project: str, count: int | None) -> Any:
+    """List labels of PROJECT that may be wrong, the most doubtful first; with --queue, have people look again."""
+    handle = session.project(project)
+    found = handle.label_errors()
+    if count is None or found.is_empty():
+        return found
+    samples = found["sample_id"].head(count).to_list()
+    added = handle.request("error", detail="the label may be wrong", ids=samples).added
+    return Done(f"{added:,} of {len(found):,} doubtful labels are sent to the queue.")
+
+
+VERBS = (retrain, rules, embed, jobs, threshold, revoke, spotcheck, mislabeled)

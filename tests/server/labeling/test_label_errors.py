@@ -30,6 +30,12 @@ def test_flipped_labels_are_found_far_more_often_than_by_chance(new_project):
     assert len(wrong) > 15
     assert all(one["likely"] == other[one["label"]] for one in worst)
     assert [one["score"] for one in worst] == sorted(one["score"] for one in worst)
+    # They go back to whoever labels.
+    doubtful = {"samples": {"ids": [one["sample_id"] for one in worst[:3]]}, "purpose": "error"}
+    assert project.client.post(f"{project.path}/queue/requests", json=doubtful).json()["added"] == 3
+    asked = project.client.get(f"{project.path}/queue", params={"limit": 5}).json()
+    errors = [one["id"] for one in asked["samples"] if one["purpose"] == "error"]
+    assert sorted(errors) == sorted(doubtful["samples"]["ids"])
 
 
 def test_without_two_classes_there_is_nothing_to_compare(project, new_project):
