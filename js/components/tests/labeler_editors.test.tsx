@@ -133,22 +133,22 @@ describe("notes and reasons", () => {
 describe("what is known of a sample", () => {
   it("is not shown where the labeler is to judge alone", async () => {
     const lab = new FakeLab(20);
-    Object.assign(lab.samples[0]!, { purpose: "audit", reason: "chosen at random" });
+    Object.assign(lab.samples[0]!, { purpose: "overlap", reason: "another opinion" });
     const labeler = await open(lab);
-    expect(within(labeler).getByText("Audit")).toBeTruthy();
+    expect(within(labeler).getByText("Second opinion")).toBeTruthy();
     expect(within(labeler).queryByText("90.0%")).toBeNull();
     press(labeler, " ");
     expect(lab.saves()).toEqual([]);
     press(labeler, "1");
     await settle();
-    expect(lab.labels).toMatchObject([{ label: "ham", purpose: "audit" }]);
+    expect(lab.labels).toMatchObject([{ label: "ham", purpose: "overlap" }]);
   });
 
   it("is accepted by the blank in a review", async () => {
     const lab = new FakeLab(20);
-    Object.assign(lab.samples[0]!, { purpose: "review", reason: "ann said ham", label: "ham" });
+    Object.assign(lab.samples[0]!, { purpose: "review", reason: "ann said ham", detail: "not sure", label: "ham" });
     const labeler = await open(lab);
-    expect(within(labeler).getByText("ann said ham")).toBeTruthy();
+    expect(within(labeler).getByTitle("not sure")).toBeTruthy();
     expect(within(labeler).getByText("Present label")).toBeTruthy();
     press(labeler, " ");
     await settle();

@@ -63,6 +63,8 @@ export interface RequestOptions {
   body?: unknown;
   /** Ends the wait for an answer that nobody needs any more. */
   signal?: AbortSignal;
+  /** Sent although the page is being closed. */
+  keepalive?: boolean;
 }
 
 export interface MetricsMessage {

@@ -85,7 +85,7 @@ export class HttpConnection implements Connection {
   private async send(
     method: Method,
     path: string,
-    { body, signal }: RequestOptions,
+    { body, signal, keepalive }: RequestOptions,
     accept = "application/json",
   ): Promise<{ response: Response; text: string }> {
     const headers: Record<string, string> = { Accept: accept };
@@ -102,6 +102,7 @@ export class HttpConnection implements Connection {
         headers,
         credentials: "same-origin",
         redirect: "error",
+        keepalive,
         body: body === undefined ? undefined : JSON.stringify(body),
         signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])]),
       });

@@ -98,6 +98,8 @@ export class LabelingSession {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private refresh: ReturnType<typeof setTimeout> | undefined;
   private readonly stop: (() => void)[] = [];
+  /** Who has the samples in hand: nobody else gets them meanwhile, not even the same person in another tab. */
+  private readonly holder = newKey();
 
   constructor(
     private readonly connection: Connection,
@@ -133,6 +135,7 @@ export class LabelingSession {
       }),
       connection.subscribe(`project:${projectId}`, (message) => this.hear(message)),
     );
+    globalThis.addEventListener?.("pagehide", this.release);
     void this.load();
   }
 
@@ -262,8 +265,18 @@ export class LabelingSession {
     clearTimeout(this.timer);
     clearTimeout(this.refresh);
     for (const stop of this.stop) stop();
+    globalThis.removeEventListener?.("pagehide", this.release);
+    this.release();
     this.outbox.close();
   }
+
+  /** Gives the samples back that nobody has decided about, so that others get them at once. */
+  private readonly release = (): void => {
+    this.connection
+      .request("POST", `projects/${this.projectId}/queue/release`, { body: { holder: this.holder }, keepalive: true })
+      // They are given to others after a while in any case.
+      .catch(() => undefined);
+  };
 
   private async load(): Promise<void> {
     clearTimeout(this.timer);
@@ -324,7 +337,7 @@ export class LabelingSession {
   ): Promise<QueuedSample[]> {
     const purpose = source === "queue" ? null : source;
     const queue = await this.connection.request<Queue>("GET", `projects/${this.projectId}/queue`, {
-      query: { order, limit: FETCH, exclude: [...exclude], purpose },
+      query: { order, limit: FETCH, exclude: [...exclude], purpose, holder: this.holder },
     });
     this.store.set({ waiting: queue.waiting ?? {} });
     return queue.samples;

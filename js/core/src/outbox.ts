@@ -102,7 +102,8 @@ export class Outbox {
     for (const entry of this.entries) {
       const sign = entry.kind === "label" ? 1 : -1;
       const decision = decisionOf(entry);
-      if (decision.action === "note") continue;
+      // For other purposes a sample has a label already, or goes on without one.
+      if (decision.action === "note" || (decision.purpose ?? "label") !== "label") continue;
       const part = ({ label: "labeled", skip: "skipped", flag: "flagged" } as const)[decision.action];
       result[part] = Math.max(0, result[part] + sign);
       result.unlabeled = Math.max(0, result.unlabeled - sign);

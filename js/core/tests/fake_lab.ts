@@ -153,6 +153,8 @@ export class FakeLab implements Connection {
         const items = this.samples.filter((sample) => sample.status === options.query?.status);
         return { items, total: items.length, limit: 200, offset: 0 };
       }
+      case "POST projects/3/queue/release":
+        return { count: 0 };
       case "POST projects/3/labels":
         return this.save((options.body as { labels: NewLabel[] }).labels);
       case "POST projects/3/labels/undo":

@@ -154,6 +154,20 @@ describe("LabelingSession", () => {
     expect(onScreen(session)).toBe(2);
   });
 
+  it("has its samples in hand under one name, and gives them back at the end", async () => {
+    const lab = new FakeLab(100);
+    const session = start(lab);
+    await settle();
+    session.restart("review");
+    await settle();
+    session.close();
+    const asked = lab.calls.filter((call) => call.path === "projects/3/queue").map(({ query }) => query);
+    const released = lab.calls.find((call) => call.path === "projects/3/queue/release");
+    expect(asked[0]!.purpose).toBeNull();
+    expect(asked.at(-1)!.purpose).toBe("review");
+    expect(new Set(asked.map(({ holder }) => holder))).toEqual(new Set([(released!.body as { holder: string }).holder]));
+  });
+
   it("goes through the skipped samples a second time", async () => {
     const lab = new FakeLab(3);
     const session = start(lab);

@@ -1,6 +1,6 @@
 import type { LabelingSession, LabelingSource } from "@modelship-lab/core";
 import type { ReactNode } from "react";
-import { count } from "../format";
+import { count, counted } from "../format";
 import { useStore } from "../useStore";
 import { SOURCES } from "./Sources";
 
@@ -24,13 +24,23 @@ export function AllDone({ session }: { session: LabelingSession }): ReactNode {
           ["flagged", progress.flagged],
         ]
       : [];
+  const held = source === "queue" ? (progress?.unlabeled ?? 0) : 0;
   return (
     <div className="mls-done">
       <div className="mls-done-mark" aria-hidden="true">
         ✓
       </div>
-      <h3>{source === "queue" ? "Everything is labeled" : `Nothing is left: ${SOURCES[source]}`}</h3>
-      <p className="mls-muted">New samples appear here by themselves.</p>
+      <h3>
+        {source !== "queue"
+          ? `Nothing is left: ${SOURCES[source]}`
+          : held > 0
+            ? "Nothing is left for you"
+            : "Everything is labeled"}
+      </h3>
+      <p className="mls-muted">
+        {held > 0 && `Others have the last ${counted(held, "sample")} in hand. `}
+        New samples appear here by themselves.
+      </p>
       <div className="mls-done-actions">
         {source !== "queue" && (
           <button type="button" className="mls-button" onClick={() => session.restart("queue")}>

@@ -54,6 +54,9 @@ export function LabelerHeader(props: {
           }}
         >
           <option value="uncertainty">most uncertain first</option>
+          <option value="margin">closest decisions first</option>
+          <option value="entropy">most open first</option>
+          <option value="diversity">most different first</option>
           <option value="random">random</option>
           <option value="sequential">sequential</option>
         </select>

@@ -1,5 +1,4 @@
-import type { Proposal, QueuedSample, Value } from "@modelship-lab/core";
-import { BLIND, classesOf } from "@modelship-lab/core";
+import { classesOf, type Proposal, type QueuedSample, type Value } from "@modelship-lab/core";
 import type { ReactNode } from "react";
 import { counted, percent } from "../format";
 
@@ -26,12 +25,9 @@ export function Proposed(props: {
 }): ReactNode {
   const { sample, proposal } = props;
   if (!sample || !proposal) {
-    const blind = sample !== null && BLIND.has(sample.purpose ?? "label");
     return (
       <div className="mls-suggestion mls-suggestion-none">
-        <span className="mls-muted">
-          {sample && (blind ? "Judge for yourself: nothing is suggested here" : "No suggestion for this sample")}
-        </span>
+        <span className="mls-muted">{sample && "No suggestion for this sample"}</span>
       </div>
     );
   }

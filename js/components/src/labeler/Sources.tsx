@@ -17,6 +17,9 @@ export const SOURCES: Record<LabelingSource, string> = {
   flagged: "flagged samples",
 };
 
+/** Strewn among the others, so that nobody knows which they are. */
+const UNKNOWN: ReadonlySet<LabelingSource> = new Set(["repeat", "gold"]);
+
 /** Chooses where the samples come from, with how many there are. */
 export function Sources(props: { state: LabelingState; choose: (source: LabelingSource) => void }): ReactNode {
   const { source, waiting, progress } = props.state;
@@ -27,7 +30,9 @@ export function Sources(props: { state: LabelingState; choose: (source: Labeling
     flagged: progress?.flagged,
   };
   const all = Object.keys(SOURCES) as LabelingSource[];
-  const offered = all.filter((one) => one === "queue" || one === source || (amounts[one] ?? 0) > 0);
+  const offered = all.filter(
+    (one) => one === "queue" || one === source || (!UNKNOWN.has(one) && (amounts[one] ?? 0) > 0),
+  );
   return (
     <label className="mls-order">
       <span className="mls-muted">From</span>

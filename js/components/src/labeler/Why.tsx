@@ -1,16 +1,13 @@
 import type { Purpose, QueuedSample } from "@modelship-lab/core";
 import type { ReactNode } from "react";
 
-/** What a decision is asked for, unless it is just the next sample. */
-const ASKED: Record<Exclude<Purpose, "label">, [title: string, what: string]> = {
-  overlap: ["Second opinion", "Somebody else judges it, too"],
-  review: ["Review", "Is this label right?"],
-  adjudication: ["Disagreement", "Decide which label counts"],
-  audit: ["Audit", "A model has labeled it; judge for yourself"],
-  repeat: ["Once more", "You have judged it before; judge it anew"],
-  gold: ["Check", "The answer is known; judge for yourself"],
-  error: ["Suspected error", "Is this label right?"],
-  request: ["Requested", "Somebody asked for it"],
+/** What a decision is asked for. Whoever knew that the answer is known, or his own, would not judge as usual. */
+const ASKED: Partial<Record<Purpose, string>> = {
+  overlap: "Second opinion",
+  review: "Review",
+  adjudication: "Disagreement",
+  error: "Suspected error",
+  request: "Requested",
 };
 
 /** Which sample this is, why it is this one, and what was noted about it. */
@@ -18,13 +15,13 @@ export function Why(props: { sample: QueuedSample | null; edit: () => void }): R
   const { sample } = props;
   if (!sample) return <div className="mls-why" />;
   const purpose = sample.purpose ?? "label";
-  // Whoever knew that the answer is known would not judge as usual.
-  const asked = purpose === "label" || purpose === "gold" ? null : ASKED[purpose];
+  const asked = ASKED[purpose];
   return (
     <div className="mls-why">
-      {asked && <span className="mls-badge mls-badge-busy">{asked[0]}</span>}
-      <span className="mls-why-reason" dir="auto">
-        {purpose === "gold" ? "" : sample.reason || asked?.[1]}
+      {asked && <span className="mls-badge mls-badge-busy">{asked}</span>}
+      <span className="mls-why-reason" dir="auto" title={sample.detail}>
+        {sample.reason}
+        {sample.detail && <span className="mls-muted"> · {sample.detail}</span>}
       </span>
       {sample.note && (
         <button type="button" className="mls-note" title="Change this note (N)" onClick={props.edit}>
