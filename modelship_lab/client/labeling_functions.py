@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from modelship_lab.client.suggesting import contents
 from modelship_lab.records.errors import Conflict, InvalidInput
 from modelship_lab.records.labeling import SavedSuggestions
 
@@ -66,7 +67,7 @@ def apply(
     failures: dict[str, list[Exception]] = {name: [] for name in functions}
     place = {name: number for number, name in enumerate(record.classes)}
     done = 0
-    for sample in _contents(project, frame):
+    for sample in _samples(project, frame):
         for column, (name, function) in enumerate(functions.items()):
             try:
                 said = function(sample)
@@ -109,22 +110,16 @@ def apply(
     )
 
 
-def _contents(project: "ProjectHandle", frame: "pl.DataFrame") -> Iterator[Any]:
-    task = project.record.require_task()
-    if task == "text_classification":
-        yield from frame["text"]
-    elif task == "image_classification":
-        from PIL import Image
+def _samples(project: "ProjectHandle", frame: "pl.DataFrame") -> Iterator[Any]:
+    """What the functions are called with."""
+    found = contents(project, frame)
+    if project.record.task != "image_classification":
+        yield from found
+        return
+    from PIL import Image
 
-        for digest in frame["image"]:
-            yield Image.open(io.BytesIO(project.lab.image(digest)))
-    else:
-        # What lies between the sample's status and its label; a feature may be called as one of these.
-        own = {"id", "status", "label"}
-        chosen = frame.columns[2 : frame.columns.index("label")]
-        names = [name[8:] if name.startswith("feature_") and name[8:] in own else name for name in chosen]
-        for row in frame.select(chosen).iter_rows():
-            yield dict(zip(names, row, strict=True))
+    for data in found:
+        yield Image.open(io.BytesIO(data))
 
 
 def _known(frame: "pl.DataFrame", place: Mapping[str, int]) -> "np.ndarray":

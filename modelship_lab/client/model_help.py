@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from modelship_lab.client import labeling_functions
+from modelship_lab.client import labeling_functions, suggesting
 from modelship_lab.client.checked import checked
 from modelship_lab.client.labeling_functions import LabelingFunction, Rules
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import LabError
+from modelship_lab.records.errors import InvalidInput, LabError
 from modelship_lab.records.jobs import ENDED, Encoder, Job, NewJob
 from modelship_lab.records.labeling import (
     AuditReport,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from modelship_lab.client.projects import ProjectHandle
+    from modelship_lab.client.runs import RunHandle
 
 _WAIT_S = 20
 
@@ -36,6 +37,40 @@ class ModelHelp:
     @property
     def _project(self) -> "ProjectHandle":
         return cast("ProjectHandle", self)
+
+    def suggest(
+        self, model: "RunHandle | int | str | None" = None, *, deployment: str | int | None = None
+    ) -> SavedSuggestions:
+        """Suggest labels for the unlabeled samples by something that knows the classes.
+
+        Args:
+            model: a run with a trained model; a version of a registered one, as `spam-filter/3` or
+                `spam-filter@Production`; `zero-shot`, which compares texts with the names of the classes; or
+                `lexicon`, for the classes negative, positive and perhaps neutral.
+            deployment: the name of one that is asked instead.
+        """
+        project = self._project
+        if (model is None) == (deployment is None):
+            raise InvalidInput("Say what suggests: a run, a version of a model, or a deployment.")
+        answer: SavedSuggestions
+        if deployment is not None:
+            with _progress(f"deployment {deployment}") as told:
+                return suggesting.by_deployment(project, deployment, told)
+        if model == "lexicon":
+            with _progress("lexicon") as told:
+                return suggesting.by_lexicon(project, told)
+        if model == "zero-shot":
+            with _progress("zero-shot") as told:
+                answer = project.lab.verbs.suggest_by_names(project, told)
+            return answer
+        if isinstance(model, str):
+            run_id, source = suggesting.run_of_model(project.lab, model)
+        else:
+            assert model is not None
+            run_id = model if isinstance(model, int) else model.id
+            source = f"run:{run_id}"
+        answer = project.lab.verbs.suggest(project, run_id, source)
+        return answer
 
     def retrain(self, *, everything: bool = False, wait: bool = True) -> Job:
         """Have the light model learn from the labels there are, and suggest for the undecided samples.

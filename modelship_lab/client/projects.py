@@ -411,11 +411,6 @@ class ProjectHandle(ModelHelp):
 
     # Suggestions
 
-    def suggest(self, run: "RunHandle | int") -> SavedSuggestions:
-        """Suggest labels for the unlabeled samples by the model of a run."""
-        answer: SavedSuggestions = self._lab.verbs.suggest(self, run if isinstance(run, int) else run.id)
-        return answer
-
     def suggest_labels(self, suggestions: Any, source: str) -> SavedSuggestions:
         """Store suggestions of a model, rule or person.
 

@@ -3,7 +3,7 @@
 The client may not import them, so whoever connects hands them in: `modelship_lab.connect()` does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelship_lab.records.errors import MissingDependency
@@ -28,8 +28,11 @@ class Verbs(Protocol):
     def show_sweep(self, sweep: "Sweep") -> None:
         """Show a sweep that has begun, where there is something to show it in."""
 
-    def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
-        """Suggest labels by the model of a run."""
+    def suggest(self, project: "ProjectHandle", run_id: int, source: str) -> Any:
+        """Suggest labels by the model of a run, in the name of `source`."""
+
+    def suggest_by_names(self, project: "ProjectHandle", on_progress: Callable[[int, int], None]) -> Any:
+        """Suggest labels by how close texts are to the names of the classes."""
 
     def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
         """Log what other libraries train in this process."""
@@ -50,7 +53,10 @@ class NoVerbs:
     def show_sweep(self, sweep: "Sweep") -> None:
         pass
 
-    def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
+    def suggest(self, project: "ProjectHandle", run_id: int, source: str) -> Any:
+        raise _missing("Suggesting")
+
+    def suggest_by_names(self, project: "ProjectHandle", on_progress: Callable[[int, int], None]) -> Any:
         raise _missing("Suggesting")
 
     def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:

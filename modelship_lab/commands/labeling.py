@@ -4,7 +4,8 @@ from typing import Any, get_args
 
 import click
 
-from modelship_lab.commands.parameters import PROJECT, RUN
+from modelship_lab.client.suggesting import run_of_model
+from modelship_lab.commands.parameters import DEPLOYMENT, MODEL_OR_RUN, PROJECT
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.errors import NotFound
@@ -31,17 +32,41 @@ def label(session: Session, project: str, order: QueueOrder) -> Any:
 
 @click.command()
 @click.argument("project", type=PROJECT)
-@click.argument("run", type=RUN, required=False)
+@click.argument("model", type=MODEL_OR_RUN, required=False)
+@click.option("--deployment", type=DEPLOYMENT, help="Ask this deployment instead.")
 @pass_session
-def suggest(session: Session, project: str, run: int | None) -> Done:
-    """Suggest labels for the unlabeled samples of PROJECT by the model of RUN (default: its newest)."""
+def suggest(session: Session, project: str, model: int | str | None, deployment: str | None) -> Done:
+    """Suggest labels for the unlabeled samples of PROJECT by MODEL (default: its newest run).
+
+    MODEL is a run's number, a registered version such as spam-filter/3 or spam-filter@Production, `zero-shot`
+    (texts are compared with the names of the classes) or `lexicon` (for negative, positive and neutral).
+    """
+    from modelship_lab.learning import sentence_encoder
     from modelship_lab.learning import suggest as suggesting
 
     handle = session.project(project)
-    if run is None:
-        run = _newest_run(session, handle.name)
-    saved = suggesting.suggest(session.lab, handle, run)
-    return Done(f"{saved.saved:,} suggestions of run {run} are saved; the labeling queue shows them.")
+    if deployment is not None or model == "lexicon":
+        saved, what = (
+            handle.suggest(None if deployment else model, deployment=deployment),
+            deployment or model,
+        )
+    elif model == "zero-shot":
+        saved, what = (
+            sentence_encoder.suggest_by_names(handle, lambda done, total: None),
+            "the classes' names",
+        )
+    else:
+        run, source = _run_and_source(session, handle.name, model)
+        saved, what = suggesting.suggest(session.lab, handle, run, source), source.replace(":", " ")
+    auto = f", {saved.auto:,} of them became automatic labels" if saved.auto else ""
+    return Done(f"{saved.saved:,} suggestions of {what} are saved{auto}; the labeling queue shows them.")
+
+
+def _run_and_source(session: Session, project: str, model: int | str | None) -> tuple[int, str]:
+    if isinstance(model, str):
+        return run_of_model(session.lab, model)
+    run = _newest_run(session, project) if model is None else model
+    return run, f"run:{run}"
 
 
 def _newest_run(session: Session, project: str) -> int:

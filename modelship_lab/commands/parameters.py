@@ -207,6 +207,22 @@ class ModelVersion(click.ParamType[tuple[str, int | None]]):
         return _starting_with(incomplete, versions)
 
 
+class ModelOrRun(click.ParamType[int | str]):
+    """What predicts: a run's number, or a version of a registered model."""
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        return int(value) if str(value).isdecimal() else str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        versions = ModelVersion().shell_complete(ctx, param, incomplete)
+        own = _starting_with(incomplete, [("zero-shot", ""), ("lexicon", "")])
+        return [*RunNumber().shell_complete(ctx, param, incomplete), *versions, *own]
+
+
 class KeyValue(click.ParamType[tuple[str, Any]]):
     """`name=value`; the value is JSON, or text when it is not."""
 
@@ -354,5 +370,6 @@ EVENT = EventName()
 MOMENT = Moment()
 RUN = RunNumber()
 RUN_OR_PROJECT = RunOrProject()
+MODEL_OR_RUN = ModelOrRun()
 MODEL_VERSION = ModelVersion()
 KEY_VALUE = KeyValue()

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from modelship_lab.bundles.certainty import certainty
 from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.network import Network, probabilities
 from modelship_lab.learning.samples import Samples, encode_samples
@@ -24,7 +25,9 @@ CHUNK = 4096
 BATCH = 64
 
 
-def suggest(lab: "Lab", project: "ProjectHandle | str | int", run_id: int) -> SavedSuggestions:
+def suggest(
+    lab: "Lab", project: "ProjectHandle | str | int", run_id: int, source: str = ""
+) -> SavedSuggestions:
     """Predict every unlabeled sample of a project and store the predictions as suggestions.
 
     The labeling queue then begins with the samples of which the model is least sure.
@@ -33,6 +36,7 @@ def suggest(lab: "Lab", project: "ProjectHandle | str | int", run_id: int) -> Sa
         lab: where the project is.
         project: its name or id, or a handle.
         run_id: a run with a trained model of the same task.
+        source: what the suggestions name as their origin; default: the run.
 
     Raises:
         Conflict: the run has no model, or it is for another task or other classes.
@@ -53,11 +57,10 @@ def suggest(lab: "Lab", project: "ProjectHandle | str | int", run_id: int) -> Sa
         {
             "sample_id": samples.ids,
             "label": pa.array(classes[best], pa.string()),
-            # float32's rounding may put it a hair above 1.
-            "confidence": np.minimum(predicted[np.arange(len(best)), best].astype(np.float64), 1.0),
+            **certainty(predicted),
         }
     )
-    return handle.suggest_labels(suggestions, source=f"run:{run_id}")
+    return handle.suggest_labels(suggestions, source=source or f"run:{run_id}")
 
 
 def _check_fit(checkpoint: Checkpoint, project: "ProjectHandle", run_id: int) -> None:

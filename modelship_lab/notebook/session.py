@@ -212,10 +212,15 @@ class NotebookVerbs:
 
         return train.start(project.lab, project, recipe, options)
 
-    def suggest(self, project: "ProjectHandle", run_id: int) -> Any:
+    def suggest(self, project: "ProjectHandle", run_id: int, source: str) -> Any:
         from modelship_lab.learning import suggest
 
-        return suggest.suggest(project.lab, project, run_id)
+        return suggest.suggest(project.lab, project, run_id, source)
+
+    def suggest_by_names(self, project: "ProjectHandle", on_progress: Callable[[int, int], None]) -> Any:
+        from modelship_lab.learning import sentence_encoder
+
+        return sentence_encoder.suggest_by_names(project, on_progress)
 
     def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
         return autologging(lab, frameworks, disable)

@@ -17,6 +17,9 @@ BATCH = 5_000
 MOST_SEEN = 20_000
 """Samples by which the directions are found in which samples differ most."""
 
+MOST_READ = 1_000
+"""Of these by a sentence encoder, which reads about a hundred a second."""
+
 EMBEDDINGS = pa.schema(
     [("sample_id", pa.int64()), ("vector", pa.list_(pa.float32())), ("x", pa.float32()), ("y", pa.float32())]
 )
@@ -36,7 +39,11 @@ def run(folder: Path, tell: Callable[[float, str], None]) -> None:
         tell(0.0, f"looking at {samples.num_rows:,} samples")
         chosen = np.sort(np.random.default_rng(job["seed"]).permutation(samples.num_rows)[:MOST_SEEN])
         seen = samples["content"].take(pa.array(chosen)).to_pylist()
-        encoder = Hashed(features_of(job["content"], Path(job["blobs"])))
+        encoder: Hashed | Sentences = (
+            Sentences()
+            if job["encoder"] == "minilm"
+            else Hashed(features_of(job["content"], Path(job["blobs"])))
+        )
         first = encoder.fit(seen, job["seed"])
         flat = PCA(2, random_state=job["seed"]).fit(first)
         tell(0.2, "finding where they lie")
@@ -51,7 +58,27 @@ def run(folder: Path, tell: Callable[[float, str], None]) -> None:
                 writer.write_table(_table(part["sample_id"], vectors, places))
                 done = start + part.num_rows
                 tell(0.2 + 0.8 * done / samples.num_rows, f"{done:,} of {samples.num_rows:,} samples")
-    (folder / "result.json").write_bytes(orjson.dumps({"samples": samples.num_rows, "encoder": "hashed"}))
+    (folder / "result.json").write_bytes(
+        orjson.dumps({"samples": samples.num_rows, "encoder": job["encoder"]})
+    )
+
+
+class Sentences:
+    """A sentence encoder's vectors; it has learned from other texts."""
+
+    def __init__(self) -> None:
+        # Loads torch, which counting words does not need.
+        from modelship_lab.learning.sentence_encoder import SentenceEncoder
+
+        self._encoder = SentenceEncoder()
+
+    def fit(self, contents: list[str], seed: int) -> np.ndarray:
+        """The vectors of some samples, by which the map is drawn."""
+        return self.vectors(contents[:MOST_READ])
+
+    def vectors(self, contents: list[str]) -> np.ndarray:
+        """One row of length 1 for each sample."""
+        return self._encoder.vectors(contents)
 
 
 class Hashed:

@@ -1,0 +1,192 @@
+"""Suggestions for the undecided samples of a project by whatever tells probabilities."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelship_lab.records.errors import Conflict, InvalidInput, MissingDependency, NotFound
+from modelship_lab.records.labeling import SavedSuggestions
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from modelship_lab.client.lab import Lab
+    from modelship_lab.client.projects import ProjectHandle
+
+Predict = Callable[[Sequence[Any]], "np.ndarray"]
+"""From texts, encoded images or rows (dicts) to probabilities (samples, classes)."""
+
+OnProgress = Callable[[int, int], None]
+
+CHUNK = 256
+"""Samples that are predicted together."""
+
+SENT_AT_ONCE = 50_000
+
+
+def suggest_by(
+    project: "ProjectHandle", predict: Predict, classes: Sequence[str], source: str, on_progress: OnProgress
+) -> SavedSuggestions:
+    """Suggest for every undecided sample.
+
+    Args:
+        predict: tells the probabilities of `classes`.
+        source: what the suggestions name as their origin.
+
+    Raises:
+        Conflict: the project does not have these classes, or has another kind of label.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from modelship_lab.bundles.certainty import certainty
+
+    record = project.record
+    if record.kind != "label":
+        raise Conflict(
+            f"{source} tells one class of a sample; the samples of '{record.name}' have {record.kind}."
+        )
+    if unknown := [name for name in classes if name not in record.classes]:
+        raise Conflict(
+            f"{source} knows classes that '{record.name}' does not have: {', '.join(unknown[:20])}."
+        )
+    frame = project.samples(status="unlabeled")
+    named = np.array(classes, object)
+    inputs = contents(project, frame)
+    saved = auto = 0
+    waiting: list[pa.Table] = []
+    for start in range(0, frame.height, CHUNK):
+        ids = frame["id"][start : start + CHUNK]
+        probabilities = predict([next(inputs) for _ in range(len(ids))])
+        best = pa.array(named[probabilities.argmax(1)], pa.string())
+        waiting.append(pa.table({"sample_id": ids.to_numpy(), "label": best, **certainty(probabilities)}))
+        done = start + len(ids)
+        on_progress(done, frame.height)
+        if len(waiting) * CHUNK >= SENT_AT_ONCE or done == frame.height:
+            answer = project.suggest_labels(pa.concat_tables(waiting), source=source)
+            saved, auto = saved + answer.saved, auto + answer.auto
+            waiting = []
+    return SavedSuggestions(saved=saved, auto=auto)
+
+
+def contents(project: "ProjectHandle", frame: "pl.DataFrame") -> Iterator[Any]:
+    """What the samples of a table are: texts, encoded images, or rows (dicts), one after the other."""
+    task = project.record.require_task()
+    if task in ("text_classification", "token_classification"):
+        yield from frame["text"]
+    elif task in ("image_classification", "object_detection"):
+        for digest in frame["image"]:
+            yield project.lab.image(digest)
+    else:
+        # What lies between the sample's status and its label; a feature may be called as one of these.
+        own = {"id", "status", "label"}
+        chosen = frame.columns[2 : frame.columns.index("label")]
+        names = [name[8:] if name.startswith("feature_") and name[8:] in own else name for name in chosen]
+        for row in frame.select(chosen).iter_rows():
+            yield dict(zip(names, row, strict=True))
+
+
+def by_deployment(project: "ProjectHandle", name: str | int, on_progress: OnProgress) -> SavedSuggestions:
+    """Suggest by what a deployment answers.
+
+    Raises:
+        NotFound: there is no such deployment.
+        Conflict: it is for another task or other classes.
+    """
+    import numpy as np
+
+    lab = project.lab
+    deployment = lab.deployment(name)
+    if deployment.task != project.record.require_task():
+        raise Conflict(
+            f"The deployment '{deployment.name}' is for {deployment.task}, but {project.name} is a project "
+            f"of {project.record.task}."
+        )
+
+    def predict(inputs: Sequence[Any]) -> "np.ndarray":
+        return np.array([one.probabilities for one in lab.predict(deployment.name, list(inputs))])
+
+    return suggest_by(project, predict, deployment.classes, deployment.model, on_progress)
+
+
+def by_lexicon(project: "ProjectHandle", on_progress: OnProgress) -> SavedSuggestions:
+    """Suggest by the words of a sentiment lexicon: quick, and often wrong outside of talk and reviews.
+
+    VADER: Hutto and Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media
+    Text" (2014).
+
+    Raises:
+        Conflict: the classes are not negative, positive and perhaps neutral.
+        MissingDependency: the optional package is not installed.
+    """
+    import numpy as np
+
+    record = project.record
+    if record.require_task() != "text_classification":
+        raise Conflict(f"A lexicon reads texts; '{record.name}' has other samples.")
+    feelings = [_FEELINGS.get(name.casefold()) for name in record.classes]
+    if (
+        None in feelings
+        or not {"negative", "positive"} <= set(feelings)
+        or len(set(feelings)) < len(feelings)
+    ):
+        raise Conflict(
+            f"The lexicon tells negative, positive and neutral apart; the classes of '{record.name}' are "
+            f"{', '.join(record.classes[:20])}."
+        )
+    try:
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+    except ImportError:
+        raise MissingDependency(
+            "The lexicon is an optional package: `pip install modelship-lab[lexicon]`, then restart the kernel."
+        ) from None
+    analyzer = SentimentIntensityAnalyzer()
+
+    def predict(texts: Sequence[str]) -> "np.ndarray":
+        compound = np.array([analyzer.polarity_scores(text)["compound"] for text in texts])
+        if "neutral" not in feelings:
+            of_feeling = {"negative": (1 - compound) / 2, "positive": (1 + compound) / 2}
+        else:
+            of_feeling = {
+                "negative": np.maximum(-compound, 0),
+                "positive": np.maximum(compound, 0),
+                "neutral": 1 - np.abs(compound),
+            }
+        return np.column_stack([of_feeling[str(feeling)] for feeling in feelings])
+
+    return suggest_by(project, predict, record.classes, "lexicon:vader", on_progress)
+
+
+_FEELINGS = {
+    name: feeling
+    for feeling, names in {
+        "negative": ("negative", "neg", "bad"),
+        "positive": ("positive", "pos", "good"),
+        "neutral": ("neutral", "neu"),
+    }.items()
+    for name in names
+}
+
+
+def run_of_model(lab: "Lab", named: str) -> tuple[int, str]:
+    """The run of a registered version, and what the version is called.
+
+    Args:
+        named: `spam-filter/3`, or `spam-filter@Production` for the newest version in a stage.
+
+    Raises:
+        NotFound: there is no such version.
+    """
+    name, at, stage = named.rpartition("@")
+    if not at:
+        name, slash, number = named.rpartition("/")
+        if not slash or not number.isdecimal():
+            raise InvalidInput(
+                f"'{named}' is no run and no version of a model, e.g. 12, spam-filter/3 or spam-filter@Production."
+            )
+        version = lab.model_version(name, int(number))
+        return version.run_id, f"{version.model}/{version.version}"
+    for version in sorted(lab.model_versions(name), key=lambda one: -one.version):
+        if version.stage.casefold() == stage.casefold():
+            return version.run_id, f"{version.model}/{version.version}"
+    raise NotFound(f"No version of the model '{name}' is in the stage '{stage}'.")
