@@ -11,6 +11,7 @@ from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
 from modelship_lab.client.imports import ImportColumns, OnProgress
 from modelship_lab.client.model_help import ModelHelp
+from modelship_lab.client.project_samples import ProjectSamples
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import InvalidInput
@@ -38,7 +39,6 @@ from modelship_lab.records.labeling import (
     Release,
     RequestBatch,
     RequestPurpose,
-    Sample,
     SampleCount,
     SampleFilter,
     SampleStatus,
@@ -63,7 +63,7 @@ _MOST_LABELS = 10_000
 """Labels in one request."""
 
 
-class ProjectHandle(ModelHelp):
+class ProjectHandle(ModelHelp, ProjectSamples):
     """One project of the lab."""
 
     def __init__(self, lab: "Lab", record: Project) -> None:
@@ -227,23 +227,6 @@ class ProjectHandle(ModelHelp):
         )
         return exports.export(self._lab.connection, str(self.id), path, new, on_progress)
 
-    def samples(
-        self,
-        *,
-        status: SampleStatus | None = None,
-        label: str | None = None,
-        search: str | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-    ) -> "pl.DataFrame":
-        """The samples, all of them when no limit is given."""
-        params = {"status": status, "label": label, "search": search, "limit": limit, "offset": offset}
-        return self._lab.frame(f"projects/{self.id}/samples", params)
-
-    def sample(self, sample_id: int) -> Sample:
-        """One sample."""
-        return self._lab.connection.record(Sample, "GET", f"samples/{sample_id}")
-
     # Labels
 
     def label(self, order: QueueOrder = "uncertainty") -> Any:
@@ -394,9 +377,9 @@ class ProjectHandle(ModelHelp):
         """All decisions, undone ones too, in the order in which they were saved."""
         return self._lab.frame(f"projects/{self.id}/labels", {})
 
-    def undo(self, label_id: int | None = None) -> Undone:
-        """Undo the newest decision, or the one named."""
-        undo = Undo(label_id=label_id, key=uuid.uuid4().hex)
+    def undo(self, label_id: int | None = None, *, batch: str | None = None) -> Undone:
+        """Undo the newest act (a decision, a bulk), or the decision or batch named."""
+        undo = Undo(label_id=label_id, batch=batch, key=uuid.uuid4().hex)
         return self._lab.connection.record(
             Undone, "POST", f"projects/{self.id}/labels/undo", json=undo, repeatable=True
         )

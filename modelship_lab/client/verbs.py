@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modelship_lab.client.projects import ProjectHandle
     from modelship_lab.client.runs import RunHandle
     from modelship_lab.client.sweeps.sweep import Sweep
-    from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.records.labeling import QueueOrder, SampleFilter
 
 
 class Verbs(Protocol):
@@ -21,6 +21,9 @@ class Verbs(Protocol):
 
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
         """Show the labeling widget."""
+
+    def grid(self, project: "ProjectHandle", samples: "SampleFilter", sort: str) -> Any:
+        """Show the grid of samples."""
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         """Start training in this process."""
@@ -46,6 +49,9 @@ class NoVerbs:
 
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
         raise _missing("Labeling")
+
+    def grid(self, project: "ProjectHandle", samples: "SampleFilter", sort: str) -> Any:
+        raise _missing("The grid of samples")
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         raise _missing("Training")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.learning.autolog import Autologging
     from modelship_lab.records.identity import Account
-    from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.records.labeling import QueueOrder, SampleFilter
     from modelship_lab.records.serving import Deployment
 
 
@@ -151,6 +151,18 @@ class Session(ABC):
         Args:
             table: the runs.
             project, filter, sort, columns, limit: what was asked.
+        """
+        return table
+
+    def table_of_samples(
+        self, table: "pl.DataFrame", project: "ProjectHandle", *, samples: "SampleFilter", sort: str
+    ) -> "pl.DataFrame":
+        """A table of samples as it is shown here.
+
+        Args:
+            table: the first of them.
+            project: whose they are.
+            samples, sort: what was asked.
         """
         return table
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from modelship_lab.client.imports import ImportProgress, OnProgress
     from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.learning.autolog import Autologging
-    from modelship_lab.notebook.widgets import LabelerWidget
-    from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.notebook.widgets import LabelerWidget, SamplesWidget
+    from modelship_lab.records.labeling import QueueOrder, SampleFilter
     from modelship_lab.records.serving import Deployment
 
 _SHOW_EVERY_S = 0.25
@@ -106,6 +106,13 @@ class NotebookSession(Session):
 
         return RunsTable(table, self.lab, **asked)
 
+    def table_of_samples(
+        self, table: "pl.DataFrame", project: "ProjectHandle", **asked: Any
+    ) -> "pl.DataFrame":
+        from modelship_lab.notebook.table import SamplesTable
+
+        return SamplesTable(table, self.lab, project_id=project.id, **asked)
+
     def follow_sweep(self, sweep: "Sweep", *, wait: bool | None) -> "Sweep":
         from modelship_lab.notebook.run_display import show_sweep
 
@@ -163,6 +170,15 @@ def labeler(project: "ProjectHandle", order: "QueueOrder") -> "LabelerWidget":
     return LabelerWidget(project.lab, project_id=project.id, order=order, still=still)
 
 
+def grid(project: "ProjectHandle", samples: "SampleFilter", sort: str) -> "SamplesWidget":
+    """The widget that shows many samples of a project."""
+    from modelship_lab.notebook.displays import as_html
+    from modelship_lab.notebook.widgets import SamplesWidget
+
+    still = as_html(ProjectProgress(project.name, project.progress()))
+    return SamplesWidget(project.lab, project_id=project.id, samples=samples, sort=sort, still=still)
+
+
 def autologging(lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> "Autologging":
     """Log what other libraries train; a notebook shows each run under the cell that trains."""
     from modelship_lab.learning.autolog import autolog
@@ -206,6 +222,9 @@ class NotebookVerbs:
 
     def label(self, project: "ProjectHandle", order: "QueueOrder") -> Any:
         return labeler(project, order)
+
+    def grid(self, project: "ProjectHandle", samples: "SampleFilter", sort: str) -> Any:
+        return grid(project, samples, sort)
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         from modelship_lab.learning import train

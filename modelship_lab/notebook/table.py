@@ -9,6 +9,7 @@ from modelship_lab.notebook.displays import grid_html
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab
+    from modelship_lab.notebook.widgets import LabWidget
 
 _MOST_ROWS = 100
 
@@ -56,12 +57,38 @@ class RunsTable(Table):
         self._asked = asked
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        # A frame that was made from this one has no question of its own.
-        lab = getattr(self, "_lab", None)
-        if lab is None:
-            return {}, {}
         from modelship_lab.notebook.widgets import RunTableWidget
 
-        widget = RunTableWidget(lab, **self._asked, still=self._repr_html_())
-        data, metadata = widget._repr_mimebundle_(**options)
-        return {**data, "text/plain": repr(self)}, metadata
+        return _shown(self, RunTableWidget, options)
+
+
+class SamplesTable(Table):
+    """Samples: a frame to compute with, and in the browser the grid in which many are labeled at once.
+
+    Args:
+        frame: the samples.
+        lab: where they are.
+        asked: what was asked, as `widgets.SamplesWidget` takes it.
+    """
+
+    def __init__(self, frame: pl.DataFrame, lab: "Lab | None" = None, **asked: Any) -> None:
+        super().__init__(frame)
+        self._lab = lab
+        self._asked = asked
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        from modelship_lab.notebook.widgets import SamplesWidget
+
+        return _shown(self, SamplesWidget, options)
+
+
+def _shown(
+    table: Any, widget: "type[LabWidget]", options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A table as the widget that shows more of it."""
+    lab = getattr(table, "_lab", None)
+    if lab is None:
+        # A frame that was made from this one has no question of its own.
+        return {}, {}
+    data, metadata = widget(lab, **table._asked, still=table._repr_html_())._repr_mimebundle_(**options)
+    return {**data, "text/plain": repr(table)}, metadata

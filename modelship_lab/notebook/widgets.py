@@ -22,7 +22,7 @@ from modelship_lab.records.errors import LabError, MissingDependency
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab
-    from modelship_lab.records.labeling import QueueOrder
+    from modelship_lab.records.labeling import QueueOrder, SampleFilter
 
 VIEW_TYPE = "application/vnd.modelship-lab.view+json"
 """What the JupyterLab extension draws: the view's name and its traits."""
@@ -120,6 +120,27 @@ class LabelerWidget(LabWidget):
         self, lab: "Lab", *, project_id: int, order: "QueueOrder" = "uncertainty", still: str = ""
     ) -> None:
         super().__init__(lab, project_id=project_id, order=order, still=still)
+
+
+class SamplesWidget(LabWidget):
+    """Searches, filters, sorts and labels many samples of a project."""
+
+    view = traitlets.Unicode("samples").tag(sync=True)
+    project_id = traitlets.Int().tag(sync=True)
+    samples = traitlets.Dict().tag(sync=True)
+    sort = traitlets.Unicode("id").tag(sync=True)
+
+    def __init__(
+        self,
+        lab: "Lab",
+        *,
+        project_id: int,
+        samples: "SampleFilter | None" = None,
+        sort: str = "id",
+        still: str = "",
+    ) -> None:
+        asked = {} if samples is None else samples.model_dump(mode="json", exclude_defaults=True)
+        super().__init__(lab, project_id=project_id, samples=asked, sort=sort, still=still)
 
 
 class RunChartWidget(LabWidget):

@@ -5,3 +5,4 @@ export * from "./panel/LabPanel";
 export * from "./runs/RunChart";
 export * from "./runs/RunList";
 export * from "./runs/RunTable";
+export * from "./samples/Samples";

@@ -6,6 +6,7 @@ import panel from "./panel/panel.css";
 import evaluation from "./runs/evaluation.css";
 import runTable from "./runs/run_table.css";
 import runs from "./runs/runs.css";
+import samples from "./samples/samples.css";
 import base from "./style.css";
 import sweep from "./sweep/sweep.css";
 
@@ -21,4 +22,5 @@ export const styles = [
   runs,
   runTable,
   comparison,
+  samples,
 ].join("\n");

@@ -12,6 +12,7 @@ const CATEGORY = "ModelShip Lab";
 export const Commands = {
   openPanel: "modelship:open-panel",
   label: "modelship:label",
+  samples: "modelship:samples",
   runs: "modelship:runs",
   runTable: "modelship:run-table",
   comparison: "modelship:comparison",
@@ -44,6 +45,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       view: "panel",
       opener: {
         labeler: (projectId, name) => void commands.execute(Commands.label, { projectId, name }),
+        samples: (projectId, name) => void commands.execute(Commands.samples, { projectId, name }),
         ...runOpener(app),
         runTable: (project) => void commands.execute(Commands.runTable, { project }),
         deployment: (deploymentId, name) => void commands.execute(Commands.deployment, { deploymentId, name }),
@@ -86,6 +88,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
         const name = text(args.name) || `project ${projectId}`;
         const tab = { command: Commands.label, args: { projectId, name } };
         openTab(`label-${projectId}`, name, { view: "labeler", project_id: projectId }, tab);
+      },
+    });
+    commands.addCommand(Commands.samples, {
+      label: (args) => `Samples of ${text(args.name) || "a Project"}`,
+      caption: "Search, filter and label many samples of a project; takes projectId and name",
+      icon,
+      execute: (args) => {
+        const projectId = number(args.projectId);
+        if (projectId === null) return shell.activateById(panel.id);
+        const name = text(args.name) || `project ${projectId}`;
+        const tab = { command: Commands.samples, args: { projectId, name } };
+        const view: View = { view: "samples", project_id: projectId, height: "calc(100vh - 260px)" };
+        openTab(`samples-${projectId}`, `Samples of ${name}`, view, tab);
       },
     });
     commands.addCommand(Commands.runs, {

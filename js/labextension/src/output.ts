@@ -7,7 +7,7 @@ import { loadBundle, ViewWidget } from "./view";
 /** What a cell's output names, as the Python classes of the widgets write it. */
 const VIEW_TYPE = "application/vnd.modelship-lab.view+json";
 const WIDGET_TYPE = "application/vnd.jupyter.widget-view+json";
-const VIEWS = ["labeler", "run_chart", "run_table", "comparison", "deployment"];
+const VIEWS = ["labeler", "samples", "run_chart", "run_table", "comparison", "deployment"];
 
 /**
  * Draws the views in outputs of notebooks straight from the lab server: they come back when the page is

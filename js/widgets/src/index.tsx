@@ -5,12 +5,13 @@ import {
   LabPanel,
   RunChart,
   RunTable,
+  Samples,
   type ComparisonTab,
   type Opener,
   type RunOpener,
 } from "@modelship-lab/components";
 import { styles } from "@modelship-lab/components/styles";
-import { connect, HttpConnection, type Connection, type QueueOrder } from "@modelship-lab/core";
+import { connect, HttpConnection, type Connection, type QueueOrder, type SampleFilter } from "@modelship-lab/core";
 import type { RenderProps } from "@anywidget/types";
 import type { ReactNode } from "react";
 import { createRoot } from "react-dom/client";
@@ -35,6 +36,7 @@ export type View =
       height?: string;
     }
   | { view: "comparison"; run_ids: number[]; tab?: ComparisonTab; opener?: RunOpener }
+  | { view: "samples"; project_id: number; samples?: SampleFilter; sort?: string; height?: string }
   | { view: "deployment"; deployment_id: number }
   | { view: "panel"; opener: Opener };
 
@@ -50,6 +52,17 @@ function Screen(props: { view: View; connection: Connection; labId: string }): R
     case "comparison":
       return (
         <Comparison connection={connection} labId={labId} runIds={view.run_ids} tab={view.tab} opener={view.opener} />
+      );
+    case "samples":
+      return (
+        <Samples
+          connection={connection}
+          labId={labId}
+          projectId={view.project_id}
+          filter={view.samples}
+          sort={view.sort}
+          height={view.height}
+        />
       );
     case "deployment":
       return <DeploymentView connection={connection} deploymentId={view.deployment_id} />;
@@ -84,7 +97,7 @@ export function mount(element: HTMLElement, connection: Connection, labId: strin
 }
 
 /** The traits that a widget's Python class sets, by view. */
-const TRAITS = ["project_id", "order", "run_ids", "deployment_id", "project", "filter", "sort", "columns", "limit", "tab"];
+const TRAITS = ["project_id", "order", "run_ids", "deployment_id", "project", "filter", "sort", "columns", "limit", "tab", "samples"];
 
 /** What anywidget calls, through the loader. */
 export async function render({ model, el }: RenderProps): Promise<() => void> {

@@ -10,6 +10,8 @@ import { useClosable, useStore } from "../useStore";
 /** What the reader wants to see in the main area. */
 export interface Opener extends RunOpener {
   labeler(projectId: number, name: string): void;
+  /** The grid of a project's samples. */
+  samples(projectId: number, name: string): void;
   /** All runs of a project, or of the lab. */
   runTable(project: string | null): void;
   deployment(deploymentId: number, name: string): void;
@@ -101,8 +103,8 @@ function Projects({ state, opener }: { state: OverviewState; opener: Opener }): 
         const progress = state.progress[project.id];
         const share = progress && progress.total > 0 ? progress.labeled / progress.total : 0;
         return (
+          <div key={project.id} className="mls-item-with-more">
           <button
-            key={project.id}
             type="button"
             className="mls-item"
             title={project.task ? `Label ${project.name}` : `${project.name} has no task: there is nothing to label`}
@@ -124,6 +126,12 @@ function Projects({ state, opener }: { state: OverviewState; opener: Opener }): 
                 : "…"}
             </span>
           </button>
+            {project.task !== null && (
+              <button type="button" className="mls-link" aria-label={`Samples of ${project.name}`} onClick={() => opener.samples(project.id, project.name)}>
+                All samples
+              </button>
+            )}
+          </div>
         );
       })}
     </div>

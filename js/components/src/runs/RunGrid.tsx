@@ -1,14 +1,12 @@
 import type { RunRow } from "@modelship-lab/core";
-import { useCallback, useEffect, useId, useMemo, useRef, useState, type CSSProperties, type KeyboardEvent, type ReactNode } from "react";
+import { useEffect, useId, useMemo, useState, type CSSProperties, type KeyboardEvent, type ReactNode } from "react";
 import { count } from "../format";
+import { meansEverything, rowAfterKey, rowsOfPage, scrollToRow, useSeen } from "../grid/seen";
 import { heading, sortKeys, type Column } from "./columns";
 import { HEAD_PX, isFigure, PICK_PX, Row, ROW_PX, type GridRow, type PlacedColumn } from "./GridRow";
 import { Heading } from "./Heading";
 import { useStayInPlace } from "./stay_in_place";
 
-/** Rows and pixels beyond what is seen, so that a fast hand finds them drawn. */
-const MORE_ROWS = 8;
-const MORE_PX = 200;
 const NAME = { name: "name", type: "text" } as const;
 
 export interface RunGridProps {
@@ -32,48 +30,13 @@ export interface RunGridProps {
   height: string;
 }
 
-/** What of the table exists on the page, in rows and pixels. */
-interface Seen {
-  first: number;
-  /** How many rows. */
-  rows: number;
-  left: number;
-  right: number;
-}
-
 /** The rows of a table of any length and width, of which only those that are seen exist on the page. */
 export function RunGrid(props: RunGridProps): ReactNode {
   const { total, rowAt, columns, widths, nameWidth, picked, onShow } = props;
   const id = useId();
-  const scroller = useRef<HTMLDivElement>(null);
-  const [seen, setSeen] = useState<Seen>({ first: 0, rows: 40, left: 0, right: 1600 });
+  const { scroller, seen, measure } = useSeen(ROW_PX);
   const [cursor, setCursor] = useState(0);
   const pinned = PICK_PX + nameWidth;
-
-  const measure = useCallback((): void => {
-    const element = scroller.current;
-    if (!element) return;
-    const rows = Math.ceil((element.clientHeight || 600) / ROW_PX);
-    const at = Math.floor(element.scrollTop / ROW_PX);
-    const next: Seen = {
-      // In steps, so that most frames of a scroll draw nothing.
-      first: Math.max(0, Math.floor((at - MORE_ROWS) / 4) * 4),
-      rows: Math.ceil((rows + 2 * MORE_ROWS) / 4) * 4 + 4,
-      left: Math.max(0, Math.floor((element.scrollLeft - MORE_PX) / 100) * 100),
-      right: Math.ceil((element.scrollLeft + (element.clientWidth || 1600) + MORE_PX) / 100) * 100,
-    };
-    setSeen((before) =>
-      before.first === next.first && before.rows === next.rows && before.left === next.left && before.right === next.right
-        ? before
-        : next,
-    );
-  }, []);
-
-  useEffect(() => {
-    const observer = new ResizeObserver(measure);
-    observer.observe(scroller.current!);
-    return () => observer.disconnect();
-  }, [measure]);
 
   const last = Math.min(seen.first + seen.rows, total) - 1;
   useEffect(() => {
@@ -92,47 +55,32 @@ export function RunGrid(props: RunGridProps): ReactNode {
     const place = Math.min(Math.max(to, 0), total - 1);
     setCursor(place);
     if (event.shiftKey) props.onPick(place, true);
-    const element = scroller.current!;
-    const top = place * ROW_PX;
-    const room = element.clientHeight - HEAD_PX;
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + ROW_PX > element.scrollTop + room) element.scrollTop = top + ROW_PX - room;
+    scrollToRow(scroller.current!, place, ROW_PX, HEAD_PX);
   };
 
   const key = (event: KeyboardEvent): void => {
     if (event.target !== event.currentTarget) return;
-    const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 0) - HEAD_PX) / ROW_PX) - 1);
+    if (meansEverything(event)) {
+      props.onPickAll();
+      return event.preventDefault();
+    }
+    const to = rowAfterKey(event.key, cursor, rowsOfPage(scroller.current, ROW_PX, HEAD_PX), total);
+    if (to !== null) return move(to, event);
     const at = rowAt(cursor);
     switch (event.key) {
-      case "ArrowDown":
-        return move(cursor + 1, event);
-      case "ArrowUp":
-        return move(cursor - 1, event);
-      case "PageDown":
-        return move(cursor + page, event);
-      case "PageUp":
-        return move(cursor - page, event);
-      case "Home":
-        return move(0, event);
-      case "End":
-        return move(total - 1, event);
       case "ArrowRight":
         if (at?.open === false) props.onFold(at.row, true);
-        else scroller.current!.scrollLeft += 120;
+        else scroller.current!.scrollBy(120, 0);
         return event.preventDefault();
       case "ArrowLeft":
         if (at?.open) props.onFold(at.row, false);
-        else scroller.current!.scrollLeft -= 120;
+        else scroller.current!.scrollBy(-120, 0);
         return event.preventDefault();
       case " ":
         props.onPick(cursor, event.shiftKey);
         return event.preventDefault();
       case "Enter":
         if (at) props.onOpen(at.row);
-        return event.preventDefault();
-      case "a":
-        if (!event.ctrlKey && !event.metaKey) return;
-        props.onPickAll();
         return event.preventDefault();
     }
   };

@@ -1,0 +1,136 @@
+import type { LabelSource, Project, SampleFilter, SampleSelection, SampleStatus } from "@modelship-lab/core";
+import { useEffect, useState, type ReactNode, type RefObject } from "react";
+
+const STATUSES: readonly SampleStatus[] = ["unlabeled", "labeled", "auto", "skipped", "flagged"];
+const SOURCES: readonly LabelSource[] = ["human", "import", "gold", "rule", "model"];
+/** So long nobody types, and what was typed is searched for. */
+const TYPING_MS = 250;
+
+export interface SampleToolsProps {
+  project: Project;
+  filter: SampleFilter;
+  selections: readonly SampleSelection[];
+  search: RefObject<HTMLInputElement | null>;
+  onFilter: (change: Partial<SampleFilter>) => void;
+  onClear: () => void;
+  /** Gives the keyboard back to the grid. */
+  leave: () => void;
+}
+
+/** The search box and the conditions of the filter. */
+export function SampleTools(props: SampleToolsProps): ReactNode {
+  const { project, filter, selections, onFilter } = props;
+  const status = filter.status ?? [];
+  const isSet = Object.values(filter).some((value) => (Array.isArray(value) ? value.length > 0 : value != null && value !== ""));
+  return (
+    <div className="mls-sample-tools" role="search" aria-label="Filter of the samples">
+      <SearchBox {...props} />
+      <div className="mls-segments" role="group" aria-label="Status">
+        {STATUSES.map((one) => (
+          <button
+            key={one}
+            type="button"
+            aria-pressed={status.includes(one)}
+            onClick={() => onFilter({ status: status.includes(one) ? status.filter((other) => other !== one) : [...status, one] })}
+          >
+            {one}
+          </button>
+        ))}
+      </div>
+      <Choice title="Label" value={filter.label} names={project.classes} onChange={(label) => onFilter({ label })} />
+      <Choice title="Suggestion" value={filter.suggested} names={project.classes} onChange={(suggested) => onFilter({ suggested })} />
+      <Bound title="Confidence from" value={filter.min_confidence} onChange={(min_confidence) => onFilter({ min_confidence })} />
+      <Bound title="to" value={filter.max_confidence} onChange={(max_confidence) => onFilter({ max_confidence })} />
+      <Choice title="Source" value={filter.source} names={SOURCES} onChange={(source) => onFilter({ source: source as LabelSource | null })} />
+      {selections.length > 0 && (
+        <Choice
+          title="Selection"
+          value={filter.selection}
+          names={selections.map(({ name }) => name)}
+          onChange={(selection) => onFilter({ selection })}
+        />
+      )}
+      <label className="mls-toggle">
+        <input type="checkbox" checked={filter.noted ?? false} onChange={(event) => onFilter({ noted: event.target.checked || null })} />
+        With a note
+      </label>
+      {filter.ids && <span className="mls-muted">{filter.ids.length} that were chosen</span>}
+      {isSet && (
+        <button type="button" className="mls-link" onClick={props.onClear}>
+          Show all
+        </button>
+      )}
+    </div>
+  );
+}
+
+function SearchBox({ filter, search, onFilter, leave }: SampleToolsProps): ReactNode {
+  const searched = filter.search ?? "";
+  const [held, setHeld] = useState({ searched, typed: searched });
+  const current = held.searched === searched ? held : { searched, typed: searched };
+  if (current !== held) setHeld(current);
+  const { typed } = current;
+  useEffect(() => {
+    if (typed === searched) return;
+    const timer = setTimeout(() => onFilter({ search: typed }), TYPING_MS);
+    return () => clearTimeout(timer);
+  }, [typed, searched, onFilter]);
+  return (
+    <input
+      ref={search}
+      className="mls-input mls-sample-search"
+      type="search"
+      placeholder="Search ( / )"
+      aria-label="Search in texts, fields and names"
+      value={typed}
+      onChange={(event) => setHeld({ searched, typed: event.target.value })}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" && event.key !== "Enter") return;
+        onFilter({ search: typed });
+        leave();
+      }}
+    />
+  );
+}
+
+function Choice(props: {
+  title: string;
+  value: string | null | undefined;
+  names: readonly string[];
+  onChange: (name: string | null) => void;
+}): ReactNode {
+  return (
+    <label className="mls-choice">
+      {props.title}
+      <select value={props.value ?? ""} onChange={(event) => props.onChange(event.target.value || null)}>
+        <option value="">any</option>
+        {props.names.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function Bound(props: { title: string; value: number | null | undefined; onChange: (value: number | null) => void }): ReactNode {
+  return (
+    <label className="mls-choice">
+      {props.title}
+      <input
+        className="mls-input mls-sample-bound"
+        type="number"
+        min={0}
+        max={1}
+        step={0.05}
+        value={props.value ?? ""}
+        onChange={(event) => {
+          const value = event.target.valueAsNumber;
+          if (event.target.value === "") props.onChange(null);
+          else if (value >= 0 && value <= 1) props.onChange(value);
+        }}
+      />
+    </label>
+  );
+}

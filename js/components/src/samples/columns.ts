@@ -1,0 +1,76 @@
+import { classesOf, type Project, type Sample, type SampleColumn } from "@modelship-lab/core";
+import { percent, textOf } from "../format";
+
+/** More features than these make a row that nobody reads. */
+const MOST_FEATURES = 8;
+const LONGEST_TEXT = 400;
+
+/** A column of the table of samples. */
+export interface Column {
+  name: string;
+  title: string;
+  type: "text" | "number";
+  width: number;
+  /** What rows are sorted by under its heading; null: nothing. */
+  sort: SampleColumn | null;
+  text: (sample: Sample) => string;
+}
+
+const OWN: readonly Column[] = [
+  { name: "id", title: "Id", type: "number", width: 84, sort: "id", text: ({ id }) => String(id) },
+  { name: "status", title: "Status", type: "text", width: 92, sort: "status", text: ({ status }) => status },
+  { name: "label", title: "Label", type: "text", width: 130, sort: "label", text: (sample) => classesOf(sample).join(", ") },
+  {
+    name: "suggestion",
+    title: "Suggestion",
+    type: "text",
+    width: 130,
+    sort: null,
+    text: ({ suggestion }) => (suggestion ? classesOf(suggestion).join(", ") : ""),
+  },
+  {
+    name: "confidence",
+    title: "Confidence",
+    type: "number",
+    width: 104,
+    sort: "confidence",
+    text: ({ suggestion }) => (suggestion ? percent(suggestion.confidence) : ""),
+  },
+  { name: "name", title: "Name", type: "text", width: 140, sort: "name", text: ({ name }) => name ?? "" },
+  { name: "group", title: "Group", type: "text", width: 110, sort: "group", text: ({ group }) => group ?? "" },
+  { name: "note", title: "Note", type: "text", width: 200, sort: null, text: ({ note }) => note ?? "" },
+];
+
+/** The columns of a project's samples, with those of its content; what no sample has is left out. */
+export function columnsOf(project: Project, samples: Iterable<Sample>): Column[] {
+  const seen = [...samples];
+  const has = (column: Column): boolean => seen.some((sample) => column.text(sample) !== "");
+  const [id, ...others] = OWN;
+  const always = new Set(["status", "label", "suggestion", "confidence"]);
+  return [id!, ...contentColumns(project, seen), ...others.filter((column) => always.has(column.name) || has(column))];
+}
+
+function contentColumns(project: Project, samples: readonly Sample[]): Column[] {
+  if (project.task === "tabular_classification") {
+    const features = [...new Set(samples.flatMap(({ row }) => Object.keys(row ?? {})))].slice(0, MOST_FEATURES);
+    return features.map((name) => ({
+      name: `feature ${name}`,
+      title: name,
+      type: samples.every(({ row }) => typeof (row?.[name] ?? 0) === "number") ? "number" : "text",
+      width: 110,
+      sort: null,
+      text: ({ row }) => textOf(row?.[name]) ?? "",
+    }));
+  }
+  const isText = project.task === "text_classification" || project.task === "token_classification";
+  return [
+    {
+      name: "content",
+      title: isText ? "Text" : "Image",
+      type: "text",
+      width: isText ? 420 : 160,
+      sort: "length",
+      text: ({ text, name, image }) => text?.slice(0, LONGEST_TEXT) ?? name ?? image?.slice(0, 12) ?? "",
+    },
+  ];
+}

@@ -1,0 +1,121 @@
+"""Verbs of many samples: samples, bulk."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from modelship_lab.commands.parameters import PROJECT
+from modelship_lab.commands.results import Done
+from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.labeling import LabelSource, SampleColumn, SampleStatus
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MOST_SAMPLES = 100
+"""So many are listed when nobody says how many."""
+
+_ORDERS = tuple(name for column in get_args(SampleColumn) for name in (column, f"-{column}"))
+
+_CONDITIONS = (
+    click.option(
+        "--status",
+        type=click.Choice(get_args(SampleStatus)),
+        multiple=True,
+        help="In this state; can be given again.",
+    ),
+    click.option("--label", help="With this class."),
+    click.option("--suggested", help="With this class suggested."),
+    click.option("--search", help="With these words in text, fields or name."),
+    click.option("--source", type=click.Choice(get_args(LabelSource)), help="Labeled by these."),
+    click.option("--min-confidence", type=click.FloatRange(0, 1), help="Suggested at least this surely."),
+    click.option("--max-confidence", type=click.FloatRange(0, 1), help="Suggested at most this surely."),
+    click.option("--noted", is_flag=True, default=None, help="With a note."),
+    click.option("--selection", help="Of the saved selection of this name."),
+)
+
+
+def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_CONDITIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
+@_conditions
+@click.option(
+    "--sort",
+    type=click.Choice(_ORDERS),
+    default="id",
+    help="By this; '-' before it sorts down.",
+    metavar="COLUMN",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=_MOST_SAMPLES,
+    show_default=True,
+    help="At most this many rows. A notebook's grid has all.",
+)
+@click.option("--save", help="Remember them under this name.")
+@pass_session
+def samples(
+    session: Session, /, project: str, sort: str, limit: int, save: str | None, **conditions: Any
+) -> "pl.DataFrame":
+    """List the samples of PROJECT, to search, filter, sort, and label many at once."""
+    from modelship_lab.client.project_samples import filter_of
+
+    handle = session.project(project)
+    handle.record.require_task()
+    asked = _given(conditions)
+    if save is not None:
+        handle.save_selection(save, **asked)
+        asked = {"selection": save}
+    table = handle.samples(sort=sort, limit=limit, **asked)
+    return session.table_of_samples(table, handle, samples=filter_of(asked), sort=sort)
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.argument("decision")
+@_conditions
+@click.option(
+    "--expected", type=click.IntRange(min=0), help="How many they are; with another number nothing is saved."
+)
+@pass_session
+def bulk(session: Session, /, project: str, decision: str, expected: int | None, **conditions: Any) -> Done:
+    """Label many samples of PROJECT at once.
+
+    DECISION is a class, `skip` or `flag`. Without `--expected` it is only told how many samples are meant.
+    """
+    handle = session.project(project)
+    asked = _given(conditions)
+    classes = handle.record.classes
+    what = (
+        f"labeled {decision}" if decision in classes else {"skip": "skipped", "flag": "flagged"}.get(decision)
+    )
+    if what is None:
+        raise InvalidInput(
+            f"'{decision}' is neither a class of '{handle.name}' ({', '.join(classes)}) nor skip nor flag."
+        )
+    if expected is None:
+        count = handle.count_samples(**asked)
+        raise InvalidInput(
+            f"Nothing is saved yet: {count:,} samples would be {what}. `--expected {count}` says that you mean them."
+        )
+    if decision in classes:
+        label: Any = [decision] if handle.record.kind == "labels" else decision
+        saved = handle.label_samples(label, expected=expected, **asked)
+    else:
+        saved = handle.label_samples(action=decision, expected=expected, **asked)
+    return Done(f"{saved.saved:,} samples {what}; `project.undo(batch='{saved.batch}')` takes it back.")
+
+
+def _given(conditions: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in conditions.items() if value not in (None, ())}
+
+
+VERBS = (samples, bulk)
