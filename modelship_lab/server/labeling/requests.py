@@ -18,6 +18,7 @@ from modelship_lab.records.labeling import (
     Project,
     Purpose,
     RequestBatch,
+    RequestPurpose,
     SampleCount,
     SavedRequests,
 )
@@ -139,9 +140,9 @@ class Requests:
         def work(transaction: Transaction) -> SavedRequests:
             self._load(transaction, project.id)
             found, parameters = matching(project, new.samples)
-            chosen = transaction.column(f"SELECT s.id {found} ORDER BY s.id", *parameters)
+            samples = transaction.table(f"SELECT s.id AS sample_id {found}", *parameters)
             saved = self.add(
-                transaction, project, chosen, new.purpose, caller, detail=new.detail, at_most=new.at_most
+                transaction, project, samples, new.purpose, caller, detail=new.detail, at_most=new.at_most
             )
             if saved.added:
                 self._events.record(
@@ -162,8 +163,8 @@ class Requests:
         self,
         transaction: Transaction,
         project: Project,
-        sample_ids: Sequence[int],
-        purpose: Purpose,
+        samples: pa.Table,
+        purpose: RequestPurpose,
         caller: Caller,
         *,
         detail: str = "",
@@ -171,57 +172,54 @@ class Requests:
     ) -> SavedRequests:
         """Ask for decisions about samples, in the transaction of what makes them worth it.
 
-        A repeat is asked of whoever labeled the sample, everything else of everybody but them (an error and a
-        request of them, too).
+        A repeat is asked of whoever labeled the sample, a review of everybody but them, all else of everybody.
 
         Args:
+            samples: the column `sample_id`.
             at_most: a random choice of this many.
 
         Raises:
             Conflict: too many would wait.
         """
         self._load(transaction, project.id)
-        wanted_rows = transaction.rows_with(
-            f"""
-            SELECT t.sample_id, st.author, st.source = 'human' AS is_human,
-                   EXISTS (SELECT 1 FROM requests r WHERE r.sample_id = t.sample_id AND r.project_id = ?
-                           AND r.purpose = ? AND r.label_id IS NULL) AS waits
-            FROM touched t LEFT JOIN sample_states st ON st.sample_id = t.sample_id
-            {"WHERE st.source = 'human'" if purpose == "repeat" else ""}
-            """,
-            {"touched": _touched(sample_ids)},
-            project.id,
-            purpose,
+        waits = (
+            "EXISTS (SELECT 1 FROM requests r WHERE r.sample_id = t.sample_id AND r.project_id = ? "
+            "AND r.purpose = ? AND r.label_id IS NULL)"
         )
-        fresh = [row for row in wanted_rows if not row["waits"]]
-        if at_most is not None and len(fresh) > at_most:
-            keys = transaction.column("SELECT random() FROM range(?)", len(fresh))
-            order = sorted(range(len(fresh)), key=keys.__getitem__)[:at_most]
-            fresh = [fresh[position] for position in sorted(order)]
+        with transaction.registered({"touched": samples}):
+            waiting = transaction.value(f"SELECT count(*) FROM touched t WHERE {waits}", project.id, purpose)
+            fresh = transaction.table(
+                "SELECT t.sample_id, CASE WHEN st.source = 'human' THEN st.author END AS author FROM touched t "
+                f"LEFT JOIN sample_states st ON st.sample_id = t.sample_id WHERE NOT {waits} "
+                + ("AND st.source = 'human' " if purpose == "repeat" else "")
+                + ("" if at_most is None else f"ORDER BY random() LIMIT {at_most:d}"),
+                project.id,
+                purpose,
+            )
         there = transaction.value(
             "SELECT count(*) FROM requests WHERE project_id = ? AND label_id IS NULL", project.id
         )
-        if there + len(fresh) > MAX_WAITING:
+        if there + fresh.num_rows > MAX_WAITING:
             raise Conflict(
                 f"At most {MAX_WAITING:,} samples of a project can be asked for: {there:,} wait, and these are "
-                f"{len(fresh):,} more. Ask for some of them (`at_most`), or withdraw others."
+                f"{fresh.num_rows:,} more. Ask for some of them (`at_most`), or withdraw others."
             )
         batch = uuid.uuid4().hex[:12]
-        excludes_author = purpose in ("review", "overlap")
-        rows = [
-            {
-                "sample_id": row["sample_id"],
-                "purpose": purpose,
-                "detail": detail,
-                "not_by": [row["author"]] if excludes_author and row["is_human"] else [],
-                "only_by": row["author"] if purpose == "repeat" else None,
-                "batch": batch,
-                "author": caller.name,
-            }
-            for row in fresh
-        ]
-        self._insert(transaction, project.id, rows)
-        return SavedRequests(added=len(rows), waiting=len(wanted_rows) - len(fresh), batch=batch)
+        not_by = "CASE WHEN author IS NULL THEN [] ELSE [author] END" if purpose == "review" else "[]"
+        added = transaction.rows_with(
+            "INSERT INTO requests (sample_id, project_id, purpose, detail, not_by, only_by, batch, author, created_at) "
+            f"SELECT sample_id, ?, ?, ?, {not_by}, {'author' if purpose == 'repeat' else 'NULL'}, ?, ?, ? "
+            f"FROM fresh ORDER BY sample_id RETURNING {_COLUMNS}",
+            {"fresh": fresh},
+            project.id,
+            purpose,
+            detail,
+            batch,
+            caller.name,
+            now(),
+        )
+        self._change(transaction, project.id, added=[_request(row) for row in added])
+        return SavedRequests(added=len(added), waiting=waiting, batch=batch)
 
     async def withdraw(self, project: Project, batch: str, caller: Caller) -> SampleCount:
         """Take back what was asked for in one act, as far as nobody has decided about it.
