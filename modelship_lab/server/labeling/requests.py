@@ -206,7 +206,7 @@ class Requests:
             )
         batch = uuid.uuid4().hex[:12]
         not_by = "CASE WHEN author IS NULL THEN [] ELSE [author] END" if purpose == "review" else "[]"
-        added = transaction.rows_with(
+        added = transaction.tuples_with(
             "INSERT INTO requests (sample_id, project_id, purpose, detail, not_by, only_by, batch, author, created_at) "
             f"SELECT sample_id, ?, ?, ?, {not_by}, {'author' if purpose == 'repeat' else 'NULL'}, ?, ?, ? "
             f"FROM fresh ORDER BY sample_id RETURNING {_COLUMNS}",
@@ -234,16 +234,16 @@ class Requests:
 
         def work(transaction: Transaction) -> SampleCount:
             self._load(transaction, project.id)
-            removed = transaction.rows(
+            removed = transaction.tuples(
                 f"DELETE FROM requests WHERE project_id = ? AND batch = ? RETURNING {_COLUMNS}, label_id, author",
                 project.id,
                 batch,
             )
             if not removed or not batch:
                 raise NotFound(f"Project '{project.name}' has no requests '{batch}'.")
-            if removed[0]["author"] != caller.name:
+            if removed[0][-1] != caller.name:
                 require(caller, "write", project)
-            waiting = [_request(row) for row in removed if row.pop("label_id") is None]
+            waiting = [_request(row) for *row, label_id, _author in removed if label_id is None]
             self._change(transaction, project.id, removed=waiting)
             self._events.record(
                 transaction,
@@ -341,7 +341,7 @@ class Requests:
         """
         self._load(transaction, project.id)
         tables = {"targets": targets}
-        back = transaction.rows_with(
+        back = transaction.tuples_with(
             "UPDATE requests SET label_id = NULL WHERE project_id = ? AND label_id IN (SELECT id FROM targets) "
             f"RETURNING {_COLUMNS}",
             tables,
@@ -382,7 +382,7 @@ class Requests:
             [pa.array(column, field.type) for column, field in zip(columns, MADE, strict=True)], schema=MADE
         )
         measures, derived, any_decision = sorted(MEASURES), sorted(DERIVED), sorted(_ANY_DECISION)
-        answered = transaction.rows_with(
+        answered = transaction.tuples_with(
             f"""
             UPDATE requests SET label_id = m.label_id FROM made m
             WHERE requests.project_id = ? AND requests.sample_id = m.sample_id AND requests.label_id IS NULL
@@ -411,7 +411,7 @@ class Requests:
             for sample_id, said in opinions.items()
             if (ask := wanted(project, said)) is not None
         }
-        rows = transaction.rows_with(
+        rows = transaction.tuples_with(
             f"SELECT {_COLUMNS} FROM requests WHERE project_id = ? AND label_id IS NULL AND batch = '' "
             "AND sample_id IN (SELECT sample_id FROM touched)",
             {"touched": touched},
@@ -488,7 +488,10 @@ class Requests:
             for row, identity in zip(rows, identities, strict=True)
         ]
         transaction.insert("requests", pa.Table.from_pylist(complete, REQUESTS))
-        self._change(transaction, project_id, added=[_request(row) for row in complete])
+        names = _COLUMNS.split(", ")
+        self._change(
+            transaction, project_id, added=[_request([row[name] for name in names]) for row in complete]
+        )
 
     def _change(
         self,
@@ -545,7 +548,7 @@ class Requests:
 def _read(cursor: Cursor, project_id: int) -> Waiting:
     waiting = Waiting(MAX_WAITING)
     where = "WHERE project_id = ? AND label_id IS NULL"
-    rows = cursor.rows(
+    rows = cursor.tuples(
         f"SELECT {_COLUMNS} FROM requests {where} ORDER BY id LIMIT {MAX_WAITING:d}", project_id
     )
     for row in rows:
@@ -554,7 +557,7 @@ def _read(cursor: Cursor, project_id: int) -> Waiting:
         for purpose, not_by, only_by, count in cursor.tuples(
             f"SELECT purpose, not_by, only_by, count(*) FROM requests {where} AND id > ? GROUP BY ALL",
             project_id,
-            rows[-1]["id"],
+            rows[-1][0],
         ):
             waiting.add_beyond(Circle(purpose, tuple(not_by), only_by), count)
     waiting.gold = cursor.column(
@@ -576,17 +579,10 @@ def _read(cursor: Cursor, project_id: int) -> Waiting:
     return waiting
 
 
-def _request(row: dict[str, Any]) -> Request:
-    return Request(
-        id=row["id"],
-        sample_id=row["sample_id"],
-        purpose=row["purpose"],
-        detail=row["detail"],
-        not_by=tuple(row["not_by"]),
-        only_by=row["only_by"],
-        batch=row["batch"],
-        created_at=row["created_at"],
-    )
+def _request(row: Sequence[Any]) -> Request:
+    """A request from its `_COLUMNS`."""
+    identity, sample_id, purpose, detail, not_by, only_by, batch, created_at = row
+    return Request(identity, sample_id, purpose, detail, tuple(not_by), only_by, batch, created_at)
 
 
 def _opinion(label: Label) -> Opinion:
