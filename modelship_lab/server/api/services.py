@@ -119,6 +119,7 @@ class Services:
         await self.sockets.stop()
         await self.imports.stop()
         await self.exports.stop()
+        self.light_model.stop()
         await self.jobs.stop()
         await self.heartbeats.stop()
         await self.deployments.stop()

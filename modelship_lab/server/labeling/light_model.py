@@ -66,6 +66,12 @@ class LightModel:
         """Begin to count."""
         self._loop = asyncio.get_running_loop()
 
+    def stop(self) -> None:
+        """Begin no round any more; those that run are jobs, and end as such."""
+        self._loop = None
+        for task in self._rounds:
+            task.cancel()
+
     async def begin(self, project: Project, everything: bool, caller: Caller) -> Job:
         """Begin a round.
 
@@ -111,10 +117,12 @@ class LightModel:
             auto = 0
             with job_files.opened_table(folder / "suggestions.arrow") as table:
                 for start in range(0, table.num_rows, STORED_AT_ONCE):
+                    # Its thresholds may be others than when the round began.
+                    present = self._projects.require(project.id, LAB, "read", f"project {project.id}")
                     rows = await asyncio.to_thread(
-                        suggestion_rows.checked, project, table.slice(start, STORED_AT_ONCE)
+                        suggestion_rows.checked, present, table.slice(start, STORED_AT_ONCE)
                     )
-                    saved = await self._suggestions.save_rows(project, rows, source, caller)
+                    saved = await self._suggestions.save_rows(present, rows, source, caller)
                     auto += saved.auto
             return {**job_files.read_result(folder), "source": source, "auto": auto}
 
