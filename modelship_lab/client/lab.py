@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelship_lab.client import discovery
+from modelship_lab.client import discovery, labeling_functions
 from modelship_lab.client.accounts import Users
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
@@ -134,8 +134,6 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
         # An account's own: to others its runs do not exist, and they could not send what it has logged.
         self.spool_folder = data_dir / "spool" / self.info.lab_id / str(self.info.account_id)
         self.snapshot_cache = data_dir / "cache" / "snapshots"
-        self.labeling_functions: dict[str, LabelingFunction] = {}
-        """Those that were written under `labeling_function`, by their names."""
         self._replayed = threading.Event()
 
     def __repr__(self) -> str:
@@ -166,7 +164,7 @@ class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
         Returns:
             The function as it is.
         """
-        self.labeling_functions[function.__name__] = function
+        labeling_functions.WRITTEN[function.__name__] = function
         return function
 
     def close(self) -> None:

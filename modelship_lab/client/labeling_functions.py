@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 LabelingFunction = Callable[[Any], str | None]
 """Takes a text, a row (a dict) or an image (of Pillow), and returns a class, or None when it has nothing to say."""
 
+WRITTEN: dict[str, LabelingFunction] = {}
+"""Those that were written under `@lab.labeling_function` in this process, by their names: whichever lab's, as a
+notebook's magic has its own connection."""
+
 CHUNK = 10_000
 
 MAX_SOURCE = 200

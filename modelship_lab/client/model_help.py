@@ -9,7 +9,7 @@ from modelship_lab.client import labeling_functions, suggesting
 from modelship_lab.client.checked import checked
 from modelship_lab.client.labeling_functions import LabelingFunction, Rules
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import InvalidInput, LabError
+from modelship_lab.records.errors import Conflict, InvalidInput, LabError
 from modelship_lab.records.jobs import ENDED, Encoder, Job, NewJob
 from modelship_lab.records.labeling import (
     AuditReport,
@@ -151,7 +151,7 @@ class ModelHelp:
             How many samples they speak about, and a table with coverage, overlaps, conflicts and accuracy of each.
         """
         project = self._project
-        named = {one.__name__: one for one in functions} if functions else project.lab.labeling_functions
+        named = {one.__name__: one for one in functions} if functions else labeling_functions.WRITTEN
         with _progress(f"{len(named)} labeling functions") as told:
             return labeling_functions.apply(project, named, told)
 
@@ -222,7 +222,16 @@ class ModelHelp:
 
     def _begin(self, new: NewJob, wait: bool) -> Job:
         project = self._project
-        job = project.lab.connection.record(Job, "POST", f"projects/{project.id}/jobs", json=new)
+        while True:
+            try:
+                job = project.lab.connection.record(Job, "POST", f"projects/{project.id}/jobs", json=new)
+                break
+            except Conflict:
+                # A round that the server has begun by itself knows fewer labels: this one comes after it.
+                under_way = [one for one in self.jobs() if one.kind == new.kind and one.status not in ENDED]
+                if not wait or not under_way:
+                    raise
+                self.wait_for(under_way[0])
         if not wait:
             return job
         job = self.wait_for(job)

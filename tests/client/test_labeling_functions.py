@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modelship_lab.client import labeling_functions
 from modelship_lab.client.label_model import ABSTAINS, LabelModel
 from modelship_lab.records.errors import InvalidInput
 
@@ -85,6 +86,6 @@ def test_what_is_no_class_is_refused(lab, project):
     project.import_frame(pl.DataFrame({"text": ["a"]}), text="text")
     with pytest.raises(InvalidInput, match="'eggs'"):
         project.apply_rules(lambda text: "eggs")
-    lab.labeling_functions.clear()
+    labeling_functions.WRITTEN.clear()
     with pytest.raises(InvalidInput, match="labeling_function"):
         project.apply_rules()

@@ -271,3 +271,10 @@ def test_curves_mark_what_is_no_number_and_say_what_they_stand_for() -> None:
     assert mark.get_color() == curve.get_color()
     assert [axes.get_title() for axes in rest] == [f"other_{number}" for number in range(5)]
     assert figure.get_supxlabel() == "3 other metrics are in the lab"
+
+
+def test_whatever_a_verb_returns_is_shown_as_a_page() -> None:
+    described = {(one.__module__, one.__name__) for one in describe.registry if one is not object}
+    assert described - set(displays._SHOWN) == {("modelship_lab.client.runs", "RunHandle")}, (
+        "a handle shows a live view"
+    )

@@ -67,6 +67,27 @@ def test_the_quickstart_runs_twice_on_the_same_lab(lab: client.Lab) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_notebook_of_labeling_asks_measures_and_takes_along(lab: client.Lab) -> None:
+    shown = texts(execute("labeling"))
+    opinions = lab.project("opinions")
+    assert opinions.progress().auto == 0, "the automatic labels were revoked"
+    assert "labeled differently" in shown
+    quality = opinions.quality()
+    assert quality.samples > 40
+    assert quality.krippendorff_alpha is not None
+    assert len(quality.labelers) == 2
+    assert max(one.gold.total for one in quality.labelers) > 10
+    audited = opinions.audit_report().origins[0]
+    assert (audited.labels, audited.audited) == (0, 60)
+    assert opinions.queue(limit=1).waiting.get("error", 0) == 0
+    first, second = reversed(opinions.snapshots())
+    assert lab.diff(first.id, second.id).moved == 0
+    assert (NOTEBOOKS / "output" / "digits-coco.zip").stat().st_size > 1000
+    assert lab.project("mentions").progress().by_class == {"food": 1, "person": 0}
+
+
+@pytest.mark.slow
 def test_the_notebook_of_tracking_keeps_what_it_tells_of(lab: client.Lab) -> None:
     execute("tracking")
     records = lab.run_records("tracking")
