@@ -2,10 +2,12 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from modelship_lab.client.checked import checked
+from modelship_lab.client.connection import ARROW
 from modelship_lab.records.base import Page
+from modelship_lab.records.errors import Conflict
 from modelship_lab.records.labeling import (
     NewBulk,
     NewSelection,
@@ -15,6 +17,11 @@ from modelship_lab.records.labeling import (
     SampleSelection,
     SavedBulk,
 )
+
+MOST_POINTS = 200_000
+"""Points of a map, unless another number is asked for."""
+
+MapColor = Literal["label", "status", "suggested"]
 
 if TYPE_CHECKING:
     import polars as pl
@@ -93,6 +100,45 @@ class ProjectSamples:
         return project.lab.connection.record(
             SavedBulk, "POST", f"projects/{project.id}/labels/bulk", json=bulk, repeatable=True
         )
+
+    def points(self, most: int = MOST_POINTS) -> tuple["pl.DataFrame", int]:
+        """Where the samples lie on the map, with their status, label and suggestion, and how many there are in all.
+
+        Args:
+            most: of more samples, the same random part each time.
+
+        Raises:
+            Conflict: the samples have not been embedded yet.
+        """
+        import polars as pl
+        import pyarrow as pa
+
+        project = self._project
+        answer = project.lab.connection.request(
+            "GET",
+            f"projects/{project.id}/map",
+            params={"limit": most},
+            headers={"Accept": ARROW},
+            timeout_s=120,
+        )
+        table = pa.ipc.open_stream(answer.content).read_all()
+        if table.num_rows == 0:
+            raise Conflict(
+                f"The samples of '{project.name}' have no places yet: embed them first, with "
+                f"`project.embed()` or `mlship embed {project.name}`."
+            )
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)
+        return frame, int(table.schema.metadata[b"total"])
+
+    def map(self, by: MapColor = "label", most: int = MOST_POINTS) -> Any:
+        """The map of samples, in a notebook: alike ones lie close, and the lasso selects.
+
+        Args:
+            by: what colors tell: `label`, `status` or `suggested`.
+            most: of more samples a random part is shown, which the map says.
+        """
+        return self._project.lab.verbs.map(self._project, by, most)
 
     def save_selection(self, name: str, **conditions: Any) -> SampleSelection:
         """Remember the samples that are meant now under a name; `selection=name` means them later."""

@@ -10,6 +10,7 @@ from modelship_lab.records.errors import MissingDependency
 
 if TYPE_CHECKING:
     from modelship_lab.client.lab import Lab
+    from modelship_lab.client.project_samples import MapColor
     from modelship_lab.client.projects import ProjectHandle
     from modelship_lab.client.runs import RunHandle
     from modelship_lab.client.sweeps.sweep import Sweep
@@ -24,6 +25,9 @@ class Verbs(Protocol):
 
     def grid(self, project: "ProjectHandle", samples: "SampleFilter", sort: str) -> Any:
         """Show the grid of samples."""
+
+    def map(self, project: "ProjectHandle", by: "MapColor", most: int) -> Any:
+        """Show the map of samples."""
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         """Start training in this process."""
@@ -52,6 +56,9 @@ class NoVerbs:
 
     def grid(self, project: "ProjectHandle", samples: "SampleFilter", sort: str) -> Any:
         raise _missing("The grid of samples")
+
+    def map(self, project: "ProjectHandle", by: "MapColor", most: int) -> Any:
+        raise _missing("The map of samples")
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         raise _missing("Training")

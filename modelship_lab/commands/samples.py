@@ -1,10 +1,11 @@
-"""Verbs of many samples: samples, bulk."""
+"""Verbs of many samples: samples, bulk, map."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from modelship_lab.client.project_samples import MOST_POINTS, MapColor, filter_of
 from modelship_lab.commands.parameters import PROJECT
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
@@ -66,8 +67,6 @@ def samples(
     session: Session, /, project: str, sort: str, limit: int, save: str | None, **conditions: Any
 ) -> "pl.DataFrame":
     """List the samples of PROJECT, to search, filter, sort, and label many at once."""
-    from modelship_lab.client.project_samples import filter_of
-
     handle = session.project(project)
     handle.record.require_task()
     asked = _given(conditions)
@@ -114,8 +113,30 @@ def bulk(session: Session, /, project: str, decision: str, expected: int | None,
     return Done(f"{saved.saved:,} samples {what}; `project.undo(batch='{saved.batch}')` takes it back.")
 
 
+@click.command(name="map")
+@click.argument("project", type=PROJECT)
+@click.option(
+    "--by",
+    type=click.Choice(get_args(MapColor)),
+    default="label",
+    show_default=True,
+    help="What colors tell.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(min=1),
+    default=MOST_POINTS,
+    show_default=True,
+    help="Points; of more samples a random part is shown.",
+)
+@pass_session
+def map_samples(session: Session, /, project: str, by: MapColor, most: int) -> Any:
+    """Show the samples of PROJECT as points: alike ones lie close, and the lasso selects."""
+    return session.map(session.project(project), by, most)
+
+
 def _given(conditions: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in conditions.items() if value not in (None, ())}
 
 
-VERBS = (samples, bulk)
+VERBS = (samples, bulk, map_samples)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelship_lab.commands.naming import with_suggestion
-from modelship_lab.records.errors import InvalidInput, LabError, NotFound, Unauthenticated, Unavailable
+from modelship_lab.records.errors import (
+    InvalidInput,
+    LabError,
+    MissingDependency,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import OnMoved
     from modelship_lab.client.imports import OnProgress
+    from modelship_lab.client.project_samples import MapColor
     from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.learning.autolog import Autologging
     from modelship_lab.records.identity import Account
@@ -153,6 +161,14 @@ class Session(ABC):
             project, filter, sort, columns, limit: what was asked.
         """
         return table
+
+    def map(self, project: "ProjectHandle", by: "MapColor", most: int) -> Any:
+        """Show the map of samples.
+
+        Raises:
+            MissingDependency: there is nothing to show it in.
+        """
+        raise MissingDependency(f"The map needs a browser: in a notebook run `%mlship map {project.name}`.")
 
     def table_of_samples(
         self, table: "pl.DataFrame", project: "ProjectHandle", *, samples: "SampleFilter", sort: str

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
+    from modelship_lab.client.project_samples import MapColor
     from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.learning.autolog import Autologging
     from modelship_lab.notebook.widgets import LabelerWidget, SamplesWidget
@@ -105,6 +106,9 @@ class NotebookSession(Session):
         from modelship_lab.notebook.table import RunsTable
 
         return RunsTable(table, self.lab, **asked)
+
+    def map(self, project: "ProjectHandle", by: "MapColor", most: int) -> Any:
+        return NotebookVerbs().map(project, by, most)
 
     def table_of_samples(
         self, table: "pl.DataFrame", project: "ProjectHandle", **asked: Any
@@ -225,6 +229,11 @@ class NotebookVerbs:
 
     def grid(self, project: "ProjectHandle", samples: "SampleFilter", sort: str) -> Any:
         return grid(project, samples, sort)
+
+    def map(self, project: "ProjectHandle", by: "MapColor", most: int) -> Any:
+        from modelship_lab.notebook.sample_map import SampleMap
+
+        return SampleMap(project, by, most)
 
     def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
         from modelship_lab.learning import train

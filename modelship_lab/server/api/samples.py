@@ -35,6 +35,9 @@ from modelship_lab.server.labeling.images import content_type
 
 SUGGESTIONS_LIMIT = 64 << 20
 
+MAX_POINTS = 1_000_000
+"""Of the map."""
+
 
 @endpoint("GET", "projects/{project}/samples", permission="read")
 async def list_samples(
@@ -97,6 +100,13 @@ async def list_samples(
 async def count_samples(services: Services, caller: Caller, project: str, body: SampleFilter) -> SampleCount:
     """How many samples a filter means."""
     return await services.samples.count(services.projects.get(project, caller), body, caller)
+
+
+@endpoint("GET", "projects/{project}/map", permission="read")
+async def read_map(services: Services, caller: Caller, project: str, limit: int = MAX_POINTS) -> Table:
+    """Where the embedded samples lie, as an Arrow table; of more than `limit` a random part."""
+    found = services.projects.get(project, caller)
+    return Table(await services.samples.map(found, min(max(limit, 1), MAX_POINTS), caller))
 
 
 @endpoint("POST", "projects/{project}/selections", permission="label", status=201)

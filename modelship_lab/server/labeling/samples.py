@@ -142,6 +142,34 @@ class Samples:
 
         return await self._database.read(work, long=len(samples.search) > 0 or limit is None)
 
+    async def map(self, project: Project, limit: int, caller: Caller) -> pa.Table:
+        """Where the samples lie on the map: `sample_id`, `x`, `y`, `status`, `label` and `suggested` (the first class each).
+
+        Of more than `limit` the same random part each time; the table's metadata has how many there are in all under
+        `total`. It is empty as long as the samples are not embedded.
+
+        Raises:
+            Conflict: the project is not one of labeling.
+        """
+        require(caller, "read", project)
+        project.require_task()
+
+        def work(cursor: Cursor) -> pa.Table:
+            placed = "FROM embeddings e WHERE e.project_id = ? AND e.x IS NOT NULL AND e.y IS NOT NULL"
+            total = cursor.value(f"SELECT count(*) {placed}", project.id)
+            found = cursor.table(
+                f"WITH shown AS MATERIALIZED (SELECT e.sample_id, e.x, e.y {placed} "
+                f"ORDER BY hash(e.sample_id) LIMIT {limit:d}) "
+                "SELECT p.sample_id, p.x, p.y, coalesce(st.status, 'unlabeled') AS status, "
+                "coalesce(st.label, st.classes[1]) AS label, coalesce(g.label, g.classes[1]) AS suggested "
+                "FROM shown p LEFT JOIN sample_states st ON st.sample_id = p.sample_id "
+                "LEFT JOIN suggestions g ON g.sample_id = p.sample_id ORDER BY p.sample_id",
+                project.id,
+            )
+            return found.replace_schema_metadata({"total": str(total)})
+
+        return await self._database.read(work, long=True)
+
 
 def read_sample(cursor: Cursor, sample_id: int) -> Sample:
     """One sample.
