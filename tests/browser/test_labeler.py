@@ -286,3 +286,48 @@ def test_boxes_by_mouse_and_by_keys(lab_server: LabServer, lab: client.Lab, page
     assert sides[0] == pytest.approx([0.1, 0.2, 0.3, 0.3], abs=0.01)
     assert sides[1] == pytest.approx([0.6, 160 / 300, 0.2, 80 / 300], abs=0.015)
     assert len(second) == 1
+
+
+def test_reviews_and_a_network_that_is_cut(lab_server: LabServer, lab: client.Lab, page: Page) -> None:
+    project = lab.new_project("mails", "text_classification", ["ham", "spam"])
+    texts = [f"mail {number}" for number in range(30)]
+    labels = ["spam", "ham"] + [None] * 28
+    project.import_frame(polars.DataFrame({"text": texts, "label": labels}), text="text", label="label")
+    asked = {"samples": {"status": ["labeled"]}, "purpose": "review", "detail": "imported"}
+    lab_server.client.post(f"projects/{project.id}/queue/requests", json=asked).raise_for_status()
+    page.set_viewport_size({"width": 1000, "height": 600})
+    labeler = opened(page, lab_server, project)
+
+    # What is asked for comes first, with what counts now; the blank leaves it as it is.
+    expect(labeler.get_by_label("From").locator("option")).to_contain_text(
+        ["the queue (28)", "labels to review (2)"]
+    )
+    expect(labeler.locator(".mls-why")).to_contain_text("Review")
+    expect(labeler.locator(".mls-suggestion")).to_contain_text("Present label")
+    pictured(page, "review")
+    page.keyboard.press("Space")
+    page.keyboard.press("1")
+    saved(labeler, 2)
+    expect(labeler.locator(".mls-why")).not_to_contain_text("Review")
+
+    # Nothing is lost while there is no network, not even a note.
+    page.context.set_offline(True)
+    for key in ("1", "2", "s"):
+        page.keyboard.press(key)
+    page.keyboard.press("n")
+    page.keyboard.type("on the train")
+    page.keyboard.press("Enter")
+    expect(labeler.locator(".mls-save")).to_have_text("2 saved, 4 unsaved")
+    expect(labeler.get_by_role("alert")).to_contain_text("4 unsaved decisions are kept here")
+    page.context.set_offline(False)
+    saved(labeler, 6)
+    expect(labeler.get_by_role("alert")).to_have_count(0)
+
+    decided = [(one["label"], one["action"], one["purpose"]) for one in labeled(lab_server, project)]
+    assert decided[1:] == [
+        ("ham", "label", "review"),
+        ("ham", "label", "label"),
+        ("spam", "label", "label"),
+        (None, "skip", "label"),
+    ]
+    assert decided[0][1:] == ("label", "review")
