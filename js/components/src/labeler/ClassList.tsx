@@ -1,5 +1,5 @@
 import { classesOf, type Value } from "@modelship-lab/core";
-import { memo, useId, useState, type CSSProperties, type KeyboardEvent, type ReactNode } from "react";
+import { memo, useCallback, useDeferredValue, useId, useMemo, useState, type CSSProperties, type KeyboardEvent, type ReactNode } from "react";
 import { classColor } from "../colors";
 import { count } from "../format";
 
@@ -24,29 +24,36 @@ export const ClassList = memo(function ClassList(props: {
   /** Gives the keyboard back to the labeler. */
   leave: () => void;
 }): ReactNode {
-  const { classes, keys, byClass = NO_COUNTS, prefix } = props;
+  const { classes, keys, byClass = NO_COUNTS, prefix, choose, leave } = props;
   const [wanted, setWanted] = useState("");
   /** The place of the found class that Enter chooses. */
   const [place, setPlace] = useState(0);
   const id = useId();
-  const most = Math.max(1, ...classes.map((name) => byClass[name] ?? 0));
   const needle = wanted.trim().toLowerCase();
-  const suggested = new Set(props.suggested ? classesOf(props.suggested) : []);
-  const pressed = new Set(typeof props.pressed === "string" ? [props.pressed] : props.pressed);
+  // The next sample is painted first, then how often each of a thousand classes was chosen.
+  const counts = useDeferredValue(byClass);
+  const suggested = useDeferredValue(props.suggested);
   // While a chord is begun, only the classes that its second key can choose.
-  const shown = classes
-    .map((name, index) => ({ name, index, keys: keys[index] ?? [] }))
-    .filter(({ name, keys: own }) =>
-      prefix === null ? name.toLowerCase().includes(needle) : own.length === 2 && own[0] === prefix,
-    );
+  const shown = useMemo(
+    () =>
+      classes
+        .map((name, index) => ({ name, index, keys: keys[index]! }))
+        .filter(({ name, keys: own }) =>
+          prefix === null ? name.toLowerCase().includes(needle) : own.length === 2 && own[0] === prefix,
+        ),
+    [classes, keys, prefix, needle],
+  );
   const found = needle === "" ? null : shown[Math.min(place, shown.length - 1)];
 
-  const finish = (label: string | undefined): void => {
-    setWanted("");
-    setPlace(0);
-    props.leave();
-    if (label !== undefined) props.choose(label);
-  };
+  const finish = useCallback(
+    (label: string | undefined): void => {
+      setWanted("");
+      setPlace(0);
+      leave();
+      if (label !== undefined) choose(label);
+    },
+    [choose, leave],
+  );
 
   const search = (event: KeyboardEvent<HTMLInputElement>): void => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -81,36 +88,73 @@ export const ClassList = memo(function ClassList(props: {
         />
       )}
       <div className="mls-class-list" id={id} role="group" aria-label="Classes">
-        {shown.map(({ name, index, keys: own }) => (
-          <ClassButton
-            key={name}
-            id={id + String(index)}
-            name={name}
-            index={index}
-            keys={own}
-            amount={byClass[name] ?? 0}
-            share={(byClass[name] ?? 0) / most}
-            begun={prefix !== null}
-            suggested={suggested.has(name)}
-            found={found?.name === name}
-            pressed={props.pressed === null ? null : pressed.has(name)}
-            disabled={props.disabled}
-            choose={finish}
-          />
-        ))}
+        <ClassButtons
+          id={id}
+          classes={shown}
+          counts={counts}
+          begun={prefix !== null}
+          suggested={suggested}
+          found={found?.name ?? null}
+          pressed={props.pressed}
+          disabled={props.disabled}
+          choose={finish}
+        />
         {shown.length === 0 && <p className="mls-muted">No class contains “{wanted}”.</p>}
       </div>
     </div>
   );
 });
 
-function ClassButton(props: {
+interface ListedClass {
+  name: string;
+  index: number;
+  keys: string[];
+}
+
+const ClassButtons = memo(function ClassButtons(props: {
+  id: string;
+  classes: readonly ListedClass[];
+  counts: Record<string, number>;
+  begun: boolean;
+  suggested: Value | null;
+  found: string | null;
+  pressed: string | readonly string[] | null;
+  disabled: boolean;
+  choose: (label: string) => void;
+}): ReactNode {
+  const { counts } = props;
+  const most = Math.max(1, ...Object.values(counts));
+  const suggested = new Set(props.suggested ? classesOf(props.suggested) : []);
+  const pressed = new Set(typeof props.pressed === "string" ? [props.pressed] : props.pressed);
+  return (
+    <div className="mls-class-buttons" style={{ "--mls-most": most } as CSSProperties}>
+      {props.classes.map(({ name, index, keys }) => (
+        <ClassButton
+          key={name}
+          id={props.id + String(index)}
+          name={name}
+          index={index}
+          keys={keys}
+          amount={counts[name] ?? 0}
+          begun={props.begun}
+          suggested={suggested.has(name)}
+          found={name === props.found}
+          pressed={props.pressed === null ? null : pressed.has(name)}
+          disabled={props.disabled}
+          choose={props.choose}
+        />
+      ))}
+    </div>
+  );
+});
+
+/** There may be a thousand of them: only those are drawn again about which something else is to be said. */
+const ClassButton = memo(function ClassButton(props: {
   id: string;
   name: string;
   index: number;
   keys: string[];
   amount: number;
-  share: number;
   begun: boolean;
   suggested: boolean;
   found: boolean;
@@ -131,7 +175,7 @@ function ClassButton(props: {
       aria-keyshortcuts={keys.join(" ") || undefined}
       aria-label={`${name}, ${amount} labeled${keys.length ? `, key ${keys.join(" then ")}` : ""}`}
       onClick={() => props.choose(name)}
-      style={{ "--mls-class-color": classColor(props.index), "--mls-share": props.share } as CSSProperties}
+      style={{ "--mls-class-color": classColor(props.index), "--mls-amount": amount } as CSSProperties}
     >
       <span className="mls-keys" aria-hidden="true">
         {keys.map((key, place) => (
@@ -146,4 +190,4 @@ function ClassButton(props: {
       <span className="mls-class-count">{count(amount)}</span>
     </button>
   );
-}
+});
