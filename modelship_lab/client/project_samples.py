@@ -2,14 +2,17 @@
 
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import Conflict
+from modelship_lab.records.errors import Conflict, InvalidInput
 from modelship_lab.records.labeling import (
     NewBulk,
+    NewGroup,
+    NewGroups,
     NewSelection,
     Sample,
     SampleCount,
@@ -21,11 +24,15 @@ from modelship_lab.records.labeling import (
 MOST_POINTS = 200_000
 """Points of a map, unless another number is asked for."""
 
+_DOWNLOADS = 4
+"""Images that are on their way at once."""
+
 MapColor = Literal["label", "status", "suggested"]
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from modelship_lab.client.near_duplicates import Pairs
     from modelship_lab.client.projects import ProjectHandle
 
 
@@ -139,6 +146,97 @@ class ProjectSamples:
             most: of more samples a random part is shown, which the map says.
         """
         return self._project.lab.verbs.map(self._project, by, most)
+
+    def near_duplicates(self, threshold: float = 0.8) -> "pl.DataFrame":
+        """Samples that are nearly the same: texts by their word shingles (MinHash), images by a perceptual hash.
+
+        Args:
+            threshold: how much two of them share, from 0 to 1. Of images, 0.9 and more is advised.
+
+        Returns:
+            `group`, `sample_id`, `name`, `label` and, of texts, `text`: the samples of each group of two or more.
+
+        Raises:
+            InvalidInput: the samples are rows of a table, or the threshold lies not between 0 and 1.
+        """
+        import polars as pl
+
+        from modelship_lab.client.near_duplicates import groups_of
+
+        table = self.samples()
+        firsts = groups_of(table.height, self._near_pairs(table, threshold))
+        found = table.with_columns(pl.Series("group", firsts)).filter(pl.len().over("group") > 1)
+        columns = [name for name in ("text", "name", "label") if name in found.columns]
+        numbers = pl.col("group").rank("dense").cast(pl.Int64)
+        return found.select(numbers, pl.col("id").alias("sample_id"), *columns).sort("group", "sample_id")
+
+    def group_near_duplicates(self, threshold: float = 0.8) -> int:
+        """Put samples that are nearly the same into one group, so that they never lie in two splits.
+
+        Groups that are there already are kept together: near duplicates in two of them make one of both.
+
+        Returns:
+            How many samples belong to a group by that.
+        """
+        import numpy as np
+        import polars as pl
+
+        from modelship_lab.client.near_duplicates import groups_of
+
+        table = self.samples()
+        pairs = self._near_pairs(table, threshold)
+        if not len(pairs):
+            return 0
+        near = np.unique(pairs)
+        # The first sample of each group stands for all of it.
+        there = table.select(
+            place=pl.int_range(pl.len()),
+            first=pl.when(pl.col("group").is_not_null()).then(pl.int_range(pl.len()).min().over("group")),
+        ).drop_nulls()
+        firsts = groups_of(table.height, np.concatenate((pairs, there.select("first", "place").to_numpy())))
+        parts = (
+            table.select(pl.col("id"), "group", part=pl.Series(firsts))
+            .filter(pl.col("part").is_in(firsts[near].tolist()))
+            .group_by("part")
+            .agg("id", name=pl.col("group").drop_nulls().min())
+            .sort("part")
+        )
+        groups = tuple(
+            NewGroup(name=name or f"near duplicates of {min(ids)}", sample_ids=tuple(ids))
+            for ids, name in parts.select("id", "name").iter_rows()
+        )
+        project = self._project
+        return project.lab.connection.record(
+            SampleCount,
+            "PUT",
+            f"projects/{project.id}/groups",
+            json=NewGroups(groups=groups),
+            repeatable=True,
+        ).count
+
+    def _near_pairs(self, table: "pl.DataFrame", threshold: float) -> "Pairs":
+        from modelship_lab.client import near_duplicates
+
+        if not 0 < threshold <= 1:
+            raise InvalidInput("threshold lies between 0 and 1.")
+        if "text" in table.columns and self._project.record.task in (
+            "text_classification",
+            "token_classification",
+        ):
+            return near_duplicates.near_texts(table["text"], threshold)[0]
+        if self._project.record.task == "tabular_classification":
+            raise InvalidInput("Near duplicates are found among texts and images.")
+        connection = self._project.lab.connection
+        with ThreadPoolExecutor(_DOWNLOADS) as pool:
+            hashes = list(
+                pool.map(
+                    lambda digest: near_duplicates.image_hash(
+                        connection.request("GET", f"blobs/{digest}").content
+                    ),
+                    table["image"].to_list(),
+                )
+            )
+        return near_duplicates.near_images(near_duplicates.as_bits(hashes), threshold)[0]
 
     def save_selection(self, name: str, **conditions: Any) -> SampleSelection:
         """Remember the samples that are meant now under a name; `selection=name` means them later."""

@@ -1,4 +1,4 @@
-"""Verbs of many samples: samples, bulk, map."""
+"""Verbs of many samples: samples, bulk, map, duplicates."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
@@ -135,8 +135,23 @@ def map_samples(session: Session, /, project: str, by: MapColor, most: int) -> A
     return session.map(session.project(project), by, most)
 
 
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="How much two share."
+)
+@click.option("--group", is_flag=True, help="Put them into groups, which never lie in two splits.")
+@pass_session
+def duplicates(session: Session, /, project: str, threshold: float, group: bool) -> "Done | pl.DataFrame":
+    """Find the samples of PROJECT that are nearly the same."""
+    handle = session.project(project)
+    if group:
+        return Done(f"{handle.group_near_duplicates(threshold):,} samples are in groups of near duplicates.")
+    return handle.near_duplicates(threshold)
+
+
 def _given(conditions: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in conditions.items() if value not in (None, ())}
 
 
-VERBS = (samples, bulk, map_samples)
+VERBS = (samples, bulk, map_samples, duplicates)

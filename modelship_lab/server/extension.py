@@ -36,6 +36,7 @@ from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.automatic import AutomaticLabels
 from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
+from modelship_lab.server.labeling.groups import Groups
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.label_errors import LabelErrors
 from modelship_lab.server.labeling.labels import Labels
@@ -260,6 +261,7 @@ class ModelShipLab(ExtensionApp):
             exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
             selections=Selections(database, events),
+            groups=Groups(database, events),
             labels=labels,
             quality=LabelQuality(database),
             suggestions=suggestions,

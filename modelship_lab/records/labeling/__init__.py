@@ -72,6 +72,8 @@ from modelship_lab.records.labeling.queue import (
 )
 from modelship_lab.records.labeling.samples import (
     MAX_IDS,
+    NewGroup,
+    NewGroups,
     NewSelection,
     NewSuggestion,
     NewSuggestions,
@@ -132,6 +134,8 @@ __all__ = [
     "NewExport",
     "NewGold",
     "NewGolds",
+    "NewGroup",
+    "NewGroups",
     "NewLabel",
     "NewLabels",
     "NewProject",

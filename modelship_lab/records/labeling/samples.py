@@ -110,6 +110,19 @@ class SampleSelection(Record):
     """What was asked for when it was saved."""
 
 
+class NewGroup(Record):
+    """Samples that belong together under a name; None: to nobody any more."""
+
+    name: str | None = Field(min_length=1, max_length=200)
+    sample_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=MAX_IDS)]
+
+
+class NewGroups(Record):
+    """Which samples belong together. What is not named stays as it is."""
+
+    groups: Annotated[tuple[NewGroup, ...], Field(min_length=1, max_length=MAX_IDS)]
+
+
 class NewSuggestion(Value):
     """A proposal for one sample."""
 

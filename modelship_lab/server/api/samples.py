@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.labeling import (
+    NewGroups,
     NewSelection,
     NewSuggestions,
     Sample,
@@ -107,6 +108,12 @@ async def read_map(services: Services, caller: Caller, project: str, limit: int 
     """Where the embedded samples lie, as an Arrow table; of more than `limit` a random part."""
     found = services.projects.get(project, caller)
     return Table(await services.samples.map(found, min(max(limit, 1), MAX_POINTS), caller))
+
+
+@endpoint("PUT", "projects/{project}/groups", permission="label")
+async def save_groups(services: Services, caller: Caller, project: str, body: NewGroups) -> SampleCount:
+    """Say which samples belong together: they never lie in two splits."""
+    return await services.groups.save(services.projects.get(project, caller), body, caller)
 
 
 @endpoint("POST", "projects/{project}/selections", permission="label", status=201)

@@ -21,6 +21,7 @@ from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.automatic import AutomaticLabels
 from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
+from modelship_lab.server.labeling.groups import Groups
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.label_errors import LabelErrors
 from modelship_lab.server.labeling.labels import Labels
@@ -80,6 +81,7 @@ class Services:
     exports: Exports
     samples: Samples
     selections: Selections
+    groups: Groups
     labels: Labels
     quality: LabelQuality
     suggestions: Suggestions

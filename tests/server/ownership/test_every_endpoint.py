@@ -45,6 +45,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
         "save_bundle": {"content": b"no tar"},
         "save_gold": {"json": {"gold": [{"sample_id": things.sample, "label": "ham"}]}},
         "save_labels": {"json": {"labels": [label]}},
+        "save_groups": {"json": {"groups": [{"name": "twins", "sample_ids": [things.sample]}]}},
         "save_selection": {"json": {"name": uuid.uuid4().hex, "samples": {}}},
         "save_suggestions": {"json": {"source": "test", "suggestions": [suggestion]}},
         "undo_label": {"json": {"key": uuid.uuid4().hex, "label_id": things.label}},
