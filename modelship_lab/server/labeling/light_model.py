@@ -28,7 +28,7 @@ CANDIDATES = 20_000
 MOST_LABELS = 20_000
 """Labels from which is learned, the newest ones."""
 
-STORED_AT_ONCE = 50_000
+STORED_AT_ONCE = 10_000
 """Suggestions in one transaction, so that no label waits long for its own."""
 
 LEARNABLE = ("label", "labels")
@@ -177,7 +177,9 @@ def _samples(project: Project, number: int, everything: bool) -> list[tuple[str,
     undecided = (
         f"SELECT s.id AS sample_id, {content} AS content, NULL::VARCHAR[] AS classes FROM samples s "
         "WHERE s.id IN (SELECT s.id FROM samples s WHERE s.project_id = ? "
-        f"AND s.id NOT IN (SELECT sample_id FROM sample_states WHERE project_id = ?) {limit})"
+        f"AND s.id NOT IN (SELECT sample_id FROM sample_states WHERE project_id = ?) {limit}) "
+        # So what is stored together lies together.
+        "ORDER BY s.id"
     )
     return [(labeled, (project.id,)), (undecided, (project.id, project.id))]
 

@@ -120,13 +120,19 @@ class Suggestions:
 def _require_fitting(transaction: Transaction, project: Project, rows: pa.Table) -> None:
     """Refuse suggestions for samples that there are not, and spans beyond the end of their text."""
     tables = {"suggested_rows": rows}
-    unknown = transaction.rows_with(
-        "SELECT sample_id FROM suggested_rows WHERE sample_id NOT IN "
-        "(SELECT id FROM samples WHERE project_id = ?) LIMIT 1",
+    # Finding those that there are goes by their few ids; finding those that there are not, by all samples.
+    (known,) = transaction.rows_with(
+        "SELECT count(*) AS count FROM samples s JOIN suggested_rows g ON g.sample_id = s.id WHERE s.project_id = ?",
         tables,
         project.id,
     )
-    if unknown:
+    if known["count"] < rows.num_rows:
+        unknown = transaction.rows_with(
+            "SELECT sample_id FROM suggested_rows WHERE sample_id NOT IN "
+            "(SELECT id FROM samples WHERE project_id = ?) LIMIT 1",
+            tables,
+            project.id,
+        )
         raise NotFound(f"Project '{project.name}' has no sample {unknown[0]['sample_id']}.")
     if project.kind == "spans":
         beyond = transaction.rows_with(
