@@ -42,6 +42,14 @@ class Answers:
         self._single = {name: Answer(name, None, None) for name in project.classes}
         self._listed = listed(project.classes)
 
+    def plain(self, cells: Sequence[Any]) -> list[str | None] | None:
+        """The classes of cells if all of them are names of one or empty, which is quickly said; else None."""
+        if self._kind != "label" or any(type(cell) is not str for cell in cells):
+            return None
+        known: dict[str, str | None] = {name: name for name in self._single}
+        known[""] = None
+        return [known[cell] for cell in cells] if known.keys() >= set(cells) else None
+
     def read(self, cell: Any, text: str | Sequence[str] | None = None) -> Answer | None:
         """What a cell says; None when it is empty.
 

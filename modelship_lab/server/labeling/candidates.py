@@ -150,7 +150,6 @@ class Candidates:
             self.rows_read = batch.rows_read
 
     def _checked(self, batch: Batch) -> pa.RecordBatch:
-        count = len(batch.rows)
         refused: dict[int, str] = {}
         """Positions in the batch, and why."""
         names, groups, splits = (self._said(batch, role, refused) for role in _SAYING)
@@ -163,12 +162,12 @@ class Candidates:
             self.bad.add(batch.rows[position], refused[position])
         columns = [
             batch.rows,
-            *_columns(contents, len(Content._fields), count),
+            *contents,
             names,
             groups,
             splits,
-            *_columns(labels, len(Answer._fields), count),
-            *_columns(predictions, len(Answer._fields), count),
+            *labels,
+            *predictions,
             confidences,
         ]
         if refused:
@@ -185,54 +184,73 @@ class Candidates:
         column = self._columns.get(role)
         if column is None:
             return [None] * len(batch.rows)
+        cells = batch.columns[column]
+        if _are_storable(cells, MAX_NAME):
+            return [cell or None for cell in cells]
         found: list[str | None] = []
-        for position, cell in enumerate(batch.columns[column]):
+        for position, cell in enumerate(cells):
             name = None
             try:
                 name = category_name(cell) or None
-                if name is not None and (len(name) > MAX_NAME or "\0" in name):
-                    raise InvalidInput(f"it holds a NUL character or has more than {MAX_NAME} characters")
+                if name is not None and not _are_storable([name], MAX_NAME):
+                    raise InvalidInput(
+                        f"it has more than {MAX_NAME} characters, a NUL among them, or half of one"
+                    )
             except InvalidInput as error:
                 refused.setdefault(position, f"{role}: {error.message}")
             found.append(name)
         return found
 
-    def _answered(self, batch: Batch, role: str, refused: dict[int, str]) -> list[Answer | None]:
+    def _answered(self, batch: Batch, role: str, refused: dict[int, str]) -> list[Sequence[Any]]:
+        """The columns of an `Answer`."""
         column = self._columns.get(role)
         if column is None:
-            return [None] * len(batch.rows)
+            return _columns([None] * len(batch.rows), len(Answer._fields))
+        cells = batch.columns[column]
+        if (plain := self._answers.plain(cells)) is not None:
+            return [plain, [None] * len(plain), [None] * len(plain)]
         texts: Sequence[Any] = batch.columns[self._content[0]] if self._read == self._texts else ()
         found: list[Answer | None] = []
-        for position, cell in enumerate(batch.columns[column]):
+        for position, cell in enumerate(cells):
             answer = None
             try:
                 answer = self._answers.read(cell, texts[position] if texts else None)
             except InvalidInput as error:
                 refused.setdefault(position, f"{role}: {error.message}")
             found.append(answer)
-        return found
+        return _columns(found, len(Answer._fields))
 
     def _confidences(
-        self, batch: Batch, predictions: list[Answer | None], refused: dict[int, str]
+        self, batch: Batch, predictions: list[Sequence[Any]], refused: dict[int, str]
     ) -> list[float | None]:
+        if "prediction" not in self._columns:
+            return [None] * len(batch.rows)
         column = self._columns.get("confidence")
         cells: list[Any] = [None] * len(batch.rows) if column is None else batch.columns[column]
         found: list[float | None] = []
-        for position, (cell, prediction) in enumerate(zip(cells, predictions, strict=True)):
-            sure = None if prediction is None else UNSURE
-            if prediction is not None and cell not in (None, ""):
+        labels, contents, _ = predictions
+        for position, (cell, label, content) in enumerate(zip(cells, labels, contents, strict=True)):
+            is_there = label is not None or content is not None
+            sure = UNSURE if is_there else None
+            if is_there and cell not in (None, ""):
                 try:
                     sure = float(cell)
                 except (TypeError, ValueError):
                     sure = math.nan
-                if not 0 <= sure <= 1:
+                if sure is None or not 0 <= sure <= 1:
                     refused.setdefault(position, "confidence: a number from 0 to 1 is expected")
             found.append(sure)
         return found
 
-    def _texts(self, batch: Batch, refused: dict[int, str]) -> list[Content | None]:
+    # The columns of a `Content` for each row; the reasons of those that have none go to `refused`.
+
+    def _texts(self, batch: Batch, refused: dict[int, str]) -> list[Sequence[Any]]:
+        cells = batch.columns[self._content[0]]
+        if _are_storable(cells, MAX_VALUE_CHARACTERS) and all(map(str.strip, cells)):
+            nothing = [None] * len(cells)
+            return [[_hash(cell.encode()) for cell in cells], cells, nothing, nothing, nothing, nothing]
         found: list[Content | None] = []
-        for position, value in enumerate(batch.columns[self._content[0]]):
+        for position, value in enumerate(cells):
             if isinstance(value, list | tuple) and all(isinstance(token, str) for token in value):
                 value = " ".join(value)
             reason = _text_problem(value)
@@ -241,9 +259,9 @@ class Candidates:
                 found.append(None)
             else:
                 found.append(Content(_hash(value.encode()), value))
-        return found
+        return _columns(found, len(Content._fields))
 
-    def _images(self, batch: Batch, refused: dict[int, str]) -> list[Content | None]:
+    def _images(self, batch: Batch, refused: dict[int, str]) -> list[Sequence[Any]]:
         def read(position: int) -> CheckedImage | InvalidInput:
             try:
                 if position in refused:
@@ -267,9 +285,9 @@ class Candidates:
                 name = batch.columns[column][position] if column else None
                 refused[position] = f"{str(name)[:200]}: {image.message}" if name else image.message
                 found.append(None)
-        return found
+        return _columns(found, len(Content._fields))
 
-    def _fields(self, batch: Batch, refused: dict[int, str]) -> list[Content | None]:
+    def _fields(self, batch: Batch, refused: dict[int, str]) -> list[Sequence[Any]]:
         columns = [batch.columns[name] for name in self._content]
         found: list[Content | None] = []
         for position, values in enumerate(zip(*columns, strict=True)):
@@ -288,7 +306,7 @@ class Candidates:
             else:
                 hashed = _hash(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
                 found.append(Content(hashed, fields=encoded.decode()))
-        return found
+        return _columns(found, len(Content._fields))
 
     def _value(self, name: str, value: Any) -> str | int | float | bool | None:
         if self._reader.untyped:
@@ -313,10 +331,21 @@ class Candidates:
         return kinds
 
 
-def _columns(rows: Sequence[tuple[Any, ...] | None], width: int, count: int) -> list[Sequence[Any]]:
+def _are_storable(cells: Sequence[Any], most: int) -> bool:
+    """Whether all cells are texts of at most so many characters, whole ones and no NUL among them."""
+    try:
+        return all(
+            type(cell) is str and len(cell) <= most and "\0" not in cell and (cell.isascii() or cell.encode())
+            for cell in cells
+        )
+    except UnicodeEncodeError:
+        return False
+
+
+def _columns(rows: Sequence[tuple[Any, ...] | None], width: int) -> list[Sequence[Any]]:
     """Tuples as columns; where there is none, nothing."""
     if not any(rows):
-        return [[None] * count] * width
+        return [[None] * len(rows)] * width
     nothing = (None,) * width
     return list(zip(*(nothing if row is None else row for row in rows), strict=True))
 
@@ -328,8 +357,8 @@ def _text_problem(value: Any) -> str:
         return "the text is empty"
     if len(value) > MAX_VALUE_CHARACTERS:
         return "the text has more than 1 million characters"
-    if "\0" in value:
-        return "holds a NUL character"
+    if not _are_storable([value], MAX_VALUE_CHARACTERS):
+        return "holds a NUL character, or half of one"
     return ""
 
 

@@ -21,7 +21,7 @@ from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoi
 from modelship_lab.server.labeling.formats.rows import Problems
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.projects import Projects
-from modelship_lab.server.labeling.sample_filter import matching
+from modelship_lab.server.labeling.sample_filter import identities, matching
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import as_storage_failed
@@ -30,6 +30,8 @@ from modelship_lab.server.storage.database import Cursor, Database
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 20_000
+BATCH_CHARACTERS = 16 << 20
+"""Of the texts that are read at once, about."""
 
 KEPT_S = 3600.0
 """How long a file may stay after it was last asked for."""
@@ -41,7 +43,7 @@ _COLUMNS = """
     s.id, s.name, s.group_name, s.split, s.text, s.image, s.fields::VARCHAR, s.width, s.height,
     coalesce(st.status, 'unlabeled'), st.source, st.author, st.origin, st.label, st.content::VARCHAR
 """
-_SUGGESTED = ", g.label, g.content::VARCHAR, g.confidence, g.source"
+_SUGGESTED = ", g.label AS suggested, g.content::VARCHAR AS proposed, g.confidence, g.source AS suggested_by"
 
 
 @dataclass
@@ -194,12 +196,18 @@ class Exports:
     async def _write(self, made: _Making) -> None:
         outgoing = await self._database.read(lambda cursor: self._outgoing(cursor, made), long=True)
         writer = await asyncio.to_thread(open_writer, made.path, made.new.format, outgoing)
-        after = 0
-        while batch := await self._database.read(lambda cursor: _batch(cursor, made, after), long=True):  # noqa: B023
-            await asyncio.to_thread(writer.write, batch)
+        batch = await self._read(made, 0)
+        while batch:
+            # The next ones are read while these are written.
+            batch_after, _ = await asyncio.gather(
+                self._read(made, batch[-1].id), asyncio.to_thread(writer.write, batch)
+            )
             made.rows_written += len(batch)
-            after = batch[-1].id
+            batch = batch_after
         await asyncio.to_thread(writer.close)
+
+    async def _read(self, made: _Making, after: int) -> list[LabeledSample]:
+        return await self._database.read(lambda cursor: _batch(cursor, made, after), long=True)
 
     def _outgoing(self, cursor: Cursor, made: _Making) -> Outgoing:
         project = made.project
@@ -251,19 +259,29 @@ def _features(cursor: Cursor, project_id: int) -> Iterator[tuple[str, pa.DataTyp
 
 
 def _batch(cursor: Cursor, made: _Making, after: int) -> list[LabeledSample]:
-    found, parameters = matching(made.project, made.new.samples)
+    """The next samples behind an id: as many as memory should hold, but one at least."""
+    found, parameters = identities(made.project, made.new.samples)
     columns, suggestions = _COLUMNS, ""
     if made.new.suggestions:
         columns += _SUGGESTED
         suggestions = "LEFT JOIN suggestions g ON g.sample_id = s.id"
     rows = cursor.tuples(
-        f"WITH wanted AS MATERIALIZED (SELECT s.id {found} AND s.id > ? ORDER BY s.id LIMIT {BATCH_ROWS:d}) "
-        f"SELECT {columns} FROM wanted JOIN samples s ON s.id = wanted.id "
-        f"LEFT JOIN sample_states st ON st.sample_id = s.id {suggestions} ORDER BY s.id",
+        f"""
+        WITH wanted AS MATERIALIZED (
+            SELECT id FROM ({found}) WHERE id > ? ORDER BY id LIMIT {BATCH_ROWS:d}
+        ), found AS (
+            SELECT {columns}, length(coalesce(s.text, '')) + length(coalesce(s.fields::VARCHAR, ''))
+                + length(coalesce(st.content::VARCHAR, '')) AS size
+            FROM wanted JOIN samples s ON s.id = wanted.id
+            LEFT JOIN sample_states st ON st.sample_id = s.id {suggestions}
+        )
+        SELECT * EXCLUDE (size) FROM found
+        QUALIFY sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size < {BATCH_CHARACTERS:d} ORDER BY id
+        """,
         *parameters,
         after,
     )
-    return [LabeledSample._make(row) if made.new.suggestions else LabeledSample(*row) for row in rows]
+    return [LabeledSample(*row) for row in rows]
 
 
 def _tidy(made: _Making) -> None:

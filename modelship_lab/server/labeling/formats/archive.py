@@ -36,7 +36,7 @@ MAX_IMAGE = 64 << 20
 MAX_DOCUMENT = 8 << 20
 """Bytes of a small file beside the images: names of classes, labels of one image."""
 
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 16 << 20
 BATCH_ROWS = 500
 
 _CHUNK = 1 << 20

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.server.labeling.formats.outgoing import FILE_NAME, LabeledSample, Outgoing
-from modelship_lab.server.labeling.formats.rows import NO_ROLES, Batch, Problems
+from modelship_lab.server.labeling.formats.rows import BATCH_BYTES, NO_ROLES, Batch, Problems
 from modelship_lab.server.storage.arrow_streams import weights
 
 BATCH_ROWS = 1000
-"""Fewer than for texts: a row may be an image."""
+"""Fewer than of text files: a row may be an image."""
 
 
 MAX_ROWS = 100_000_000
@@ -39,14 +39,16 @@ class ParquetReader:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(path, buffer_size=1 << 20)
         except (pa.ArrowException, OSError) as error:
             raise _damaged("Parquet", error) from None
         _require_rows(self._file.metadata.num_rows)
         self.columns = list(self._file.schema_arrow.names)
 
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
-        return _numbered("Parquet", self._file.iter_batches(BATCH_ROWS, columns=list(wanted)), wanted)
+        groups = (self._file.metadata.row_group(number) for number in range(self._file.num_row_groups))
+        heaviest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+        return _numbered("Parquet", self._file.iter_batches(_rows(heaviest), columns=list(wanted)), wanted)
 
 
 class ArrowReader:
@@ -86,9 +88,9 @@ class ArrowReader:
 
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
         with pa.memory_map(str(self._path)) as source:
-            yield from _numbered("Arrow", self._sliced(source), wanted)
+            yield from _numbered("Arrow", self._checked(source), wanted)
 
-    def _sliced(self, source: pa.MemoryMappedFile) -> Iterator[pa.RecordBatch]:
+    def _checked(self, source: pa.MemoryMappedFile) -> Iterator[pa.RecordBatch]:
         reader = self._open(source)
         whole = (
             reader
@@ -98,8 +100,7 @@ class ArrowReader:
         for batch in whole:
             # Lengths and offsets of a hostile file must not lead outside of it.
             batch.validate(full=True)
-            for start in range(0, batch.num_rows, BATCH_ROWS):
-                yield batch.slice(start, BATCH_ROWS)
+            yield batch
 
 
 class TableWriter:
@@ -159,12 +160,25 @@ def in_pieces(
 def _numbered(kind: str, batches: Iterator[pa.RecordBatch], wanted: Sequence[str]) -> Iterator[Batch]:
     read = 0
     try:
-        for batch in batches:
+        for batch in _in_slices(batches):
             rows = list(range(read + 1, read + batch.num_rows + 1))
             read += batch.num_rows
             yield Batch(rows, {name: batch.column(name).to_pylist() for name in wanted}, read)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(kind, error) from None
+
+
+def _in_slices(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches that Python can hold: what a file packs well may be large."""
+    for batch in batches:
+        rows = _rows(batch.nbytes // max(batch.num_rows, 1))
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)
+
+
+def _rows(row_bytes: int) -> int:
+    """How many rows of so many bytes are read at once."""
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(row_bytes, 1)))
 
 
 def _require_rows(rows: int) -> None:

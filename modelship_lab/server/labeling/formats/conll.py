@@ -14,7 +14,13 @@ from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.labeling import Project, Span
 from modelship_lab.server.labeling.formats.delimited import MAX_LINE
 from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
-from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, MAX_VALUE_CHARACTERS, Batch, Problems
+from modelship_lab.server.labeling.formats.rows import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    MAX_VALUE_CHARACTERS,
+    Batch,
+    Problems,
+)
 from modelship_lab.server.labeling.formats.tokens import spans_of, tagged
 
 _SAID = ("name", "group", "split")
@@ -33,7 +39,7 @@ class ConllReader:
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
         rows: list[int] = []
         found: list[dict[str, Any]] = []
-        number = 0
+        number = size = 0
 
         def batch() -> Batch:
             return Batch(rows, {name: [one.get(name) for one in found] for name in wanted}, number)
@@ -44,9 +50,10 @@ class ConllReader:
                 rows.append(number)
             except InvalidInput as error:
                 problems.add(number, error.message)
-            if len(rows) >= BATCH_ROWS:
+            size += sum(map(len, lines))
+            if len(rows) >= BATCH_ROWS or size > BATCH_BYTES:
                 yield batch()
-                rows, found = [], []
+                rows, found, size = [], [], 0
         yield batch()
 
     def _sentences(self) -> Iterator[list[str]]:

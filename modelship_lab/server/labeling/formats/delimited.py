@@ -2,8 +2,9 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import orjson
 
@@ -11,6 +12,7 @@ from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import SEPARATOR
 from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
 from modelship_lab.server.labeling.formats.rows import (
+    BATCH_BYTES,
     BATCH_ROWS,
     MAX_VALUE_CHARACTERS,
     NO_ROLES,
@@ -63,12 +65,11 @@ class DelimitedReader:
             )
 
     def _open(self) -> IO[str]:
-        # What is not UTF-8 comes as half surrogates, which are found row by row.
-        return self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return _as_text(self._path.open("rb"))
 
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
         positions = [self.columns.index(name) for name in wanted]
-        width, number = len(self.columns), 0
+        width, number, before = len(self.columns), 0, 0
         rows: list[int] = []
         values: list[list[str]] = []
 
@@ -79,9 +80,10 @@ class DelimitedReader:
             }
             return Batch(kept, columns, number)
 
-        with self._open() as file:
-            lines = _Lines(file)
-            reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        with self._path.open("rb") as raw, _as_text(raw) as file:
+            # Lines that need no watching are handed over four times as fast.
+            lines = _Lines(file) if _has_long_lines(self._path) else None
+            reader = csv.reader(lines or file, delimiter=self._delimiter, strict=True)
             next(reader)
             while True:
                 try:
@@ -91,12 +93,13 @@ class DelimitedReader:
                 except csv.Error as error:
                     number += 1
                     problems.add(number, _reason(error))
-                    lines.too_long = False
+                    if lines is not None:
+                        lines.too_long = False
                     continue
                 if not value:
                     continue
                 number += 1
-                if lines.too_long:
+                if lines is not None and lines.too_long:
                     lines.too_long = False
                     problems.add(
                         number, f"a line of this row has more than {MAX_LINE >> 20} million characters"
@@ -106,10 +109,29 @@ class DelimitedReader:
                 else:
                     rows.append(number)
                     values.append(value)
-                if len(rows) >= BATCH_ROWS:
+                if len(rows) >= BATCH_ROWS or (not len(rows) % 16 and raw.tell() > before + BATCH_BYTES):
                     yield batch()
-                    rows, values = [], []
+                    rows, values, before = [], [], raw.tell()
         yield batch()
+
+
+def _as_text(raw: BinaryIO) -> TextIOWrapper:
+    # What is not UTF-8 comes as half surrogates, which are found row by row.
+    return TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _has_long_lines(path: Path) -> bool:
+    """Whether a line may be longer than `MAX_LINE`."""
+    length = 0
+    with path.open("rb") as file:
+        while chunk := file.read(MAX_LINE // 2):
+            first = chunk.find(b"\n")
+            length += len(chunk) if first < 0 else first
+            if length > MAX_LINE // 2:
+                return True
+            if first >= 0:
+                length = len(chunk) - chunk.rfind(b"\n") - 1
+    return False
 
 
 class _Lines:
@@ -190,8 +212,9 @@ def _is_unicode(text: str) -> bool:
 
 def _without_bad_text(rows: list[int], values: list[list[str]], problems: Problems) -> list[int]:
     """Take out the rows that are not UTF-8 or hold a NUL; the numbers of those that stay."""
-    whole = "".join("".join(value) for value in values)
-    if _is_unicode(whole) and "\0" not in whole:
+    if all(
+        "\0" not in (text := "".join(value)) and (text.isascii() or _is_unicode(text)) for value in values
+    ):
         return rows
     kept = []
     good = []

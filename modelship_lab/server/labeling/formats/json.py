@@ -12,7 +12,7 @@ import orjson
 
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
-from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, NO_ROLES, Batch, Problems
+from modelship_lab.server.labeling.formats.rows import BATCH_BYTES, BATCH_ROWS, NO_ROLES, Batch, Problems
 
 MAX_LINE = 8 << 20
 MAX_ELEMENT = MAX_LINE
@@ -43,6 +43,7 @@ class JsonReader:
     def __init__(self, path: Path, *, lines: bool) -> None:
         self._path = path
         self._lines = lines
+        self._position = 0
         if not lines:
             _require_list(path)
 
@@ -60,7 +61,7 @@ class JsonReader:
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
         rows: list[int] = []
         objects: list[dict[str, Any]] = []
-        number = 0
+        number, before = 0, 0
 
         def batch() -> Batch:
             return Batch(rows, {name: [one.get(name) for one in objects] for name in wanted}, number)
@@ -69,22 +70,25 @@ class JsonReader:
             if row is not None:
                 rows.append(number)
                 objects.append(row)
-            if len(rows) >= BATCH_ROWS:
+            if len(rows) >= BATCH_ROWS or self._position > before + BATCH_BYTES:
                 yield batch()
-                rows, objects = [], []
+                rows, objects, before = [], [], self._position
         yield batch()
 
     def _objects(self, problems: Problems) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Row numbers with their object, None where there is none that can be read."""
         if not self._lines:
-            for number, value in enumerate(items_of(self._path, "item"), 1):
+            elements = Elements(self._path, "item")
+            for number, value in enumerate(elements, 1):
+                self._position = elements.position
                 yield number, _object(number, value, problems)
             return
         with self._path.open("rb") as file:
             if file.read(len(_BOM)) != _BOM:
                 file.seek(0)
-            number = 0
+            number = self._position = 0
             while line := file.readline(MAX_LINE):
+                self._position += len(line)
                 if len(line) == MAX_LINE and not line.endswith(b"\n"):
                     while (rest := file.readline(MAX_LINE)) and not rest.endswith(b"\n"):
                         pass
@@ -146,21 +150,39 @@ def _object(number: int, value: Any, problems: Problems) -> dict[str, Any] | Non
 
 
 def items_of(path: Path, prefix: str) -> Iterator[Any]:
-    """The elements of a list in a JSON file one after the other: `item` in the outermost one, `images.item`, ….
+    """`Elements`, for those who need not know where they are."""
+    return iter(Elements(path, prefix))
 
-    Raises:
-        InvalidData: the file is damaged from here on, or an element is larger than memory should hold.
+
+class Elements:
+    """The elements of a list in a JSON file one after the other.
+
+    Args:
+        prefix: which list: `item` is the outermost one, `images.item` that of an object's field `images`.
     """
-    with path.open("rb") as file:
-        guarded = _Guarded(file, prefix.count(".") + 1)
-        try:
-            yield from ijson.items(guarded, prefix, use_float=True, buf_size=_CHUNK)
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else "it ends too early"
-            raise InvalidData(
-                f"The file is not JSON, or it is incomplete: {reason}. "
-                "If it has one object on each line, the format is jsonl."
-            ) from None
+
+    def __init__(self, path: Path, prefix: str) -> None:
+        self._path, self._prefix = path, prefix
+        self.position = 0
+        """How far the file was read."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """
+        Raises:
+            InvalidData: the file is damaged from here on, or an element is larger than memory should hold.
+        """
+        with self._path.open("rb") as file:
+            guarded = _Guarded(file, self._prefix.count(".") + 1)
+            try:
+                for item in ijson.items(guarded, self._prefix, use_float=True, buf_size=_CHUNK):
+                    self.position = file.tell()
+                    yield item
+            except (ijson.JSONError, UnicodeDecodeError) as error:
+                reason = str(error).splitlines()[0][:200] if str(error) else "it ends too early"
+                raise InvalidData(
+                    f"The file is not JSON, or it is incomplete: {reason}. "
+                    "If it has one object on each line, the format is jsonl."
+                ) from None
 
 
 class _Guarded:

@@ -14,9 +14,9 @@ from modelship_lab.records.errors import InvalidData, InvalidInput
 from modelship_lab.records.labeling import Kind, Project
 from modelship_lab.server.labeling.formats.archive import Archive, ImageRows, Zip, pieces_of
 from modelship_lab.server.labeling.formats.coco import pixels
-from modelship_lab.server.labeling.formats.json import JsonWriter, items_of
+from modelship_lab.server.labeling.formats.json import Elements, JsonWriter, items_of
 from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
-from modelship_lab.server.labeling.formats.rows import BATCH_ROWS, Batch, Problems
+from modelship_lab.server.labeling.formats.rows import BATCH_BYTES, BATCH_ROWS, Batch, Problems
 
 _RESULTS: dict[Kind, tuple[tuple[str, ...], str]] = {
     "label": (("choices",), "choices"),
@@ -145,21 +145,22 @@ class LabelStudioReader:
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
         rows: list[int] = []
         found: list[dict[str, Any]] = []
-        number = 0
+        number = before = 0
 
         def batch() -> Batch:
             return Batch(rows, {name: [one.get(name) for one in found] for name in wanted}, number)
 
-        for number, task in enumerate(items_of(self._path, "item"), 1):
+        tasks = Elements(self._path, "item")
+        for number, task in enumerate(tasks, 1):
             try:
                 said = self._tasks.row(task, self._text)
                 found.append({**task["data"], **{f"${name}": value for name, value in said.items()}})
                 rows.append(number)
             except InvalidInput as error:
                 problems.add(number, error.message)
-            if len(rows) >= BATCH_ROWS:
+            if len(rows) >= BATCH_ROWS or tasks.position > before + BATCH_BYTES:
                 yield batch()
-                rows, found = [], []
+                rows, found, before = [], [], tasks.position
         yield batch()
 
 

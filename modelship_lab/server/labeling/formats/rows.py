@@ -8,6 +8,9 @@ from modelship_lab.records.labeling import RowProblem
 
 BATCH_ROWS = 5000
 
+BATCH_BYTES = 16 << 20
+"""Of a file that become one batch, about; a row more may be on top."""
+
 MAX_VALUE_CHARACTERS = 1 << 20
 """Longer texts are refused row by row: nobody labels a book, and a screen cannot show it."""
 

@@ -114,7 +114,8 @@ def _integers(values: Iterable[Any]) -> Iterable[int]:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    length = len(content)
+    return _KEYS[number] + (_SMALL[length] if length < len(_SMALL) else _varint(length)) + content
 
 
 def _varint(number: int) -> bytes:
@@ -135,3 +136,8 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_string(kind):
         return value.encode()
     return float(value) if pa.types.is_floating(kind) else int(value)
+
+
+_SMALL = [_varint(number) for number in range(4096)]
+_KEYS = [_varint(number << 3 | 2) for number in range(4)]
+"""How fields of bytes begin, by their number."""
