@@ -3,11 +3,17 @@
 import csv
 import io
 import json
+import struct
+import zipfile
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
+from modelship_lab.client.exchange.event_file import records
+from modelship_lab.client.exchange.protobuf import fields, varint
 
 
 def png(color, size=(8, 6)):
@@ -222,3 +228,63 @@ def test_a_format_that_cannot_hold_the_labels_is_refused(labeled):
     answer = project.client.get(f"{project.path}/export", params={"format": "conll"})
     assert answer.status_code == 422
     assert "parquet" in answer.json()["error"]["message"]
+
+
+def examples(content):
+    """The features of each `tf.train.Example` of a TFRecord file, whose checksums are right."""
+    found = []
+
+    def fail(offset, reason):
+        raise AssertionError(f"{offset}: {reason}")
+
+    for record in records(content, fail):
+        ((_, features),) = fields(record)
+        found.append({})
+        for _, entry in fields(features):
+            (_, name), (_, feature) = fields(entry)
+            ((kind, values),) = fields(feature)
+            if kind == 1:
+                read = [bytes(value) for _, value in fields(values)]
+            elif kind == 2:
+                ((_, packed),) = fields(values)
+                read = list(struct.unpack(f"<{len(packed) // 4}f", packed))
+            else:
+                ((_, packed),) = fields(values)
+                read, position = [], 0
+                while position < len(packed):
+                    number, position = varint(packed, position)
+                    read.append(number)
+            found[-1][bytes(name).decode()] = read
+    return found
+
+
+def test_tfrecord_is_read_back(labeled):
+    boxes = examples(export(labeled("boxes"), "tfrecord"))
+    assert [one["image/encoded"] for one in boxes] == [[picture] for picture in PICTURES[:3]]
+    assert (boxes[1]["image/width"], boxes[1]["image/height"]) == ([20], [10])
+    assert boxes[0]["image/object/class/text"] == [b"cat", b"dog"]
+    assert boxes[0]["image/object/class/label"] == [1, 2]
+    assert boxes[0]["image/object/bbox/xmax"] == [0.375, 1.0]
+    assert boxes[2]["image/object/class/text"] == []
+    texts = examples(export(labeled("labels"), "tfrecord"))
+    assert [one["text"] for one in texts] == [[text.encode()] for text in TEXTS[:3]]
+    assert texts[0]["class/text"] == [b"new", b"old"]
+    assert texts[0]["class/label"] == [0, 1]
+
+
+def test_pascal_voc_has_pixels_that_count_from_one(labeled):
+    with zipfile.ZipFile(io.BytesIO(export(labeled("boxes"), "voc"))) as archive:
+        names = archive.namelist()
+        (document,) = (name for name in names if name.endswith("sub-b.xml"))
+        root = ElementTree.fromstring(archive.read(document))
+        assert f"JPEGImages/{root.findtext('filename')}" in names
+        assert archive.read("ImageSets/Main/test.txt").count(b"\n") == 1
+    assert [root.findtext(f"size/{name}") for name in ("width", "height")] == ["20", "10"]
+    (box,) = root.findall("object")
+    assert box.findtext("name") == "dog"
+    assert [box.findtext(f"bndbox/{name}") for name in ("xmin", "ymin", "xmax", "ymax")] == [
+        "11",
+        "3",
+        "11",
+        "5",
+    ]
