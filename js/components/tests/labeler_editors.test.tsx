@@ -119,6 +119,8 @@ describe("notes and reasons", () => {
     press(labeler, "s", "Shift+S");
     fireEvent.keyDown(screen.getByRole("textbox"), { key: "2" });
     press(labeler, "Shift+S");
+    // Keys of the labeler mean nothing on a button of the form.
+    fireEvent.keyDown(screen.getByRole("button", { name: "1 empty" }), { key: "1" });
     fireEvent.change(screen.getByRole("textbox"), { target: { value: "2 languages" } });
     fireEvent.keyDown(screen.getByRole("textbox"), { key: "Enter" });
     await settle();

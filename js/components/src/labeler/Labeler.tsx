@@ -179,7 +179,7 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
 
   const onKeyDown = (event: KeyboardEvent<HTMLDivElement>): void => {
     const target = event.target as HTMLElement;
-    const typing = target.matches("input, textarea, select");
+    const typing = target.closest("input, textarea, select, form") !== null;
     const elsewhere = target.matches("button, a, summary") && [" ", "Enter", "Tab"].includes(event.key);
     if (event.ctrlKey || event.metaKey || event.altKey) {
       const undoes = meaningOfKey(event, keys, null).kind === "undo";

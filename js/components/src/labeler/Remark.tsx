@@ -25,8 +25,7 @@ export function Remark(props: {
   const press = (event: KeyboardEvent<HTMLTextAreaElement>): void => {
     if (event.nativeEvent.isComposing) return;
     const reason = text === "" && /^[1-9]$/.test(event.key) ? reasons[Number(event.key) - 1] : undefined;
-    if (event.key === "Escape") props.leave();
-    else if (reason !== undefined) props.done(reason);
+    if (reason !== undefined) props.done(reason);
     else if (event.key === "Enter" && !event.shiftKey) props.done(text.trim());
     else return;
     event.preventDefault();
@@ -37,6 +36,11 @@ export function Remark(props: {
       className="mls-remark"
       role="dialog"
       aria-label={TITLES[kind]}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape") return;
+        event.preventDefault();
+        props.leave();
+      }}
       onSubmit={(event) => {
         event.preventDefault();
         props.done(text.trim());

@@ -22,6 +22,8 @@ const LARGE_STEP = 12;
 /** Of what is in sight, a box that a key has made takes this share. */
 const NEW_SHARE = 0.3;
 const PAN = 60;
+/** Above a box that begins here its class would be cut off. */
+const NEAR_TOP = 0.05;
 
 /** What a pointer that is held down does. */
 interface Gesture {
@@ -228,7 +230,7 @@ function Boxes(props: EditorProps): ReactNode {
                 className={index === chosen ? "mls-box mls-box-chosen" : "mls-box"}
                 style={{ ...areaOf(box), "--mls-class-color": color(box.label) } as CSSProperties}
               >
-                <span className="mls-box-label" dir="auto">
+                <span className={box.y < NEAR_TOP ? "mls-box-label mls-box-label-inside" : "mls-box-label"} dir="auto">
                   {box.label}
                 </span>
                 {index === chosen && GRIPS.map((grip) => <i key={grip} data-grip={grip} className={`mls-grip mls-grip-${grip}`} />)}
