@@ -1,4 +1,4 @@
-import type { Sample } from "@modelship-lab/core";
+import { classesOf, type Sample } from "@modelship-lab/core";
 import { memo, useEffect, useId, useMemo, useState, type CSSProperties, type KeyboardEvent, type MouseEvent, type ReactNode } from "react";
 import { meansEverything, rowAfterKey, rowsOfPage, scrollToRow, useSeen } from "../grid/seen";
 import { Picture, type PictureCache } from "../Picture";
@@ -278,7 +278,9 @@ const TableRow = memo(function TableRow(props: OneProps & { placed: readonly Pla
 
 const Tile = memo(function Tile(props: OneProps & { pictures: PictureCache }): ReactNode {
   const { sample, picked, pictures } = props;
-  const said = sample?.label ?? (sample?.status === "unlabeled" ? "" : sample?.status);
+  const label = sample ? classesOf(sample).join(", ") : "";
+  const said = label || (sample?.status === "unlabeled" ? "" : sample?.status);
+  const suggested = sample?.suggestion ? classesOf(sample.suggestion).join(", ") : "";
   return (
     <div
       id={props.id}
@@ -286,7 +288,7 @@ const Tile = memo(function Tile(props: OneProps & { pictures: PictureCache }): R
       role="gridcell"
       aria-selected={picked}
       aria-busy={!sample}
-      aria-label={sample ? `Sample ${sample.id}, ${sample.label ?? sample.status}` : "On its way"}
+      aria-label={sample ? `Sample ${sample.id}, ${said || sample.status}` : "On its way"}
       onClick={clicked(props)}
       onDoubleClick={() => props.onOpen(props.place)}
     >
@@ -296,7 +298,7 @@ const Tile = memo(function Tile(props: OneProps & { pictures: PictureCache }): R
       <div className="mls-tile-line">
         <PickBox {...props} />
         <span className={said ? "mls-tile-label" : "mls-tile-label mls-muted"} dir="auto">
-          {said || (sample?.suggestion?.label ? `${sample.suggestion.label}?` : "–")}
+          {said || (suggested ? `${suggested}?` : "–")}
         </span>
       </div>
     </div>
