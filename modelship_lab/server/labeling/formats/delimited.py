@@ -176,7 +176,11 @@ class DelimitedWriter:
 
     def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows as `Outgoing.row` makes them."""
-        self._writer.writerows([self._cell(cell) for cell in row.values()] for row in rows)
+        if self._outgoing.kind == "label":
+            # There are no lists in them.
+            self._writer.writerows(row.values() for row in rows)
+        else:
+            self._writer.writerows([self._cell(cell) for cell in row.values()] for row in rows)
 
     def _cell(self, value: Any) -> Any:
         if not isinstance(value, list):
