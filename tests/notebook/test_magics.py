@@ -101,7 +101,7 @@ def test_the_tab_key_completes_verbs_options_values_and_names(
     lab.new_project("tabbed", "text_classification", ["a", "b"])
     with lab.start_run("tab run") as done:
         pass
-    assert completions(shell, "%mlship sna") == ["snapshot"]
+    assert completions(shell, "%mlship sna") == ["snapshot", "snapshots"]
     assert "--recipe" in completions(shell, "%mlship train tabbed --re")
     assert completions(shell, "%mlship train tabbed --recipe te") == ["text-linear"]
     assert completions(shell, "%mlship train tabbed --recipe text-linear --set learn") == ["learning_rate="]
