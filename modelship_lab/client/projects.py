@@ -1,4 +1,4 @@
-"""A project: its samples, labels, queue, suggestions and snapshots."""
+"""A project: its files, labels, suggestions and snapshots."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +11,7 @@ from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
 from modelship_lab.client.imports import ImportColumns, OnProgress
 from modelship_lab.client.model_help import ModelHelp
+from modelship_lab.client.project_queue import ProjectQueue
 from modelship_lab.client.project_samples import ProjectSamples
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.records.base import Page, Task
@@ -22,29 +23,18 @@ from modelship_lab.records.labeling import (
     ImportFormat,
     LabelingSettings,
     NewExport,
-    NewGold,
-    NewGolds,
     NewLabel,
     NewLabels,
-    NewRequests,
     NewSnapshot,
     NewSuggestions,
     Progress,
     Project,
     ProjectChange,
-    Purpose,
     Quality,
-    Queue,
     QueueOrder,
-    Release,
-    RequestBatch,
-    RequestPurpose,
-    SampleCount,
     SampleFilter,
     SampleStatus,
-    SavedGold,
     SavedLabels,
-    SavedRequests,
     SavedSuggestions,
     Snapshot,
     Undo,
@@ -63,7 +53,7 @@ _MOST_LABELS = 10_000
 """Labels in one request."""
 
 
-class ProjectHandle(ModelHelp, ProjectSamples):
+class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
     """One project of the lab."""
 
     def __init__(self, lab: "Lab", record: Project) -> None:
@@ -233,111 +223,6 @@ class ProjectHandle(ModelHelp, ProjectSamples):
         """The labeling widget, in a notebook."""
         return self._lab.verbs.label(self, order)
 
-    def queue(
-        self,
-        order: QueueOrder = "uncertainty",
-        limit: int = 20,
-        exclude: Iterable[int] = (),
-        *,
-        purpose: Purpose | None = None,
-        holder: str = "",
-    ) -> Queue:
-        """The next samples to look at: what is asked for, then what nobody has decided about, best first.
-
-        Args:
-            order: of those that nobody has decided about.
-            limit: how many, at most 200.
-            exclude: those that the caller has already.
-            purpose: only what is asked for for this; `label`: only what nobody has decided about.
-            holder: nobody else gets the samples for some time (`LabelingSettings.lease_s`): a text for each of
-                several labelers that have one account. Empty: the account is the holder.
-
-        Returns:
-            The samples, each with the reason why it is handed out, and what else is asked of the caller.
-        """
-        params = {
-            "order": order,
-            "limit": limit,
-            "exclude": list(exclude) or None,
-            "purpose": purpose,
-            "holder": holder or None,
-        }
-        return self._lab.connection.record(Queue, "GET", f"projects/{self.id}/queue", params=params)
-
-    def release(self, holder: str = "") -> int:
-        """Give back the samples that the queue has handed out to a holder; returns how many those were."""
-        path, body = f"projects/{self.id}/queue/release", checked(Release, holder=holder)
-        return self._lab.connection.record(SampleCount, "POST", path, json=body).count
-
-    def request(
-        self,
-        purpose: RequestPurpose = "request",
-        *,
-        detail: str = "",
-        at_most: int | None = None,
-        **samples: Any,
-    ) -> SavedRequests:
-        """Ask people to look at samples (again); they come first in the queue until somebody has decided.
-
-        Args:
-            purpose: `request`, `review` (by somebody who has not labeled it), `audit` (blindly), `repeat` (by who
-                labeled it, blindly), or `error` (the label may be wrong).
-            detail: why, for people.
-            at_most: a random choice of this many of them.
-            samples: which ones: fields of `records.labeling.SampleFilter`, e.g. `label="spam"`, `author="ann"`,
-                `ids=[3, 5]`. None: all samples.
-
-        Returns:
-            How many were added, and the batch to `withdraw` them.
-        """
-        conditions = {
-            name: tuple(value) if isinstance(value, list | set | range) else value
-            for name, value in samples.items()
-        }
-        body = checked(
-            NewRequests,
-            samples=checked(SampleFilter, **conditions),
-            purpose=purpose,
-            detail=detail,
-            at_most=at_most,
-        )
-        path = f"projects/{self.id}/queue/requests"
-        return self._lab.connection.record(SavedRequests, "POST", path, json=body)
-
-    def requests(self) -> list[RequestBatch]:
-        """What waits to be looked at, by the act in which it was asked for, the newest first."""
-        return self._lab.whole(Page[RequestBatch], f"projects/{self.id}/queue/requests")
-
-    def withdraw(self, batch: str) -> int:
-        """Take back what was asked for in one act; returns how many samples still waited."""
-        path = f"projects/{self.id}/queue/requests/{quoted(batch)}"
-        return self._lab.connection.record(SampleCount, "DELETE", path).count
-
-    def add_gold(
-        self, answers: Mapping[int, str | Iterable[str]] | Iterable[NewGold | Mapping[str, Any]]
-    ) -> SavedGold:
-        """Save known answers: they count as labels, and labelers get the samples blindly to be measured.
-
-        Args:
-            answers: sample id to class (or classes, where several may apply), or `NewGold` records (or their fields).
-
-        Raises:
-            InvalidInput: a class or sample that the project does not have.
-        """
-        given = (
-            [{"sample_id": one, **_value(answer)} for one, answer in answers.items()]
-            if isinstance(answers, Mapping)
-            else list(answers)
-        )
-        if not given:
-            raise InvalidInput("There is no answer to save.")
-        saved = []
-        for start in range(0, len(given), _MOST_LABELS):
-            body = checked(NewGolds, gold=tuple(given[start : start + _MOST_LABELS]))
-            path = f"projects/{self.id}/gold"
-            saved.append(self._lab.connection.record(SavedGold, "POST", path, json=body, repeatable=True))
-        return SavedGold(saved=sum(one.saved for one in saved), progress=saved[-1].progress)
-
     def save_labels(
         self, labels: Mapping[int, str] | Iterable[NewLabel | Mapping[str, Any] | tuple[int, str]]
     ) -> SavedLabels:
@@ -484,10 +369,6 @@ def _with_content(table: "pa.Table") -> "pa.Table":
 
     content = [checked(Value, labels=tuple(one or ())).content for one in table["labels"].to_pylist()]
     return table.drop_columns("labels").append_column("content", pa.array(content, pa.string()))
-
-
-def _value(answer: str | Iterable[str]) -> dict[str, Any]:
-    return {"label": answer} if isinstance(answer, str) else {"labels": tuple(answer)}
 
 
 def quoted(name: str | int) -> str:
