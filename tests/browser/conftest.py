@@ -1,5 +1,6 @@
 """A real JupyterLab in Debian's Chromium."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import nbformat
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -120,6 +122,14 @@ class JupyterLab:
             }"""
         )
 
+    def kill_kernels(self) -> None:
+        """End all kernels as a lack of memory does."""
+        server = psutil.Process(json.loads((self.data_dir / "server.json").read_text())["pid"])
+        kernels = [one for one in server.children(recursive=True) if "ipykernel_launcher" in one.cmdline()]
+        assert kernels
+        for kernel in kernels:
+            kernel.kill()
+
     def shut_kernels_down(self) -> None:
         """End all kernels, as the list of running kernels does."""
         with httpx.Client(base_url=self.url, headers={"Authorization": f"token {self.token}"}) as client:
@@ -195,8 +205,6 @@ def running_jupyterlab(root: Path) -> Iterator[JupyterLab]:
 
 
 def _wait_for(data_dir: Path, process: subprocess.Popen, log: Path) -> str:
-    import json
-
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -158,7 +158,13 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     page.locator(".mls-run").last.scroll_into_view_if_needed()
     expect(page.locator(".mls-run").last).to_contain_text("stopped", timeout=30_000)
 
-    # They do not need the kernel that made them.
+    # They do not need the kernel that made them, and labels do not go with it.
+    lab.kill_kernels()
+    labeler = page.locator(".mls-labeler")
+    labeler.focus()
+    page.keyboard.press("2")
+    expect(labeler.locator(".mls-save")).to_contain_text("1 saved")
+    wait_for(lambda: progress(lab)["labeled"] == first + 21)
     lab.shut_kernels_down()
     lab.reload(page)
     expect(page.locator(".mls-labeler .mls-card-body")).not_to_be_empty(timeout=30_000)
