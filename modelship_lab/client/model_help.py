@@ -1,5 +1,6 @@
 """Help from models in labeling a project: suggestions that learn, thresholds, audits."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from modelship_lab.client.checked import checked
 from modelship_lab.client.labeling_functions import LabelingFunction, Rules
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, LabError
-from modelship_lab.records.jobs import ENDED, Encoder, Job, NewJob
+from modelship_lab.records.jobs import ENDED, UNDER_WAY, Encoder, Job, NewJob
 from modelship_lab.records.labeling import (
     AuditReport,
     NewRequests,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from modelship_lab.client.runs import RunHandle
 
 _WAIT_S = 20
+_RETRY_S = 0.3
 
 
 class ModelHelp:
@@ -226,12 +228,11 @@ class ModelHelp:
             try:
                 job = project.lab.connection.record(Job, "POST", f"projects/{project.id}/jobs", json=new)
                 break
-            except Conflict:
+            except Conflict as error:
                 # A round that the server has begun by itself knows fewer labels: this one comes after it.
-                under_way = [one for one in self.jobs() if one.kind == new.kind and one.status not in ENDED]
-                if not wait or not under_way:
+                if not wait or UNDER_WAY not in [detail.get("reason") for detail in error.details]:
                     raise
-                self.wait_for(under_way[0])
+                time.sleep(_RETRY_S)
         if not wait:
             return job
         job = self.wait_for(job)

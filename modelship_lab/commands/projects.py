@@ -148,16 +148,16 @@ def share(
     session: Session, project: str, public: bool | None, added: tuple[str, ...], removed: tuple[str, ...]
 ) -> Done:
     """Say who may read PROJECT and who may label in it."""
+    if public is None and not added and not removed:
+        raise InvalidInput(
+            "Say who may read it with --public or --private, or who may label in it with --with."
+        )
     handle = session.project(project)
     if added or removed:
         labelers = sorted({*handle.record.labelers, *added} - set(removed))
         record = handle.change(labelers=labelers, is_public=public)
         whom = f"{', '.join(record.labelers)} and its owner" if record.labelers else "its owner alone"
         return Done(f"In '{handle.name}' {whom} may label now.")
-    if public is None:
-        raise InvalidInput(
-            "Say who may read it with --public or --private, or who may label in it with --with."
-        )
     handle.change(is_public=public)
     who = "Every account of the lab reads" if public else "Only its owner and administrators read"
     back = "--private" if public else "--public"

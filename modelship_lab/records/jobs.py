@@ -8,6 +8,9 @@ JobKind = Literal["light_model", "embeddings", "label_errors"]
 """light_model: learns from the labels there are and suggests; embeddings: where samples lie among each other;
 label_errors: which labels may be wrong."""
 
+UNDER_WAY = "under way"
+"""The reason in a refusal to begin a job of which a project can have one at a time."""
+
 JobStatus = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
 ENDED: frozenset[JobStatus] = frozenset({"finished", "failed", "cancelled"})

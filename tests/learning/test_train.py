@@ -65,7 +65,9 @@ def test_the_worst_errors_are_samples_of_the_project(texts, trained):
 def test_suggestions_for_what_is_unlabeled(lab, texts, trained):
     assert suggest.suggest(lab, texts.name, trained.id).saved == 200
     queue = texts.queue(order="uncertainty", limit=50)
-    suggestions = [sample.suggestion for sample in queue.samples]
+    # Some come whatever the model says.
+    suggestions = [sample.suggestion for sample in queue.samples if sample.reason != "random reserve"]
+    assert 40 <= len(suggestions) < 50
     assert {suggestion.source for suggestion in suggestions} == {f"run:{trained.id}"}
     unsure = [suggestion.uncertainty for suggestion in suggestions]
     assert unsure == sorted(unsure, reverse=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelship_lab.records.errors import Conflict, LabError
 from modelship_lab.records.events import Event
-from modelship_lab.records.jobs import Job
+from modelship_lab.records.jobs import UNDER_WAY, Job
 from modelship_lab.records.labeling import Project
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import LAB, Caller
@@ -87,7 +87,10 @@ class LightModel:
                 f"The light model learns classes of whole samples; '{project.name}' has {project.kind}."
             )
         if project.id in self._busy:
-            raise Conflict(f"A round of '{project.name}' is under way; it is one of the project's jobs.")
+            raise Conflict(
+                f"A round of '{project.name}' is under way; it is one of the project's jobs.",
+                [{"field": "kind", "reason": UNDER_WAY}],
+            )
         self._busy.add(project.id)
         try:
             job = await self._begin(project, everything, caller)
