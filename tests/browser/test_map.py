@@ -37,19 +37,24 @@ def test_what_the_lasso_encloses_is_labeled_after_its_count_was_shown(
     assert box is not None
     corners = [(0.1, 0.2), (0.6, 0.2), (0.6, 0.8), (0.1, 0.8), (0.1, 0.2)]
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for x, y in places[1:]:
-        page.mouse.move(x, y, steps=12)
-    page.mouse.up()
     ask = output.get_by_role("button", name="Label 100 samples as ham")
+    for _ in range(10):
+        # Until the points are drawn there is nothing to enclose.
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for x, y in places[1:]:
+            page.mouse.move(x, y, steps=12)
+        page.mouse.up()
+        page.wait_for_timeout(1000)
+        if ask.is_visible():
+            break
     expect(ask).to_be_enabled()
     RESULTS.mkdir(exist_ok=True)
     page.screenshot(path=RESULTS / "map.png")
     ask.click()
     assert project.progress()["labeled"] == 0
     output.get_by_role("button", name="Yes, label 100 samples as ham").click()
-    expect(output.last).to_contain_text("100 labeled")
+    expect(output.last).to_contain_text("100 labeled", timeout=20_000)
     assert len({text["text"].rsplit(" ", 1)[0] for text in project.samples(status="labeled")}) == 1
     assert project.progress()["by_class"] == {"ham": 100, "spam": 0}
     assert project.undo().json()["count"] == 100

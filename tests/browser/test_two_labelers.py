@@ -45,15 +45,15 @@ def test_nobody_gets_anothers_sample_and_nothing_is_lost_when_the_server_is_kill
     for _ in range(30):
         owner.page.keyboard.press("1")
         ann.page.keyboard.press("2")
-    expect(owner.locator(".mls-save")).to_have_text("30 saved")
-    expect(ann.locator(".mls-save")).to_have_text("30 saved")
+    expect(owner.locator(".mls-save")).to_have_text("30 saved", timeout=30_000)
+    expect(ann.locator(".mls-save")).to_have_text("30 saved", timeout=30_000)
 
     port = str(httpx.URL(server.url).port)
     server.kill()
     for _ in range(4):
         owner.page.keyboard.press("2")
         ann.page.keyboard.press("1")
-    expect(owner.locator(".mls-save")).to_have_text("30 saved, 4 unsaved")
+    expect(owner.locator(".mls-save")).to_have_text("30 saved, 4 unsaved", timeout=30_000)
     expect(ann.get_by_role("alert")).to_contain_text("4 unsaved decisions are kept here")
 
     again = start_server(tmp_path, "--port", port)
