@@ -18,6 +18,7 @@ from modelship_lab.records.labeling import (
     NewLabel,
     Purpose,
     SampleStatus,
+    Value,
     value_fields,
 )
 from modelship_lab.server.labeling.progress import State
@@ -114,7 +115,7 @@ class Act:
     @property
     def counts(self) -> bool:
         """Whether the decisions change what counts."""
-        return self.action != "note" and self.purpose not in MEASURES
+        return counts(self)
 
 
 def status_of(action: LabelAction, source: LabelSource) -> SampleStatus:
@@ -191,7 +192,7 @@ def insert_one(transaction: Transaction, new: NewLabel, row: dict[str, Any]) -> 
         "RETURNING label_id",
         *values,
         status_of(new.action, new.source),
-        _classes(new),
+        stored_classes(new),
     )
 
 
@@ -208,7 +209,7 @@ def insert_several(transaction: Transaction, new: Sequence[NewLabel], rows: Sequ
             latest[one.sample_id] = {
                 **row,
                 "status": status_of(one.action, one.source),
-                "classes": _classes(one),
+                "classes": stored_classes(one),
                 "label_id": identity,
                 "updated_at": row["created_at"],
             }
@@ -363,7 +364,7 @@ def row_of(project_id: int, new: NewLabel, author: str, moment: datetime) -> dic
     }
 
 
-def counts(decision: NewLabel) -> bool:
+def counts(decision: NewLabel | Act) -> bool:
     """Whether a decision changes what counts."""
     return decision.action != "note" and decision.purpose not in MEASURES
 
@@ -373,8 +374,9 @@ def state_after(decision: NewLabel) -> State:
     return status_of(decision.action, decision.source), decision.classes
 
 
-def _classes(new: NewLabel) -> list[str] | None:
-    return None if new.content is None else list(new.classes)
+def stored_classes(value: Value) -> list[str] | None:
+    """The column `classes` of what is said: None for a single class, which stands in `label`."""
+    return None if value.content is None else list(value.classes)
 
 
 def _state(row: Mapping[str, Any]) -> State:

@@ -20,7 +20,6 @@ from modelship_lab.records.labeling import (
     SavedLabels,
     Undo,
     Undone,
-    Value,
 )
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
@@ -41,6 +40,7 @@ from modelship_lab.server.labeling.label_rows import (
     state_after,
     states,
     store_notes,
+    stored_classes,
     take_back,
 )
 from modelship_lab.server.labeling.ownership import require
@@ -157,7 +157,7 @@ class Labels:
                     "sample_id": one.sample_id,
                     "label": one.label,
                     "content": one.content,
-                    "classes": _classes(one),
+                    "classes": stored_classes(one),
                 }
                 for one in by_sample.values()
             ],
@@ -436,7 +436,7 @@ def _repeated(decision: Decision, sample_ids: pa.ChunkedArray) -> pa.Table:
     same = {
         "label": decision.label,
         "content": decision.content,
-        "classes": _classes(decision),
+        "classes": stored_classes(decision),
         "confidence": decision.confidence,
         "note": decision.note,
     }
@@ -444,10 +444,6 @@ def _repeated(decision: Decision, sample_ids: pa.ChunkedArray) -> pa.Table:
         pa.repeat(pa.scalar(value, VALUES.field(name).type), len(sample_ids)) for name, value in same.items()
     ]
     return pa.table([sample_ids, *columns], schema=VALUES)
-
-
-def _classes(value: Value) -> list[str] | None:
-    return None if value.content is None else list(value.classes)
 
 
 def listed(classes: Sequence[str], most: int = 20) -> str:
