@@ -7,6 +7,8 @@ import ipywidgets
 from modelship_lab.records.errors import InvalidInput, LabError, MissingDependency
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from modelship_lab.client import ProjectHandle
     from modelship_lab.client.project_samples import MapColor
     from modelship_lab.records.labeling import SampleSelection, SavedBulk, SavedRequests
@@ -15,6 +17,9 @@ _NOTHING = "–"
 """What has no label or suggestion."""
 
 HEIGHT_PX = 420
+
+MARGIN = 0.05
+"""Part of the map that stays free at each side: a point at the very edge could not be enclosed."""
 
 
 class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
@@ -46,11 +51,14 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
             data=shown,
             x="x",
             y="y",
+            x_scale=_room(shown["x"]),
+            y_scale=_room(shown["y"]),
             color_by=by,
             legend=True,
             axes=False,
             height=HEIGHT_PX,
             lasso_initiator=True,
+            mouse_mode="lasso",
         )
         self.scatter.widget.observe(self._selected, names="selection")
         part = len(self._ids) < self.total
@@ -138,3 +146,10 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
             work()
         except LabError as error:
             self.answer.value = error.message
+
+
+def _room(places: "pd.Series[float]") -> tuple[float, float]:
+    """What one axis spans."""
+    least, most = float(places.min()), float(places.max())
+    free = MARGIN * (most - least) or 1.0
+    return least - free, most + free
