@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from modelship_lab.learning.network import Network
+from modelship_lab.learning.objectives import Objective, OneClass, stored_objective
 from modelship_lab.learning.recipes import RECIPES, Recipe
 from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.records.bundle import Preprocessing
@@ -34,14 +35,19 @@ class Checkpoint:
     recipe: Recipe
     options: TrainingOptions
     preprocessing: Preprocessing
-    classes: tuple[str, ...]
+    objective: Objective
     weights: Mapping[str, Tensor]
     figures: Mapping[str, float]
     """Of the validation when the weights were taken."""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; none when it predicts a number."""
+        return self.objective.classes
+
     def network(self) -> Network:
         """The network with its weights, ready to predict."""
-        network = self.recipe.network(self.options, self.preprocessing, len(self.classes))
+        network = self.recipe.network(self.options, self.preprocessing, self.objective.outputs)
         network.load_state_dict(dict(self.weights))
         return network.eval()
 
@@ -52,7 +58,7 @@ class Checkpoint:
             "recipe": self.recipe.name,
             "options": self.options.model_dump(),
             "preprocessing": self.preprocessing.model_dump(),
-            "classes": self.classes,
+            "objective": self.objective.model_dump(),
             "figures": dict(self.figures),
         }
         file = io.BytesIO()
@@ -93,7 +99,7 @@ class Checkpoint:
                 recipe=recipe,
                 options=recipe.checked(about["options"]),
                 preprocessing=_PREPROCESSING.validate_python(about["preprocessing"]),
-                classes=tuple(about["classes"]),
+                objective=_objective(about),
                 weights=loaded["weights"],
                 figures=about["figures"],
             )
@@ -102,3 +108,10 @@ class Checkpoint:
         # A file that is not a checkpoint makes torch's reader raise nearly anything.
         except Exception as error:
             raise InvalidData(f"The checkpoint cannot be read: {type(error).__name__}.") from error
+
+
+def _objective(about: Mapping[str, Any]) -> Objective:
+    """What a checkpoint was trained for; earlier versions knew one class only and wrote their names."""
+    if "objective" in about:
+        return stored_objective(about["objective"])
+    return OneClass(classes=tuple(about["classes"]))

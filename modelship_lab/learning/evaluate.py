@@ -1,10 +1,13 @@
 """How well a model does on rows that it has not seen."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn import metrics
 
+from modelship_lab.learning.objectives import Objective, OneClass, SeveralClasses
 from modelship_lab.records.base import Task
 from modelship_lab.records.evaluation import ClassReport, Curve, Evaluation, WorstError
 
@@ -14,99 +17,203 @@ CURVE_POINTS = 200
 CURVE_CLASSES = 20
 """Curves are drawn for so many classes at most, those with the most rows."""
 WORST = 50
+DECISION = 0.5
+"""A sample is said to have a class of which the probability is higher."""
 
 
 def evaluate(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
+    objective: Objective,
+    outputs: np.ndarray,
+    targets: np.ndarray,
     *,
     task: Task,
-    classes: Sequence[str],
-    training_labels: np.ndarray,
+    training_targets: np.ndarray,
     sample_ids: np.ndarray,
     preview: Callable[[int], str] = lambda row: "",
 ) -> Evaluation:
-    """Compare probabilities with the true labels of held-out rows.
+    """Compare what a model says of held-out rows with what they are.
 
     Args:
-        probabilities: float (rows, classes).
-        labels: int (rows), the true classes, at least one row.
+        objective: what the model was trained for.
+        outputs: float (rows, outputs), probabilities or numbers.
+        targets: what the objective's `targets` gives, at least one row.
         task: of the model.
-        classes: their names.
-        training_labels: of the training rows, for the baseline.
+        training_targets: of the training rows, for the baseline.
         sample_ids: int (rows).
         preview: a glimpse of the sample at a row, for the list of the worst errors.
     """
-    count = len(classes)
-    every = np.arange(count)
+    if isinstance(objective, OneClass):
+        found = _of_one_class(objective, outputs, targets, training_targets)
+    elif isinstance(objective, SeveralClasses):
+        found = _of_several(objective, outputs, targets, training_targets)
+    else:
+        found = _of_numbers(outputs, targets, training_targets)
+    worst = tuple(
+        WorstError(
+            sample_id=int(sample_ids[row]),
+            actual=found.actual(row),
+            predicted=found.predicted(row),
+            confidence=float(found.wrongness[row]),
+            preview=preview(row),
+        )
+        for row in _most_wrong(found.wrongness)
+    )
+    return Evaluation(
+        task=task,
+        kind=objective.kind,
+        classes=objective.classes,
+        rows=len(targets),
+        worst=worst,
+        **found.figures,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is found by what is predicted."""
+
+    figures: dict[str, Any]
+    wrongness: np.ndarray
+    """By row; 0 where nothing is wrong."""
+    actual: Callable[[int], str]
+    predicted: Callable[[int], str]
+
+
+def _of_one_class(
+    objective: OneClass, probabilities: np.ndarray, labels: np.ndarray, training_labels: np.ndarray
+) -> _Found:
+    classes = objective.classes
+    every = np.arange(len(classes))
     # In float64 and normalized anew, so that float32's rounding is no warning of the metrics'.
     exact = probabilities.astype(np.float64)
     exact /= exact.sum(1, keepdims=True)
     predicted = exact.argmax(1)
+    reports, macro_f1, support = _reports(labels, predicted, classes, every)
+    commonest = np.bincount(training_labels, minlength=len(classes)).argmax()
+    roc, precision_recall = _curves(exact, labels[:, None] == every, classes, support)
+    wrong = predicted != labels
+    return _Found(
+        {
+            "accuracy": float((predicted == labels).mean()),
+            "macro_f1": macro_f1,
+            "log_loss": float(metrics.log_loss(labels, exact, labels=every)),
+            "baseline_accuracy": float((labels == commonest).mean()),
+            "confusion": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
+            "per_class": reports,
+            "roc": roc,
+            "precision_recall": precision_recall,
+        },
+        np.where(wrong, exact.max(1), 0.0),
+        lambda row: classes[labels[row]],
+        lambda row: classes[predicted[row]],
+    )
+
+
+def _of_several(
+    objective: SeveralClasses, probabilities: np.ndarray, labels: np.ndarray, training_labels: np.ndarray
+) -> _Found:
+    classes = objective.classes
+    exact, actual = probabilities.astype(np.float64), labels > 0
+    predicted = exact > DECISION
+    reports, macro_f1, support = _reports(actual, predicted, classes, None)
+    usual = training_labels.mean(0) > DECISION
+    roc, precision_recall = _curves(exact, actual, classes, support)
+    certain = np.clip(exact, 1e-15, 1 - 1e-15)
+    losses = -np.where(actual, np.log(certain), np.log1p(-certain))
+
+    def names(row: np.ndarray) -> str:
+        return ", ".join(name for name, has in zip(classes, row, strict=True) if has) or "none"
+
+    return _Found(
+        {
+            "accuracy": float((predicted == actual).all(1).mean()),
+            "macro_f1": macro_f1,
+            "log_loss": float(losses.mean()),
+            "baseline_accuracy": float((usual == actual).all(1).mean()),
+            "confusion": (),
+            "per_class": reports,
+            "roc": roc,
+            "precision_recall": precision_recall,
+        },
+        np.where(predicted != actual, np.maximum(exact, 1 - exact), 0.0).max(1),
+        lambda row: names(actual[row]),
+        lambda row: names(predicted[row]),
+    )
+
+
+def _of_numbers(outputs: np.ndarray, numbers: np.ndarray, training_numbers: np.ndarray) -> _Found:
+    predicted = outputs[:, 0].astype(np.float64)
+    errors = np.abs(predicted - numbers)
+    spread = float(numbers.std())
+    return _Found(
+        {
+            "accuracy": None,
+            "macro_f1": None,
+            "log_loss": None,
+            "baseline_accuracy": None,
+            "mae": float(errors.mean()),
+            "rmse": float(np.sqrt((errors**2).mean())),
+            "r2": float(1 - (errors**2).mean() / spread**2) if spread else 0.0,
+            "baseline_mae": float(np.abs(numbers - np.median(training_numbers)).mean()),
+            "confusion": (),
+            "per_class": (),
+            "roc": (),
+            "precision_recall": (),
+        },
+        errors / (spread or 1.0),
+        lambda row: f"{numbers[row]:.6g}",
+        lambda row: f"{predicted[row]:.6g}",
+    )
+
+
+def _most_wrong(wrongness: np.ndarray) -> list[int]:
+    order = np.argsort(-wrongness, kind="stable")[:WORST]
+    return [int(row) for row in order if wrongness[row] > 0]
+
+
+def _reports(
+    actual: np.ndarray, predicted: np.ndarray, classes: Sequence[str], labels: np.ndarray | None
+) -> tuple[tuple[ClassReport, ...], float, np.ndarray]:
+    """Of each class, the mean F1 of those that are there, and how many rows have each."""
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
-        labels, predicted, labels=every, zero_division=0
+        actual, predicted, labels=labels, average=None, zero_division=0
+    )
+    reports = tuple(
+        ClassReport(
+            label=name,
+            precision=float(precision[place]),
+            recall=float(recall[place]),
+            f1=float(f1[place]),
+            support=int(support[place]),
+        )
+        for place, name in enumerate(classes)
     )
     present = support > 0
-    commonest = np.bincount(training_labels, minlength=count).argmax()
-    confusion = metrics.confusion_matrix(labels, predicted, labels=every)
-    roc, precision_recall = _curves(exact, labels, classes, support)
-    wrong = np.flatnonzero(predicted != labels)
-    wrong = wrong[np.argsort(-exact[wrong, predicted[wrong]], kind="stable")][:WORST]
-    return Evaluation(
-        task=task,
-        classes=tuple(classes),
-        rows=len(labels),
-        accuracy=float((predicted == labels).mean()),
-        macro_f1=float(f1[present].mean()),
-        log_loss=float(metrics.log_loss(labels, exact, labels=every)),
-        baseline_accuracy=float((labels == commonest).mean()),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-        per_class=tuple(
-            ClassReport(
-                label=name,
-                precision=float(precision[place]),
-                recall=float(recall[place]),
-                f1=float(f1[place]),
-                support=int(support[place]),
-            )
-            for place, name in enumerate(classes)
-        ),
-        roc=roc,
-        precision_recall=precision_recall,
-        worst=tuple(
-            WorstError(
-                sample_id=int(sample_ids[row]),
-                actual=classes[labels[row]],
-                predicted=classes[predicted[row]],
-                confidence=float(exact[row, predicted[row]]),
-                preview=preview(int(row)),
-            )
-            for row in wrong
-        ),
-    )
+    return reports, float(f1[present].mean()) if present.any() else 0.0, support
 
 
 def summary(evaluation: Evaluation) -> dict[str, float]:
     """The figures of a run that people compare."""
-    return {
-        "test_accuracy": evaluation.accuracy,
-        "test_macro_f1": evaluation.macro_f1,
-        "test_log_loss": evaluation.log_loss,
+    names = ("accuracy", "macro_f1", "log_loss", "mae", "rmse", "r2")
+    figures = {f"test_{name}": getattr(evaluation, name) for name in names}
+    figures |= {
         "baseline_accuracy": evaluation.baseline_accuracy,
+        "baseline_mae": evaluation.baseline_mae,
         "test_rows": float(evaluation.rows),
     }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _curves(
-    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], support: np.ndarray
+    probabilities: np.ndarray, actual: np.ndarray, classes: Sequence[str], support: np.ndarray
 ) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
     """ROC and precision-recall curves, each class against the others; none for a class without both kinds."""
-    drawable = np.flatnonzero((support > 0) & (support < len(labels)))
+    drawable = np.flatnonzero((support > 0) & (support < len(actual)))
     most = np.sort(drawable[np.argsort(-support[drawable], kind="stable")][:CURVE_CLASSES])
     roc: list[Curve] = []
     precision_recall: list[Curve] = []
     for place in most:
-        truth, scores = labels == place, probabilities[:, place]
+        truth, scores = actual[:, place], probabilities[:, place]
         false_rate, true_rate, _ = metrics.roc_curve(truth, scores)
         roc.append(_curve(classes[place], false_rate, true_rate, float(metrics.auc(false_rate, true_rate))))
         precision, recall, _ = metrics.precision_recall_curve(truth, scores)

@@ -1,7 +1,7 @@
 """Export a run's model as a bundle, if the ONNX model agrees with the torch model on real rows."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from modelship_lab.bundles.preprocessing import Arrays, encode
 from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.samples import Samples
-from modelship_lab.learning.split import split_rows
 from modelship_lab.records.bundle import BundleManifest, Lineage
 from modelship_lab.records.errors import Conflict, ExportFailed, InvalidInput
 
@@ -85,12 +84,12 @@ def write_bundle(
     """
     inputs = _held_out(checkpoint, snapshot)
     network = checkpoint.network()
-    model = to_onnx(network, inputs)
+    model = to_onnx(network, inputs, checkpoint.objective.activation)
 
     def source(batch: Arrays) -> np.ndarray:
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
-            return np.asarray(network(**tensors).softmax(-1).numpy())
+            return np.asarray(checkpoint.objective.activation(network(**tensors)).numpy())
 
     parity = check_parity(source, model, inputs, BATCH_SIZES, TOLERANCE)
     return pack(
@@ -105,12 +104,17 @@ def write_bundle(
     )
 
 
-def to_onnx(network: nn.Module, inputs: Arrays) -> bytes:
+def to_onnx(
+    network: nn.Module,
+    inputs: Arrays,
+    activation: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(-1),
+) -> bytes:
     """The ONNX model of a network: its inputs by name, any number of rows, output `probabilities`.
 
     Args:
         network: takes the inputs by name and gives logits (rows, classes).
         inputs: some encoded rows, at least two.
+        activation: what makes probabilities of logits.
 
     Raises:
         ExportFailed: torch cannot export the network.
@@ -125,7 +129,7 @@ def to_onnx(network: nn.Module, inputs: Arrays) -> bytes:
     try:
         with quiet():
             program = torch.onnx.export(
-                _WithProbabilities(network, names).eval(),
+                _WithActivation(network, names, activation).eval(),
                 example,
                 dynamo=True,
                 input_names=names,
@@ -142,24 +146,25 @@ def to_onnx(network: nn.Module, inputs: Arrays) -> bytes:
         ) from error
 
 
-class _WithProbabilities(nn.Module):
-    """A network with softmax behind it that takes its inputs by position."""
+class _WithActivation(nn.Module):
+    """A network with its activation behind it that takes its inputs by position."""
 
-    def __init__(self, network: nn.Module, names: list[str]) -> None:
+    def __init__(self, network: nn.Module, names: list[str], activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
+        self.activation = activation
         self.network = network
         self.names = names
 
     def forward(self, *inputs: Tensor) -> Tensor:
         logits: Tensor = self.network(**dict(zip(self.names, inputs, strict=True)))
-        return logits.softmax(-1)
+        return self.activation(logits)
 
 
 def _held_out(checkpoint: Checkpoint, snapshot: "SnapshotData") -> Arrays:
     """Test rows of the fit that made the checkpoint, encoded as they will be in serving."""
     samples = Samples.of_snapshot(snapshot)
-    labels = np.asarray(samples.table.column("label").to_numpy(), np.int64)
-    options = checkpoint.options
-    test = split_rows(labels, samples.ids, snapshot.info.classes, options.holdout, options.seed).test
+    objective, options = checkpoint.objective, checkpoint.options
+    targets = objective.targets(samples.table)
+    test = objective.split(targets, samples.ids, options.holdout, options.seed, samples.splits()).test
     chosen = test[:: max(1, len(test) // PARITY_ROWS)][:PARITY_ROWS]
     return encode(checkpoint.preprocessing, samples.taken(chosen).inputs())

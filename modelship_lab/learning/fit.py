@@ -20,18 +20,19 @@ from torch import Tensor
 
 from modelship_lab.learning.callbacks import BestWeights, on_cpu
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
-from modelship_lab.learning.classifier import Classifier, balanced_weights
 from modelship_lab.learning.evaluate import evaluate, summary
 from modelship_lab.learning.hardware import Hardware, choose
+from modelship_lab.learning.learner import Learner
 from modelship_lab.learning.lightning_logger import LabCallback, LabLogger
-from modelship_lab.learning.network import Network, probabilities
+from modelship_lab.learning.network import Network, predicted
+from modelship_lab.learning.objectives import Objective, objective_of
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.recipes import Recipe, recipe_named
 from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.learning.rows import Batches, Rows
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
-from modelship_lab.learning.split import Split, check_trainable, split_rows
+from modelship_lab.learning.split import Split, check_trainable
 from modelship_lab.records.bundle import Preprocessing
 from modelship_lab.records.errors import Interrupted, LabError, TrainingFailed
 from modelship_lab.records.evaluation import Evaluation
@@ -131,10 +132,12 @@ class _Fit:
         self.on_progress(Progress("preparing"))
         hardware = choose(self.options.accelerator, self.options.precision)
         samples = Samples.of_snapshot(self.snapshot)
-        labels = np.asarray(samples.table.column("label").to_numpy(), np.int64)
-        split = split_rows(
-            labels, samples.ids, info.classes, self.options.holdout, self.options.seed, samples.splits()
+        objective = objective_of(info)
+        labels = objective.targets(samples.table)
+        split = objective.split(
+            labels, samples.ids, self.options.holdout, self.options.seed, samples.splits()
         )
+        objective = objective.fitted(labels[split.train])
         preprocessing = self.recipe.preprocessing(self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples, self._check)
         targets = torch.from_numpy(labels)
@@ -142,9 +145,9 @@ class _Fit:
             rows, targets = rows.to(hardware.device), targets.to(hardware.device)
         self._check()
         with _seeded(self.options.seed, hardware.device):
-            network = self.recipe.network(self.options, preprocessing, len(info.classes))
+            network = self.recipe.network(self.options, preprocessing, objective.outputs)
             network.adapt(rows, torch.from_numpy(split.train).to(targets.device))
-            trained = self._train(network, preprocessing, rows, targets, split, hardware)
+            trained = self._train(network, objective, preprocessing, rows, targets, split, hardware)
         checkpoint, epochs, seconds, stopped = trained
         self.on_progress(Progress("evaluating"))
         # Lightning leaves the network in main memory.
@@ -165,6 +168,7 @@ class _Fit:
     def _train(
         self,
         network: Network,
+        objective: Objective,
         preprocessing: Preprocessing,
         rows: Rows,
         labels: Tensor,
@@ -172,7 +176,7 @@ class _Fit:
         hardware: Hardware,
     ) -> tuple[Checkpoint, int, float, bool]:
         """The best weights, and after how many epochs and seconds training ended, and whether on request."""
-        options, classes = self.options, self.snapshot.info.classes
+        options = self.options
         batch_size = options.batch_size or automatic_batch_size(len(split.train))
         training = Batches(rows, labels, split.train, batch_size, seed=options.seed)
         validation = Batches(rows, labels, split.validation, max(batch_size, PREDICTION_ROWS))
@@ -186,9 +190,10 @@ class _Fit:
             }
         )
         targets = labels[torch.from_numpy(split.train).to(labels.device)]
-        weights = balanced_weights(targets, len(classes))
-        classifier = Classifier(
+        weights = objective.balanced_weights(targets)
+        learner = Learner(
             network,
+            objective,
             weights if options.class_weights == "balanced" else torch.ones_like(weights),
             learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
@@ -196,7 +201,7 @@ class _Fit:
         )
 
         def checkpoint(weights: Mapping[str, Tensor], figures: Mapping[str, float]) -> Checkpoint:
-            return Checkpoint(self.recipe, options, preprocessing, classes, weights, dict(figures))
+            return Checkpoint(self.recipe, options, preprocessing, objective, weights, dict(figures))
 
         def report(step: int, epoch: int) -> None:
             self.on_progress(Progress("training", step, steps, epoch, options.epochs))
@@ -232,7 +237,7 @@ class _Fit:
                     plugins=[LightningEnvironment()],
                     default_root_dir=folder,
                 )
-                trainer.fit(classifier, training, validation)
+                trainer.fit(learner, training, validation)
             seconds = time.perf_counter() - started_s
         if best.weights is None and not following.stopped:
             raise TrainingFailed(
@@ -253,11 +258,11 @@ class _Fit:
         split: Split,
     ) -> Evaluation:
         return evaluate(
-            probabilities(network, _inputs(rows, split.test)),
+            checkpoint.objective,
+            predicted(network, checkpoint.objective, _inputs(rows, split.test)),
             labels[split.test],
             task=self.snapshot.info.task,
-            classes=checkpoint.classes,
-            training_labels=labels[split.train],
+            training_targets=labels[split.train],
             sample_ids=samples.ids[split.test],
             preview=lambda row: samples.preview(int(split.test[row])),
         )

@@ -1,19 +1,20 @@
 """What the networks of all recipes have in common."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modelship_lab.learning.objectives import Objective
 from modelship_lab.learning.rows import Rows
 
-__all__ = ["Network", "probabilities"]
+__all__ = ["Network", "predicted"]
 
 
 class Network(nn.Module):
-    """A classifier whose `forward` takes the encoded inputs by name and gives logits (rows, classes).
+    """A model whose `forward` takes the encoded inputs by name and gives logits (rows, outputs of the objective).
 
     What is learned from the data without a gradient, such as means, lies in buffers: it travels with
     the weights into checkpoint and export.
@@ -33,13 +34,15 @@ class Network(nn.Module):
         return [group for group in groups if group["params"]]
 
 
-def probabilities(network: Network, batches: Iterator[Mapping[str, Tensor]]) -> np.ndarray:
-    """Probabilities, float32 (rows, classes), of encoded batches."""
+def predicted(network: Network, objective: Objective, batches: Iterable[Mapping[str, Tensor]]) -> np.ndarray:
+    """What the network says of encoded batches, float32 (rows, outputs): probabilities, or numbers."""
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode():
         parts = [
-            network(**{name: tensor.to(device) for name, tensor in inputs.items()}).float().softmax(-1).cpu()
+            objective.activation(
+                network(**{name: tensor.to(device) for name, tensor in inputs.items()}).float()
+            ).cpu()
             for inputs in batches
         ]
     return torch.cat(parts).numpy()

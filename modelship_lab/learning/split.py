@@ -8,7 +8,7 @@ import numpy as np
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import Snapshot
 
-__all__ = ["Split", "check_counts", "check_trainable", "split_rows"]
+__all__ = ["Split", "check_counts", "check_trainable", "split_rows", "split_strata"]
 
 LEAST_OF_A_CLASS = 3
 """Labels that a class needs to be in all three parts."""
@@ -37,12 +37,13 @@ class Split:
 
 def check_trainable(snapshot: Snapshot) -> None:
     """Raise InvalidData, saying what to label, unless there is enough to train and test on."""
-    if snapshot.kind != "label":
+    if snapshot.kind not in ("label", "labels"):
         raise InvalidData(
-            f"Snapshot {snapshot.id} says more than one class of each sample ({snapshot.kind}): there is no recipe for "
-            "that. Train with your own LightningModule on `lab.snapshot(...).table()`."
+            f"Snapshot {snapshot.id} says {snapshot.kind} of each sample: there is no recipe for that. "
+            "Train with your own LightningModule on `lab.snapshot(...).table()`."
         )
-    check_counts(dict.fromkeys(snapshot.classes, 0) | snapshot.by_class)
+    counts = dict.fromkeys(snapshot.classes, 0) | snapshot.by_class
+    check_counts(counts, least_classes=1 if snapshot.kind == "labels" else 2)
 
 
 def split_rows(
@@ -73,15 +74,23 @@ def split_rows(
     """
     counts = np.bincount(labels, minlength=len(classes))
     check_counts(dict(zip(classes, counts.tolist(), strict=True)))
+    return split_strata(labels, sample_ids, holdout, seed, given)
+
+
+def split_strata(
+    strata: np.ndarray, sample_ids: np.ndarray, holdout: float, seed: int, given: Sequence[str | None] = ()
+) -> Split:
+    """As `split_rows`, with about the same shares of what `strata` says of each row, int (rows) from 0."""
+    counts = np.bincount(strata)
     order = _scattered(sample_ids, seed)
-    places = _given(given, len(labels))
+    places = _given(given, len(strata))
     free = places <= TRAIN
     parts: tuple[list[np.ndarray], ...] = tuple(
         [np.flatnonzero(places == part)] if part else [] for part in range(3)
     )
     wanted = [0 if len(np.flatnonzero(places == part)) else 1 for part in (VALIDATION, TEST)]
-    for label, count in enumerate(counts):
-        rows = np.flatnonzero((labels == label) & free)
+    for stratum, count in enumerate(counts):
+        rows = np.flatnonzero((strata == stratum) & free)
         rows = rows[np.argsort(order[rows], kind="stable")]
         held = max(1, round(count * holdout)) if count >= LEAST_OF_A_CLASS else 0
         ends = len(rows) - held * np.array([sum(wanted), wanted[1]])
@@ -105,18 +114,23 @@ def _given(names: Sequence[str | None], rows: int) -> np.ndarray:
     return places
 
 
-def check_counts(counts: Mapping[str, int]) -> None:
-    """Raise InvalidData, saying what to label, unless labels counted by class are enough."""
+def check_counts(counts: Mapping[str, int], least_classes: int = 2) -> None:
+    """Raise InvalidData, saying what to label, unless labels counted by class are enough.
+
+    Args:
+        counts: class to the samples that have it.
+        least_classes: how many classes need enough of them; one is enough where a sample may have none.
+    """
     total = sum(counts.values())
     if not total:
         raise InvalidData("There are no labels to train on. Label some samples first.")
     enough = [name for name, count in counts.items() if count >= LEAST_OF_A_CLASS]
-    if len(enough) >= 2:
+    if len(enough) >= least_classes:
         return
     found = ", ".join(f"{name} {count}" for name, count in counts.items())
+    needed = "each of two classes" if least_classes > 1 else "one class"
     raise InvalidData(
-        f"Training needs at least {LEAST_OF_A_CLASS} labels in each of two classes, but the "
-        f"{total} labels are: {found}. Label more samples of the rare classes, then train."
+        f"Training needs at least {LEAST_OF_A_CLASS} labels in {needed}, but the {total} labels are: {found}. Label more samples of the rare classes, then train."
     )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from modelship_lab.bundles.certainty import certainty
 from modelship_lab.learning.checkpoint import Checkpoint
-from modelship_lab.learning.network import Network, probabilities
+from modelship_lab.learning.network import Network, predicted
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.records.bundle import TableEncoding
 from modelship_lab.records.errors import Conflict
@@ -50,14 +50,14 @@ def suggest(
     if not table.num_rows:
         return SavedSuggestions(saved=0)
     samples = Samples(checkpoint.recipe.task, table, _features(checkpoint, table), _ProjectImages(lab, table))
-    predicted = np.concatenate(list(_predicted(checkpoint, checkpoint.network(), samples)))
-    best = predicted.argmax(1)
+    scores = np.concatenate(list(_predicted(checkpoint, checkpoint.network(), samples)))
+    best = scores.argmax(1)
     classes = np.array(checkpoint.classes, object)
     suggestions = pa.table(
         {
             "sample_id": samples.ids,
             "label": pa.array(classes[best], pa.string()),
-            **certainty(predicted),
+            **certainty(scores),
         }
     )
     return handle.suggest_labels(suggestions, source=source or f"run:{run_id}")
@@ -87,8 +87,10 @@ def _predicted(checkpoint: Checkpoint, network: Network, samples: Samples) -> It
     for start in range(0, len(samples), CHUNK):
         places = np.arange(start, min(start + CHUNK, len(samples)))
         rows = encode_samples(checkpoint.preprocessing, samples.taken(places))
-        yield probabilities(
-            network, (rows.take(some) for some in torch.split(torch.arange(len(places)), BATCH))
+        yield predicted(
+            network,
+            checkpoint.objective,
+            (rows.take(some) for some in torch.split(torch.arange(len(places)), BATCH)),
         )
 
 

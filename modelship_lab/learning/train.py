@@ -92,7 +92,10 @@ def snapshot_of(
     if snapshot is None:
         progress = project.progress()
         # Asked first, so that a refusal does not leave a snapshot that nobody wanted.
-        check_counts(dict.fromkeys(project.record.classes, 0) | progress.by_class)
+        check_counts(
+            dict.fromkeys(project.record.classes, 0) | progress.by_class,
+            least_classes=1 if project.record.kind == "labels" else 2,
+        )
         snapshot = project.snapshot()
     elif isinstance(snapshot, int):
         snapshot = lab.snapshot(snapshot)

@@ -65,10 +65,12 @@ def thumbnail(image: bytes) -> bytes:
 
 
 def evaluation(result: Evaluation) -> Figure:
-    """Confusion matrix, precision-recall curves and ROC curves side by side."""
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    matrix, precision_recall, roc = figure.subplots(1, 3)
-    confusion_matrix(matrix, result)
+    """Confusion matrix, if there is one, precision-recall curves and ROC curves side by side."""
+    shown = 3 if result.confusion else 2
+    figure = Figure(figsize=(13 / 3 * shown, 4.2), layout="constrained")
+    *matrix, precision_recall, roc = figure.subplots(1, shown)
+    if matrix:
+        confusion_matrix(matrix[0], result)
     curves(precision_recall, result.precision_recall, "Precision and recall", "recall", "precision")
     curves(roc, result.roc, "ROC", "false positive rate", "true positive rate", diagonal=True)
     return figure

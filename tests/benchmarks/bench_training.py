@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 import torch
+from modelship_lab.learning.classifier import warm_cosine
 from torch.nn import functional
 
-from modelship_lab.learning.classifier import warm_cosine
 from modelship_lab.learning.fit import automatic_batch_size, fit
 from modelship_lab.learning.recipes import recipe_named
 from modelship_lab.learning.rows import Batches

@@ -98,6 +98,29 @@ def texts(sentences: Sequence[str], labels: Sequence[int], classes: Sequence[str
     return snapshot("text_classification", classes, labels, {"text": list(sentences)})
 
 
+def several_topics(rows: int = 120) -> LocalSnapshot:
+    """Sentences about any of three topics, each by its word; some are about none."""
+    random = np.random.default_rng(0)
+    topics = ("sports", "money", "weather")
+    chosen = random.random((rows, 3)) < 0.4
+    sentences = [
+        " ".join(
+            [f"word{random.integers(9)}", *(topic for topic, has in zip(topics, row, strict=True) if has)]
+        )
+        for row in chosen
+    ]
+    return several_classes({"text": sentences}, chosen, topics)
+
+
+def several_classes(columns: Mapping[str, Any], chosen: np.ndarray, classes: Sequence[str]) -> LocalSnapshot:
+    """Texts with any number of classes: a bool for each row and class."""
+    one = snapshot("text_classification", classes, [0] * len(chosen), columns)
+    labels = pa.array([np.flatnonzero(row).tolist() for row in chosen], pa.list_(pa.int32()))
+    counts = dict(zip(classes, chosen.sum(0).tolist(), strict=True))
+    info = one.info.model_copy(update={"multilabel": True, "by_class": counts})
+    return LocalSnapshot(info, one.content.set_column(1, "labels", labels), {})
+
+
 def reviews(rows: int | None = None) -> LocalSnapshot:
     """Sentences of reviews, negative or positive; of fewer rows, some of every source."""
     with (Path(__file__).parents[2] / "notebooks" / "data" / "reviews.csv").open(

@@ -3,6 +3,7 @@ import pytest
 from sklearn import metrics
 
 from modelship_lab.learning.evaluate import CURVE_POINTS, evaluate, summary
+from modelship_lab.learning.objectives import OneClass
 
 CLASSES = ("ham", "spam", "other")
 
@@ -10,11 +11,11 @@ CLASSES = ("ham", "spam", "other")
 def evaluation(labels, scores, classes=CLASSES, training=(0, 0, 0, 1, 2)):
     scores = np.asarray(scores, np.float64)
     return evaluate(
+        OneClass(classes=classes),
         (scores / scores.sum(1, keepdims=True)).astype(np.float32),
         np.asarray(labels),
         task="text_classification",
-        classes=classes,
-        training_labels=np.asarray(training),
+        training_targets=np.asarray(training),
         sample_ids=np.arange(100, 100 + len(labels)),
         preview=lambda row: f"text {row}",
     )

@@ -198,9 +198,7 @@ def _(value: RunReport) -> Description:
     if evaluation is not None:
         grids.append(
             Grid(
-                f"{evaluation.rows:,} held-out rows: accuracy {evaluation.accuracy:.4f} "
-                f"(always the commonest class: {evaluation.baseline_accuracy:.4f}), "
-                f"macro F1 {evaluation.macro_f1:.4f}, log loss {evaluation.log_loss:.4f}",
+                f"{evaluation.rows:,} held-out rows: {_figures(evaluation)}",
                 ("class", "precision", "recall", "F1", "rows"),
                 tuple(
                     (
@@ -220,6 +218,19 @@ def _(value: RunReport) -> Description:
         files = tuple((one.name, f"{one.size:,}", one.content_type) for one in value.artifacts)
         grids.append(Grid("Artifacts", ("name", "bytes", "type"), files))
     return Description(base.title, base.facts, tuple(grids), base.note)
+
+
+def _figures(evaluation: Evaluation) -> str:
+    if evaluation.kind == "number":
+        return (
+            f"mean absolute error {evaluation.mae:.6g} (always the median: {evaluation.baseline_mae:.6g}), "
+            f"RMSE {evaluation.rmse:.6g}, R² {evaluation.r2:.4f}"
+        )
+    usual = "commonest class" if evaluation.kind == "label" else "usual classes"
+    return (
+        f"accuracy {evaluation.accuracy:.4f} (always the {usual}: {evaluation.baseline_accuracy:.4f}), "
+        f"macro F1 {evaluation.macro_f1:.4f}, log loss {evaluation.log_loss:.4f}"
+    )
 
 
 def _grid_of_worst(evaluation: Evaluation) -> Grid:

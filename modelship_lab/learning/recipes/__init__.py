@@ -3,7 +3,7 @@
 A recipe is a record of options (`recipes.options`) and a module with two functions:
 
     preprocessing(options, samples, rows) -> Preprocessing   what raw inputs become, seen on the training rows
-    network(options, preprocessing, classes) -> Network      the untrained model
+    network(options, preprocessing, outputs) -> Network      the untrained model, with so many logits
 
 The modules need torch and are loaded when they are used, so that a command line can list recipes
 and options without it.
@@ -63,9 +63,9 @@ class Recipe:
         made: Preprocessing = import_module(self.module).preprocessing(options, samples, rows)
         return made
 
-    def network(self, options: TrainingOptions, preprocessing: Preprocessing, classes: int) -> "Network":
+    def network(self, options: TrainingOptions, preprocessing: Preprocessing, outputs: int) -> "Network":
         """The untrained network."""
-        made: Network = import_module(self.module).network(options, preprocessing, classes)
+        made: Network = import_module(self.module).network(options, preprocessing, outputs)
         return made
 
     def _refusal(self, error: ValidationError) -> InvalidInput:
