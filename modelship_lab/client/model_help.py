@@ -167,6 +167,10 @@ class ModelHelp:
         Args:
             threshold: of all classes; None: none of them, but for those of `classes`.
             classes: thresholds of single classes in its place.
+
+        Returns:
+            How many became labels by that, and (`outgrown`) how many automatic labels would not pass any more:
+            `revoke(outgrown=True)` takes them back.
         """
         project = self._project
         project.change(settings={"threshold": threshold, "class_thresholds": dict(classes or {})})
@@ -210,14 +214,20 @@ class ModelHelp:
         project = self._project
         return project.lab.connection.record(AuditReport, "GET", f"projects/{project.id}/audit")
 
-    def revoke(self, origin: str) -> SavedBulk:
-        """Take back every automatic label of one model version or rule, e.g. `light:3`.
+    def revoke(self, origin: str | None = None, *, outgrown: bool = False) -> SavedBulk:
+        """Take back automatic labels: every one of a model version or rule, or those that no longer pass.
+
+        `undo` of the answer's `batch` brings them back.
+
+        Args:
+            origin: the model version or rule, e.g. `light:3`.
+            outgrown: those whose confidence does not reach the thresholds that there are now, whatever made them.
 
         Raises:
-            NotFound: it has made none that still stands.
+            NotFound: there is none that still stands.
         """
         project = self._project
-        body = checked(Revoke, origin=origin, key=uuid.uuid4().hex)
+        body = checked(Revoke, origin=origin, outgrown=outgrown, key=uuid.uuid4().hex)
         return project.lab.connection.record(
             SavedBulk, "POST", f"projects/{project.id}/labels/revoke", json=body, repeatable=True
         )

@@ -24,6 +24,9 @@ from modelship_lab.records.labeling import (
 MOST_POINTS = 200_000
 """Points of a map, unless another number is asked for."""
 
+REVIEW: dict[str, Any] = {"below_threshold": True, "status": ("unlabeled",), "sort": "confidence"}
+"""What waits for review, in its order."""
+
 _DOWNLOADS = 4
 """Images that are on their way at once."""
 
@@ -75,6 +78,18 @@ class ProjectSamples:
     def grid(self, *, sort: str = "id", **conditions: Any) -> Any:
         """The grid of samples, in a notebook: to search, filter, sort, and label many at once."""
         return self._project.lab.verbs.grid(self._project, filter_of(conditions), sort)
+
+    def review(self) -> Any:
+        """The grid, in a notebook, of what waits for review: suggestions that are below their threshold, the least
+        sure first.
+
+        One after the other they come with `label(order="below_threshold")`.
+
+        Raises:
+            Conflict: the project has no threshold.
+        """
+        self.count_samples(below_threshold=True)
+        return self.grid(**REVIEW)
 
     def label_samples(
         self,

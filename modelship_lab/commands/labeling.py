@@ -23,7 +23,10 @@ from modelship_lab.records.labeling import QueueOrder
 )
 @pass_session
 def label(session: Session, project: str, order: QueueOrder) -> Any:
-    """Label the samples of PROJECT."""
+    """Label the samples of PROJECT.
+
+    The order `below_threshold` has those alone whose suggestion is too unsure to become a label by itself.
+    """
     handle = session.project(project)
     # Refused here rather than by the widget, which would come up empty.
     handle.record.require_task()

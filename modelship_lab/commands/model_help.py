@@ -91,7 +91,13 @@ def threshold(
     saved = handle.set_threshold(whole, of_classes)
     if whole is None and not of_classes:
         return Done(f"No suggestion of '{handle.name}' becomes a label by itself any more.")
-    return Done(f"The threshold is set; {saved.auto:,} of the stored suggestions became automatic labels.")
+    told = f"The threshold is set; {saved.auto:,} of the stored suggestions became automatic labels."
+    if saved.outgrown:
+        told += (
+            f" {saved.outgrown:,} automatic labels would not pass any more: "
+            f"`mlship revoke {handle.name} --outgrown` takes them back."
+        )
+    return Done(told)
 
 
 def _fraction(text: str) -> float:
@@ -114,12 +120,19 @@ def rules(session: Session, project: str) -> Any:
 
 @click.command()
 @click.argument("project", type=PROJECT)
-@click.argument("origin")
+@click.argument("origin", required=False)
+@click.option("--outgrown", is_flag=True, help="Those that do not reach the thresholds that there are now.")
 @pass_session
-def revoke(session: Session, project: str, origin: str) -> Done:
+def revoke(session: Session, project: str, origin: str | None, outgrown: bool) -> Done:
     """Take back every automatic label in PROJECT of ORIGIN: a model version, a run, a rule, e.g. light:3."""
-    saved = session.project(project).revoke(origin)
-    return Done(f"{saved.saved:,} automatic labels of {origin} are taken back.")
+    if (origin is None) != outgrown:
+        raise InvalidInput("Name a model version, run or rule, or give --outgrown.")
+    saved = session.project(project).revoke(origin, outgrown=outgrown)
+    which = f"of {origin}" if origin else "below the thresholds"
+    return Done(
+        f"{saved.saved:,} automatic labels {which} are taken back; "
+        f"`project.undo(batch='{saved.batch}')` brings them back."
+    )
 
 
 @click.command()

@@ -18,6 +18,12 @@ _OPTIONS = (
     click.option("--origin", help="Samples that this model version or rule labeled."),
     click.option("--min-confidence", type=click.FloatRange(0, 1), help="Of the suggestion."),
     click.option("--max-confidence", type=click.FloatRange(0, 1), help="Of the suggestion."),
+    click.option(
+        "--below-threshold",
+        is_flag=True,
+        default=None,
+        help="Suggested too unsurely to become a label by itself.",
+    ),
     click.option("--selection", help="Samples of a saved selection."),
     click.option("--id", "ids", type=int, multiple=True, help="These samples; may be repeated."),
 )

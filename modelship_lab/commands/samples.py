@@ -1,11 +1,11 @@
-"""Verbs of many samples: samples, bulk, map, duplicates."""
+"""Verbs of many samples: samples, review, bulk, map, duplicates."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from modelship_lab.client.project_samples import MOST_POINTS, MapColor, filter_of
+from modelship_lab.client.project_samples import MOST_POINTS, REVIEW, MapColor, filter_of
 from modelship_lab.commands.parameters import PROJECT
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
@@ -33,6 +33,12 @@ _CONDITIONS = (
     click.option("--source", type=click.Choice(get_args(LabelSource)), help="Labeled by these."),
     click.option("--min-confidence", type=click.FloatRange(0, 1), help="Suggested at least this surely."),
     click.option("--max-confidence", type=click.FloatRange(0, 1), help="Suggested at most this surely."),
+    click.option(
+        "--below-threshold",
+        is_flag=True,
+        default=None,
+        help="Suggested too unsurely to become a label by itself.",
+    ),
     click.option("--noted", is_flag=True, default=None, help="With a note."),
     click.option("--selection", help="Of the saved selection of this name."),
 )
@@ -73,6 +79,21 @@ def samples(
     if save is not None:
         handle.save_selection(save, **asked)
         asked = {"selection": save}
+    table = handle.samples(sort=sort, limit=limit, **asked)
+    return session.table_of_samples(table, handle, samples=filter_of(asked), sort=sort)
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.option("--limit", type=click.IntRange(min=1), default=_MOST_SAMPLES, help="At most this many rows.")
+@pass_session
+def review(session: Session, /, project: str, limit: int) -> "pl.DataFrame":
+    """List what waits for review in PROJECT: suggestions below their threshold, the least sure first.
+
+    In a notebook they are labeled there; one after the other with `label PROJECT --order below_threshold`.
+    """
+    handle = session.project(project)
+    sort, asked = REVIEW["sort"], {name: REVIEW[name] for name in ("below_threshold", "status")}
     table = handle.samples(sort=sort, limit=limit, **asked)
     return session.table_of_samples(table, handle, samples=filter_of(asked), sort=sort)
 
@@ -154,4 +175,4 @@ def _given(conditions: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in conditions.items() if value not in (None, ())}
 
 
-VERBS = (samples, bulk, map_samples, duplicates)
+VERBS = (samples, review, bulk, map_samples, duplicates)

@@ -198,7 +198,9 @@ class ModelShipLab(ExtensionApp):
         requests = Requests(database, events)
         queue = LabelQueue(database, counts, requests)
         jobs = Jobs(database, events, data_dir.jobs, self.max_jobs)
-        projects = Projects(database, events, (counts.forget, queue.forget, jobs.forget_project))
+        projects = Projects(
+            database, events, (counts.forget, queue.forget, jobs.forget_project), (queue.refresh,)
+        )
         labels = Labels(database, events, counts, queue, requests)
         suggestions = Suggestions(database, events, counts, queue, labels)
         sample_lists = SampleLists(events)
@@ -257,7 +259,7 @@ class ModelShipLab(ExtensionApp):
             queue=queue,
             requests=requests,
             projects=projects,
-            imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue),
+            imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue, labels),
             exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
             selections=Selections(database, events),

@@ -184,6 +184,8 @@ export interface SampleFilter {
   import_id?: number | null;
   min_confidence?: number | null;
   max_confidence?: number | null;
+  /** Whether the suggestion is too unsure to become a label by itself. */
+  below_threshold?: boolean | null;
   noted?: boolean | null;
   selection?: string | null;
   ids?: number[] | null;
@@ -221,7 +223,14 @@ export interface SampleSelection extends NewSelection {
   count: number;
 }
 
-export type QueueOrder = "uncertainty" | "margin" | "entropy" | "diversity" | "random" | "sequential";
+export type QueueOrder =
+  | "uncertainty"
+  | "margin"
+  | "entropy"
+  | "diversity"
+  | "random"
+  | "sequential"
+  | "below_threshold";
 
 /** Why a decision is asked for, see `records/labeling/queue.py`. */
 export type Purpose =

@@ -10,6 +10,11 @@ export function kindOf(project: Pick<Project, "task" | "multilabel">): Kind {
   return project.multilabel ? "labels" : "label";
 }
 
+/** Whether any suggestion can become a label by itself. */
+export function hasThreshold({ settings }: Pick<Project, "settings">): boolean {
+  return settings.threshold !== null || Object.keys(settings.class_thresholds).length > 0;
+}
+
 /** The classes that occur, each once. */
 export function classesOf(value: Value): string[] {
   if (value.label != null) return [value.label];

@@ -1,8 +1,8 @@
 """Decisions about samples."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelship_lab.records.base import Id, Record, UtcTime
 from modelship_lab.records.labeling.queue import Purpose
@@ -109,14 +109,24 @@ class SavedBulk(Record):
 
 
 class Revoke(Record):
-    """Take back every automatic label of one model version or rule."""
+    """Take back automatic labels: all of one model version or rule, or those that no longer reach the thresholds."""
 
-    origin: str = Field(min_length=1, max_length=200)
+    origin: str | None = Field(default=None, min_length=1, max_length=200)
+    outgrown: bool = False
     key: str = Field(min_length=8, max_length=64)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.origin is None) != self.outgrown:
+            raise ValueError("give an origin, or `outgrown`")
+        return self
 
 
 class Undo(Record):
-    """Undo the caller's newest act (a decision, a bulk), or the decision or batch named."""
+    """Undo the caller's newest act (a decision, a bulk), or the decision or batch named.
+
+    The batch of a revocation brings the automatic labels back about whose samples nothing was said since.
+    """
 
     label_id: Id | None = None
     batch: str | None = Field(default=None, min_length=1, max_length=64)

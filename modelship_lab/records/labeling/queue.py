@@ -7,7 +7,10 @@ from pydantic import Field
 from modelship_lab.records.base import Record, UtcTime
 from modelship_lab.records.labeling.samples import Sample, SampleFilter
 
-QueueOrder = Literal["uncertainty", "margin", "entropy", "diversity", "random", "sequential"]
+QueueOrder = Literal[
+    "uncertainty", "margin", "entropy", "diversity", "random", "sequential", "below_threshold"
+]
+"""`below_threshold` has those samples alone whose suggestion is too unsure to become a label by itself."""
 
 Purpose = Literal["label", "overlap", "review", "adjudication", "audit", "repeat", "gold", "error", "request"]
 """Why a decision is asked for.

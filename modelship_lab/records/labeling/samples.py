@@ -67,6 +67,8 @@ class SampleFilter(Record):
     min_confidence: Fraction | None = None
     """The suggestion is at least this sure."""
     max_confidence: Fraction | None = None
+    below_threshold: bool | None = None
+    """Whether the suggestion is too unsure to become a label by itself (`LabelingSettings.threshold`)."""
     noted: bool | None = None
     """Whether it has a note."""
     selection: str | None = None
@@ -145,3 +147,5 @@ class SavedSuggestions(Record):
 
     saved: int
     auto: int = 0
+    outgrown: int = 0
+    """Automatic labels that stand and would not be accepted now; told when stored suggestions are accepted."""

@@ -6,8 +6,9 @@ import pyarrow as pa
 
 from modelship_lab.records.labeling import Project
 from modelship_lab.server.identity.policy import Caller
-from modelship_lab.server.labeling.label_rows import VALUES, Act
+from modelship_lab.server.labeling.label_rows import OUTGROWN, VALUES, Act
 from modelship_lab.server.labeling.labels import Labels
+from modelship_lab.server.labeling.thresholds import has_threshold, needed
 from modelship_lab.server.storage.database import Transaction
 
 RULES = "rules"
@@ -28,24 +29,15 @@ def accept(
     """
     if not has_threshold(project):
         return 0
-    settings = project.settings
-    thresholds = pa.table(
-        {
-            "class": pa.array(project.classes, pa.string()),
-            "threshold": pa.array(
-                [settings.class_thresholds.get(name, settings.threshold) for name in project.classes],
-                pa.float64(),
-            ),
-        }
-    )
-    tables = {"thresholds": thresholds}
+    tables = {}
     meant = ""
     if among is not None:
         tables["meant_samples"] = among.select(["sample_id"])
         meant = "AND g.sample_id IN (SELECT sample_id FROM meant_samples)"
+    threshold, parameters = needed(project, "g")
     with transaction.registered(tables):
         chosen = transaction.table(
-            _CHOICE.format(meant=meant), project.id, project.id, project.id, settings.threshold
+            _CHOICE.format(meant=meant, threshold=threshold), project.id, project.id, project.id, *parameters
         )
     saved = 0
     for source in chosen["source"].unique().to_pylist():
@@ -58,31 +50,15 @@ def accept(
     return saved
 
 
-def has_threshold(project: Project) -> bool:
-    """Whether any suggestion can become a label by itself."""
-    return project.settings.threshold is not None or bool(project.settings.class_thresholds)
-
-
-# A set of classes reaches its thresholds when it reaches the highest of them. A class without any is never reached.
-_CHOICE = """
-    WITH open AS (
-        SELECT g.sample_id, g.label, g.content, g.confidence, g.source,
-               coalesce(g.classes, CASE WHEN g.label IS NULL THEN [] ELSE [g.label] END) AS classes
-        FROM suggestions g WHERE g.project_id = ? {meant}
-        AND NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = g.sample_id AND st.project_id = ?)
-        AND NOT EXISTS (
-            SELECT 1 FROM labels l JOIN labels u ON u.undoes = l.id
-            WHERE l.sample_id = g.sample_id AND l.project_id = ? AND l.origin = g.source
-        )
-    ), needed AS (
-        SELECT o.sample_id, max(t.threshold) AS threshold, bool_and(t.threshold IS NOT NULL) AS is_reachable
-        FROM (SELECT sample_id, unnest(classes) AS class FROM open) o LEFT JOIN thresholds t ON t.class = o.class
-        GROUP BY o.sample_id
+_CHOICE = f"""
+    SELECT g.sample_id, g.label, g.content, CASE WHEN g.content IS NOT NULL THEN g.classes END AS classes,
+           g.confidence, g.source
+    FROM suggestions g WHERE g.project_id = ? {{meant}}
+    AND NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = g.sample_id AND st.project_id = ?)
+    AND NOT EXISTS (
+        SELECT 1 FROM labels l JOIN labels u ON u.undoes = l.id
+        WHERE l.sample_id = g.sample_id AND l.project_id = ? AND l.origin = g.source AND u.origin <> '{OUTGROWN}'
     )
-    SELECT o.sample_id, o.label, o.content, CASE WHEN o.content IS NOT NULL THEN o.classes END AS classes,
-           o.confidence, o.source
-    FROM open o LEFT JOIN needed n ON n.sample_id = o.sample_id
-    WHERE CASE WHEN n.sample_id IS NULL THEN o.confidence >= ?
-               ELSE n.is_reachable AND o.confidence >= n.threshold END
-    ORDER BY o.sample_id
+    AND g.confidence >= {{threshold}}
+    ORDER BY g.sample_id
 """

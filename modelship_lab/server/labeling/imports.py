@@ -19,11 +19,13 @@ from modelship_lab.records.errors import InvalidInput, LabError, NotFound, Stora
 from modelship_lab.records.labeling import Import, ImportOptions, Project, RowProblem
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import LAB, Caller
+from modelship_lab.server.labeling.acceptance import accept
 from modelship_lab.server.labeling.candidates import SCHEMA, Candidates
 from modelship_lab.server.labeling.formats import open_reader
 from modelship_lab.server.labeling.formats.intake import require_encoding
 from modelship_lab.server.labeling.formats.rows import MAX_LISTED
 from modelship_lab.server.labeling.label_rows import Act, add_many
+from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
@@ -55,6 +57,7 @@ class Imports:
         projects: Projects,
         counts: ProgressCounts,
         queue: LabelQueue,
+        labels: Labels,
     ) -> None:
         self._database = database
         self._events = events
@@ -63,6 +66,7 @@ class Imports:
         self._projects = projects
         self._counts = counts
         self._queue = queue
+        self._labels = labels
         # One at a time: each must see what the one before it has added, to know what is there twice.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mlship-import")
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -277,6 +281,9 @@ class Imports:
         labels = _brought(transaction, fresh, ("label", "content", "classes"))
         states = add_many(transaction, project.id, labels, act) if labels.num_rows else {}
         suggested = self._store_suggestions(transaction, import_id, project, fresh, moment)
+        self._counts.change(transaction, project.id, samples=added, states=states)
+        if suggested:
+            accept(transaction, project, self._labels, caller, among=fresh["fresh_samples"])
         again = [
             RowProblem(row=row, reason=f"duplicate of an earlier row: row {first}")
             for row, first in zip(
@@ -298,7 +305,6 @@ class Imports:
             moment,
             import_id,
         )
-        self._counts.change(transaction, project.id, samples=added, states=states)
         self._events.record(
             transaction,
             "import.finished",

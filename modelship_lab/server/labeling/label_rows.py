@@ -35,6 +35,9 @@ SELECT = """
 STANDING = "l.undoes IS NULL AND NOT EXISTS (SELECT 1 FROM labels u WHERE u.undoes = l.id)"
 """A decision, not an undo, that was not taken back."""
 
+OUTGROWN = "threshold"
+"""The origin of an undo that a higher threshold caused: what it took back may come again from where it came."""
+
 _MEASURES = ", ".join(f"'{one}'" for one in sorted(MEASURES))
 
 COUNTING = f"{STANDING} AND l.action <> 'note' AND l.purpose NOT IN ({_MEASURES})"
@@ -94,7 +97,7 @@ _STATE_OF_LABEL = """
     l.label, l.content, {classes}, l.source, l.origin, l.author, l.id, l.created_at
 """
 
-_CLASSES = """
+CLASSES = """
     CASE WHEN l.content IS NOT NULL THEN list_sort(list_distinct(
         coalesce((l.content->'labels')::VARCHAR[], json_extract_string(l.content, '$.spans[*].label'))
         || json_extract_string(l.content, '$.boxes[*].label'))) END
@@ -261,10 +264,15 @@ def add_many(transaction: Transaction, project_id: int, rows: pa.Table, act: Act
     return dict(after)
 
 
-def take_back(transaction: Transaction, targets: pa.Table, author: str, key: str) -> dict[State, int]:
+def take_back(
+    transaction: Transaction, targets: pa.Table, author: str, key: str, origin: str = ""
+) -> dict[State, int]:
     """Append an undo for each decision of a table with the columns `id` and `sample_id`.
 
     What counted before counts again. All of them have `key` as their batch, the newest as its key, too.
+
+    Args:
+        origin: what caused it, when that was no person.
 
     Returns:
         How many samples each state gains or loses.
@@ -272,11 +280,12 @@ def take_back(transaction: Transaction, targets: pa.Table, author: str, key: str
     tables = {"targets": targets}
     before = _tally(transaction, targets)
     transaction.rows_with(
-        "INSERT INTO labels (project_id, sample_id, action, source, purpose, author, key, batch, undoes, created_at) "
-        "SELECT l.project_id, l.sample_id, l.action, l.source, l.purpose, ?, "
+        "INSERT INTO labels (project_id, sample_id, action, source, origin, purpose, author, key, batch, undoes, "
+        "created_at) SELECT l.project_id, l.sample_id, l.action, l.source, ?, l.purpose, ?, "
         "CASE WHEN l.id = (SELECT max(id) FROM targets) THEN ? END, ?, l.id, ? "
         "FROM labels l JOIN targets USING (id) ORDER BY l.id",
         tables,
+        origin,
         author,
         key,
         key,
@@ -287,7 +296,7 @@ def take_back(transaction: Transaction, targets: pa.Table, author: str, key: str
     )
     transaction.rows_with(
         f"INSERT INTO sample_states ({', '.join(STATES.names)}) "
-        f"SELECT {_STATE_OF_LABEL.format(classes=_CLASSES)} FROM labels l WHERE l.id IN ("
+        f"SELECT {_STATE_OF_LABEL.format(classes=CLASSES)} FROM labels l WHERE l.id IN ("
         f"SELECT max(l.id) FROM labels l WHERE l.sample_id IN (SELECT sample_id FROM targets) AND {COUNTING} "
         "GROUP BY l.sample_id) ORDER BY l.sample_id",
         tables,

@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Sequence
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
@@ -24,6 +25,8 @@ from modelship_lab.records.labeling import (
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.label_rows import (
+    CLASSES,
+    OUTGROWN,
     SELECT,
     STANDING,
     VALUES,
@@ -49,6 +52,7 @@ from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.sample_filter import matching
 from modelship_lab.server.labeling.samples import read_sample
+from modelship_lab.server.labeling.thresholds import outgrown
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
 MAX_NAMED = 100
@@ -216,6 +220,8 @@ class Labels:
 
         def work(transaction: Transaction) -> tuple[Label, int]:
             self._counts.load(transaction, project.id)
+            if undo.batch is not None and (back := self._bring_back(transaction, project, undo, caller)):
+                return back
             before = transaction.row("SELECT project_id, undoes, batch FROM labels WHERE key = ?", undo.key)
             if before is not None:
                 if before["undoes"] is None or before["project_id"] != project.id:
@@ -235,7 +241,7 @@ class Labels:
         return Undone(label=label, sample=sample, count=count, progress=progress)
 
     async def revoke(self, project: Project, revoke: Revoke, caller: Caller) -> SavedBulk:
-        """Take back every automatic label of one model version or rule.
+        """Take back every automatic label of one model version or rule, or those that no longer reach the thresholds.
 
         What people decided afterwards stays as it is.
 
@@ -248,15 +254,21 @@ class Labels:
             self._counts.load(transaction, project.id)
             if (revoked := self._saved_before(transaction, project, revoke.key, "revocation")) is not None:
                 return revoked
-            targets = transaction.table(
-                f"SELECT l.id, l.sample_id FROM labels l WHERE l.project_id = ? AND l.origin = ? "
-                f"AND l.source IN ('rule', 'model') AND {STANDING}",
-                project.id,
-                revoke.origin,
-            )
+            if revoke.outgrown:
+                targets = outgrown(transaction, project)
+                missing = f"Every automatic label of '{project.name}' reaches its threshold."
+            else:
+                targets = transaction.table(
+                    f"SELECT l.id, l.sample_id FROM labels l WHERE l.project_id = ? AND l.origin = ? "
+                    f"AND l.source IN ('rule', 'model') AND {STANDING}",
+                    project.id,
+                    revoke.origin,
+                )
+                missing = f"'{revoke.origin}' has made no label in '{project.name}' that still stands."
             if targets.num_rows == 0:
-                raise NotFound(f"'{revoke.origin}' has made no label in '{project.name}' that still stands.")
-            self._take_back(transaction, project, targets, revoke.key, caller)
+                raise NotFound(missing)
+            origin = OUTGROWN if revoke.outgrown else ""
+            self._take_back(transaction, project, targets, revoke.key, caller, origin)
             return int(targets.num_rows)
 
         revoked = await self._database.write(work)
@@ -264,10 +276,49 @@ class Labels:
             saved=revoked, batch=revoke.key, progress=await self._counts.progress(project, caller)
         )
 
+    def _bring_back(
+        self, transaction: Transaction, project: Project, undo: Undo, caller: Caller
+    ) -> tuple[Label, int] | None:
+        """Say again what a revocation took back, where nothing was said since; None if the batch is none.
+
+        Raises:
+            Conflict: something was said about every one of its samples since.
+        """
+        said = "SELECT max(id), count(*) FROM labels WHERE batch = ? AND project_id = ? AND undoes IS NULL"
+        ((newest, count),) = transaction.tuples(said, undo.key, project.id)
+        if newest is not None:
+            return read_label(transaction, newest), count
+        rows = transaction.table(
+            f"SELECT l.sample_id, l.label, l.content::VARCHAR AS content, {CLASSES} AS classes, l.confidence, "
+            "l.source, l.origin, NOT EXISTS (SELECT 1 FROM labels n WHERE n.sample_id = l.sample_id AND n.id > u.id) "
+            "AS is_last FROM labels u JOIN labels l ON l.id = u.undoes "
+            "WHERE u.project_id = ? AND u.batch = ? AND l.source IN ('rule', 'model') AND l.action = 'label'",
+            project.id,
+            undo.batch,
+        )
+        if rows.num_rows == 0:
+            return None
+        rows = rows.filter(rows["is_last"])
+        if rows.num_rows == 0:
+            raise Conflict(f"Nothing of batch {undo.batch} can be brought back: others spoke since.")
+        for source, origin in set(zip(rows["source"].to_pylist(), rows["origin"].to_pylist(), strict=True)):
+            of_origin = pc.and_(pc.equal(rows["source"], source), pc.equal(rows["origin"], origin))
+            chosen = rows.filter(of_origin).select(["sample_id", "label", "content", "classes", "confidence"])
+            act = Act(caller.name, undo.key, source=source, origin=origin)
+            self.add_many(transaction, project, chosen, act, caller)
+        ((newest, count),) = transaction.tuples(said, undo.key, project.id)
+        return read_label(transaction, newest), count
+
     def _take_back(
-        self, transaction: Transaction, project: Project, targets: pa.Table, key: str, caller: Caller
+        self,
+        transaction: Transaction,
+        project: Project,
+        targets: pa.Table,
+        key: str,
+        caller: Caller,
+        origin: str = "",
     ) -> None:
-        change = take_back(transaction, targets, caller.name, key)
+        change = take_back(transaction, targets, caller.name, key, origin)
         self._counts.change(transaction, project.id, states=change)
         self._requests.undone(transaction, project, targets)
         self._events.record(

@@ -53,14 +53,20 @@ class Projects:
 
     Args:
         forget: called after the commit, on the writer thread, with the id of a deleted project.
+        changed: the same, with the id of one that was changed.
     """
 
     def __init__(
-        self, database: Database, events: EventLog, forget: Sequence[Callable[[int], None]] = ()
+        self,
+        database: Database,
+        events: EventLog,
+        forget: Sequence[Callable[[int], None]] = (),
+        changed: Sequence[Callable[[int], None]] = (),
     ) -> None:
         self._database = database
         self._events = events
         self._others = forget
+        self._changed = changed
         found = database.read_now(lambda cursor: cursor.rows(f"{_SELECT} ORDER BY p.id"))
         self._projects = {row["id"]: _record(row) for row in found}
 
@@ -219,7 +225,7 @@ class Projects:
                 changed=sorted(change.model_dump(exclude_defaults=True)),
                 name=changed.name,
             )
-            transaction.after_commit(lambda: self._keep(changed))
+            transaction.after_commit(lambda: self._replace(changed))
             return changed
 
         return await self._database.write(work)
@@ -249,6 +255,11 @@ class Projects:
 
     def _keep(self, project: Project) -> None:
         self._projects = {**self._projects, project.id: project}
+
+    def _replace(self, project: Project) -> None:
+        self._keep(project)
+        for changed in self._changed:
+            changed(project.id)
 
     def _forget(self, project_id: int) -> None:
         self._projects = {key: one for key, one in self._projects.items() if key != project_id}

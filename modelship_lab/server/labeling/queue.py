@@ -25,6 +25,7 @@ from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.read_ahead import ReadAhead
 from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.samples import read_samples
+from modelship_lab.server.labeling.thresholds import require_threshold
 from modelship_lab.server.labeling.waiting import Request
 from modelship_lab.server.storage.database import Database, now
 
@@ -88,10 +89,14 @@ class LabelQueue:
             holder: who has in hand what is handed out; others of the same caller get other samples.
 
         Raises:
-            Conflict: the project is not one of labeling.
+            Conflict: the project is not one of labeling, or has no threshold that suggestions could be below.
         """
         require(caller, "read", project)
         project.require_task()
+        if order == "below_threshold":
+            require_threshold(project)
+            # Whoever goes through these wants nothing else.
+            purpose = purpose or "label"
         await self._requests.load(project)
         progress = await self._counts.progress(project, caller)
         # Who may only look takes nothing away from those who label, and is asked for nothing.

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from modelship_lab.records.labeling import QueueOrder
+from modelship_lab.records.labeling import Project, QueueOrder
 from modelship_lab.server.labeling.diversity import CHOSEN, farthest_first
+from modelship_lab.server.labeling.thresholds import NEVER, needed
 from modelship_lab.server.storage.database import Cursor
 
 NOT_DECIDED = "NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = {id} AND st.project_id = ?)"
@@ -25,8 +26,11 @@ class Ranking(NamedTuple):
     """There are no others."""
 
 
-def rank(cursor: Cursor, project_id: int, order: QueueOrder, size: int) -> Ranking:
+def rank(cursor: Cursor, project: Project, order: QueueOrder, size: int) -> Ranking:
     """The first `size` samples of an order."""
+    project_id = project.id
+    if order == "below_threshold":
+        return _below_threshold(cursor, project, size)
     if order == "sequential":
         return _by(cursor, project_id, "s.id", size, "in the order of the import")
     if order == "random":
@@ -82,6 +86,26 @@ def _by_suggestion(cursor: Cursor, project_id: int, column: str, size: int) -> R
     reason = _FIGURES[column]
     ranked = [Ranked(sample_id, reason(figure, confidence)) for sample_id, figure, confidence in found]
     return _completed(cursor, project_id, ranked, size, "no suggestion yet")
+
+
+def _below_threshold(cursor: Cursor, project: Project, size: int) -> Ranking:
+    """The least sure first; no others come after them."""
+    threshold, parameters = needed(project, "g")
+    found = cursor.tuples(
+        f"SELECT sample_id, confidence, threshold FROM (SELECT g.*, {threshold} AS threshold FROM suggestions g "
+        f"WHERE g.project_id = ? AND {NOT_DECIDED.format(id='g.sample_id')}) "
+        f"WHERE confidence < threshold ORDER BY confidence, hash(sample_id), sample_id LIMIT {size:d}",
+        *parameters,
+        project.id,
+        project.id,
+    )
+    ranked = [Ranked(sample_id, _too_unsure(confidence, needs)) for sample_id, confidence, needs in found]
+    return Ranking(ranked, len(ranked) < size)
+
+
+def _too_unsure(confidence: float, needs: float) -> str:
+    needed = "no threshold for it" if needs == NEVER else f"below {needs:.0%}".replace("%", " %")
+    return f"{_confidence(0, confidence)}, {needed}"
 
 
 def _by_diversity(cursor: Cursor, project_id: int, size: int) -> Ranking:

@@ -97,10 +97,10 @@ class ReadAhead:
                     or (len(buffer.samples) < READ // 2 and bool(buffer.ahead or not buffer.complete))
                 )
             if must_wait:
-                await asyncio.shield(self._read(key, limit + len(left_out)))
+                await asyncio.shield(self._read(project, order, limit + len(left_out)))
             else:
                 if should_read:
-                    self._read(key, 0)
+                    self._read(project, order, 0)
                 return
 
     def free(
@@ -156,11 +156,12 @@ class ReadAhead:
                 if reading.project_id == project_id:
                     reading.gone = True
 
-    def _read(self, key: Key, least: int) -> asyncio.Task[None]:
+    def _read(self, project: Project, order: QueueOrder, least: int) -> asyncio.Task[None]:
         """Begin to read, unless that is going on already."""
+        key = (project.id, order)
         task = self._tasks.get(key)
         if task is None:
-            task = self._tasks[key] = asyncio.create_task(self._fill(key, max(READ, least)))
+            task = self._tasks[key] = asyncio.create_task(self._fill(project, order, max(READ, least)))
             task.add_done_callback(lambda done: self._ended(key, done))
         return task
 
@@ -172,9 +173,9 @@ class ReadAhead:
         if error is not None and not isinstance(error, Unavailable):
             log.error("Samples of project %d could not be read ahead", key[0], exc_info=error)
 
-    async def _fill(self, key: Key, size: int) -> None:
-        project_id, order = key
-        reading = _Reading(project_id)
+    async def _fill(self, project: Project, order: QueueOrder, size: int) -> None:
+        key = (project.id, order)
+        reading = _Reading(project.id)
         with self._lock:
             self._readings.append(reading)
             buffer = self._buffers.get(key)
@@ -185,7 +186,7 @@ class ReadAhead:
         try:
             if not goes_on:
                 ahead, complete = await self._database.read(
-                    lambda cursor: rank(cursor, project_id, order, max(RANKED, size + 1)),
+                    lambda cursor: rank(cursor, project, order, max(RANKED, size + 1)),
                     long=order == "diversity",
                 )
             samples, taken = await self._database.read(lambda cursor: _read_first(cursor, ahead[:size]))

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelship_lab.records.base import Task
 from modelship_lab.records.labeling import Project, SampleFilter, SampleOrder
+from modelship_lab.server.labeling.thresholds import needed, require_threshold
 
 CONTENT_COLUMN: dict[Task, str] = {
     "text_classification": "text",
@@ -175,6 +176,10 @@ def _conditions(project: Project, samples: SampleFilter) -> tuple[list[str], lis
         add("g.confidence >= ?", samples.min_confidence)
     if samples.max_confidence is not None:
         add("g.confidence <= ?", samples.max_confidence)
+    if samples.below_threshold is not None:
+        require_threshold(project)
+        threshold, own = needed(project, "g")
+        add(f"g.confidence {'<' if samples.below_threshold else '>='} {threshold}", *own)
     if samples.noted is not None:
         there = "IN" if samples.noted else "NOT IN"
         add(f"s.id {there} (SELECT sample_id FROM sample_notes WHERE project_id = ?)", project.id)

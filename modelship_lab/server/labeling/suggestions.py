@@ -4,16 +4,17 @@ import asyncio
 
 import pyarrow as pa
 
-from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
+from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.labeling import NewSuggestions, Project, SavedSuggestions
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling import suggestion_rows
-from modelship_lab.server.labeling.acceptance import accept, has_threshold
+from modelship_lab.server.labeling.acceptance import accept
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.thresholds import outgrown, require_threshold
 from modelship_lab.server.storage.database import Database, Transaction, now
 
 
@@ -107,14 +108,14 @@ class Suggestions:
             Conflict: the project has no threshold.
         """
         require(caller, "label", project)
-        if not has_threshold(project):
-            raise Conflict(f"'{project.name}' has no threshold: set one first.")
+        require_threshold(project)
 
-        def work(transaction: Transaction) -> int:
+        def work(transaction: Transaction) -> SavedSuggestions:
             self._counts.load(transaction, project.id)
-            return accept(transaction, project, self._labels, caller)
+            auto = accept(transaction, project, self._labels, caller)
+            return SavedSuggestions(saved=0, auto=auto, outgrown=outgrown(transaction, project).num_rows)
 
-        return SavedSuggestions(saved=0, auto=await self._database.write(work))
+        return await self._database.write(work)
 
 
 def _require_fitting(transaction: Transaction, project: Project, rows: pa.Table) -> None:

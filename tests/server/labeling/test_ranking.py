@@ -63,7 +63,7 @@ def embed(database, sample_id, degrees):
 
 
 def ranked(database, order, size=100):
-    return database.read_now(lambda cursor: rank(cursor, 1, order, size))
+    return database.read_now(lambda cursor: rank(cursor, PROJECT, order, size))
 
 
 def test_a_model_s_doubts_come_first_by_the_figure_that_was_asked_for(database):

@@ -6,7 +6,7 @@ import { SOURCES } from "./Sources";
 
 /** What is on screen when no sample is left. */
 export function AllDone({ session }: { session: LabelingSession }): ReactNode {
-  const { progress, source, project } = useStore(session.store);
+  const { progress, source, order, project } = useStore(session.store);
   if (progress && progress.total === 0) {
     return (
       <div className="mls-done">
@@ -24,7 +24,8 @@ export function AllDone({ session }: { session: LabelingSession }): ReactNode {
           ["flagged", progress.flagged],
         ]
       : [];
-  const held = source === "queue" ? (progress?.unlabeled ?? 0) : 0;
+  const reviewed = source === "queue" && order === "below_threshold";
+  const held = source === "queue" && !reviewed ? (progress?.unlabeled ?? 0) : 0;
   return (
     <div className="mls-done">
       <div className="mls-done-mark" aria-hidden="true">
@@ -33,9 +34,11 @@ export function AllDone({ session }: { session: LabelingSession }): ReactNode {
       <h3>
         {source !== "queue"
           ? `Nothing is left: ${SOURCES[source]}`
-          : held > 0
-            ? "Nothing is left for you"
-            : "Everything is labeled"}
+          : reviewed
+            ? "No suggestion is below its threshold any more"
+            : held > 0
+              ? "Nothing is left for you"
+              : "Everything is labeled"}
       </h3>
       <p className="mls-muted">
         {held > 0 && `Others have the last ${counted(held, "sample")} in hand. `}

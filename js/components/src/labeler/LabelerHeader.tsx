@@ -1,4 +1,4 @@
-import type { LabelingSession, QueueOrder, Task } from "@modelship-lab/core";
+import { hasThreshold, type LabelingSession, type QueueOrder, type Task } from "@modelship-lab/core";
 import type { ReactNode } from "react";
 import { useStore } from "../useStore";
 import { Sources } from "./Sources";
@@ -59,6 +59,9 @@ export function LabelerHeader(props: {
           <option value="diversity">most different first</option>
           <option value="random">random</option>
           <option value="sequential">sequential</option>
+          {(state.order === "below_threshold" || (project && hasThreshold(project))) && (
+            <option value="below_threshold">only those below the threshold</option>
+          )}
         </select>
       </label>
       {guidelines !== null && (

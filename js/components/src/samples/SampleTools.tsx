@@ -1,3 +1,4 @@
+import { hasThreshold } from "@modelship-lab/core";
 import type { LabelSource, Project, SampleFilter, SampleSelection, SampleStatus } from "@modelship-lab/core";
 import { useEffect, useState, type ReactNode, type RefObject } from "react";
 
@@ -49,6 +50,16 @@ export function SampleTools(props: SampleToolsProps): ReactNode {
           names={selections.map(({ name }) => name)}
           onChange={(selection) => onFilter({ selection })}
         />
+      )}
+      {hasThreshold(project) && (
+        <label className="mls-toggle">
+          <input
+            type="checkbox"
+            checked={filter.below_threshold ?? false}
+            onChange={(event) => onFilter({ below_threshold: event.target.checked || null })}
+          />
+          Below the threshold
+        </label>
       )}
       <label className="mls-toggle">
         <input type="checkbox" checked={filter.noted ?? false} onChange={(event) => onFilter({ noted: event.target.checked || null })} />
