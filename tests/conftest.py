@@ -61,6 +61,11 @@ class LabServer:
     client: httpx.Client
     """Speaks to the native API with the lab's token."""
 
+    @property
+    def workspace(self) -> Path:
+        """The folder in which clients may name files."""
+        return self.data_dir / "workspace"
+
     def stop(self) -> None:
         """Stop gracefully, as an interrupt from the terminal does."""
         self.client.close()
@@ -87,7 +92,7 @@ def run_server(
     Args:
         program: a file that is run instead of the server's own program and takes the same options.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / "workspace").mkdir(parents=True, exist_ok=True)
     log_file = data_dir / "server.log"
     announced = data_dir / "server.json"
     with log_file.open("ab") as log:
@@ -99,6 +104,8 @@ def run_server(
                 "0",
                 "--data-dir",
                 str(data_dir),
+                "--workspace",
+                str(data_dir / "workspace"),
                 *options,
             ],
             stdout=log,

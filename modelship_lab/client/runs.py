@@ -138,6 +138,10 @@ class RunHandle(RunFiles):
         """Replace the notes of the run, a text that its view shows."""
         self._change(checked(RunChange, notes=notes))
 
+    def set_recipe(self, recipe: str) -> None:
+        """Say by which recipe it is trained, where that was not known at its start."""
+        self._change(checked(RunChange, recipe=recipe))
+
     def set_group(self, group: str) -> None:
         """Put the run into a group, e.g. of the repetitions of one experiment; "" takes it out."""
         self._change(checked(RunChange, group=group))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
     from modelship_lab.learning.fit import Progress
 
-__all__ = ["snapshot_of", "start", "wait"]
+__all__ = ["execute", "fail", "snapshot_of", "start", "wait"]
 
 STOP_PATIENCE_S = 60.0
 EXIT_PATIENCE_S = 4.0
@@ -69,7 +69,7 @@ def start(
         snapshot_id=snapshot.info.id,
     )
     thread = threading.Thread(
-        target=_execute,
+        target=execute,
         args=(run, snapshot, chosen, checked, on_progress),
         name=f"mlship-train-{run.id}",
         # A kernel that is shut down must not wait for hours; `_stop_all` ends training cleanly.
@@ -119,13 +119,14 @@ def wait(run: "RunHandle", timeout_s: float | None = None) -> Run:
         return run.wait(STOP_PATIENCE_S)
 
 
-def _execute(
+def execute(
     run: "RunHandle",
     snapshot: "SnapshotData",
     recipe: Recipe,
     options: TrainingOptions,
     on_progress: "Callable[[Progress], None] | None",
 ) -> None:
+    """Train, and end the run as that went."""
     try:
         # Here, because loading torch and Lightning takes seconds that the notebook's cell need not wait.
         from modelship_lab.learning.fit import fit
@@ -137,14 +138,15 @@ def _execute(
         run.finish()
     except BaseException as error:
         # Whatever it was, the run must not look as if it went on.
-        _fail(run, error)
+        fail(run, error)
         if not isinstance(error, Exception):
             raise
     finally:
         _going_on.pop(threading.current_thread(), None)
 
 
-def _fail(run: "RunHandle", error: BaseException) -> None:
+def fail(run: "RunHandle", error: BaseException) -> None:
+    """End a run as failed, with what went wrong in words, and where as an artifact."""
     message = (
         error.message
         if isinstance(error, LabError)

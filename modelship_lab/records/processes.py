@@ -27,7 +27,12 @@ def this_machine() -> str:
 
 def this_process() -> RunProcess:
     """The process that asks."""
-    return RunProcess(machine=this_machine(), pid=os.getpid(), started_at=_started_at(os.getpid()))
+    return process_of(os.getpid())
+
+
+def process_of(pid: int) -> RunProcess:
+    """A process of this machine."""
+    return RunProcess(machine=this_machine(), pid=pid, started_at=_started_at(pid))
 
 
 def is_alive(process: RunProcess) -> bool | None:

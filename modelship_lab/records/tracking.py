@@ -60,6 +60,7 @@ class RunChange(Record):
     """Fields of a run that can be changed; what is left out stays as it is."""
 
     name: str | None = Field(default=None, max_length=200)
+    recipe: str | None = Field(default=None, max_length=200)
     status: RunStatus | None = None
     tags: tuple[str, ...] | None = None
     params: dict[str, Any] | None = None

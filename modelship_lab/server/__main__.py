@@ -17,6 +17,9 @@ import click
     "--token", default="", help="Bearer credential with all permissions. Default: kept in the data folder."
 )
 @click.option(
+    "--workspace", default="", help="Folder in which clients may name files. Default: the current one."
+)
+@click.option(
     "--open-registration",
     is_flag=True,
     help="Let anybody who can reach the server register an account.",
@@ -36,6 +39,7 @@ def main(
     base_url: str,
     data_dir: str,
     token: str,
+    workspace: str,
     open_registration: bool,
     rate_limits: bool,
     webhook_target: tuple[str, ...],
@@ -60,6 +64,7 @@ def main(
         "--ServerApp.port_retries=0",
         f"--ServerApp.base_url={base_url}",
         f"--ModelShipLab.data_dir={data_dir}",
+        f"--ModelShipLab.workspace={workspace}",
         "--ModelShipLab.alone=True",
         f"--ModelShipLab.open_registration={open_registration}",
         f"--ModelShipLab.rate_limits={rate_limits}",

@@ -27,6 +27,7 @@ from modelship_lab.server.identity.accounts import Accounts
 from modelship_lab.server.identity.audit import Audit
 from modelship_lab.server.identity.credentials import Credentials
 from modelship_lab.server.identity.credits import Ledger, checked_costs
+from modelship_lab.server.identity.job_tokens import JobTokens
 from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits, configured_limits
 from modelship_lab.server.identity.passwords import Passwords
@@ -61,6 +62,7 @@ from modelship_lab.server.serving.supervisor import Supervisor
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
+from modelship_lab.server.storage.workspace import Workspace
 from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
 from modelship_lab.server.tracking.heartbeats import Heartbeats
@@ -68,6 +70,7 @@ from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.server.tracking.series import MetricSeries
+from modelship_lab.server.tracking.trainings import ModelExports, Trainings
 from modelship_lab.version import __version__
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -110,8 +113,15 @@ class ModelShipLab(ExtensionApp):
         config=True
     )
 
+    workspace = Unicode(
+        help="The folder in which clients may name files. Default: Jupyter's root folder, or the current one."
+    ).tag(config=True)
+
     max_jobs = Integer(
-        2, min=1, help="Background jobs at once, each a process with one thread; others wait."
+        2, min=1, help="Background jobs that help with labeling at once, each a process with one thread."
+    ).tag(config=True)
+    max_trainings = Integer(
+        1, min=1, help="Trainings and exports in the background at once; others wait."
     ).tag(config=True)
 
     rate_limits = Bool(True, help="Whether the APIs' limits of requests hold.").tag(config=True)
@@ -192,12 +202,16 @@ class ModelShipLab(ExtensionApp):
         )
         keys = ApiKeys(database, events, accounts)
         hub_owner = self.hub_owner or os.environ.get("JUPYTERHUB_USER", "")
-        credentials = Credentials(events, accounts, sessions, keys, lab_token=token, hub_owner=hub_owner)
+        job_tokens = JobTokens(database, accounts)
+        credentials = Credentials(
+            events, accounts, sessions, keys, job_tokens, lab_token=token, hub_owner=hub_owner
+        )
+        workspace = self._build_workspace()
         blobs = Blobs(data_dir.blobs)
         counts = ProgressCounts(database)
         requests = Requests(database, events)
         queue = LabelQueue(database, counts, requests)
-        jobs = Jobs(database, events, data_dir.jobs, self.max_jobs)
+        jobs = Jobs(database, events, data_dir.jobs, job_tokens, self.max_jobs, self.max_trainings)
         projects = Projects(
             database, events, (counts.forget, queue.forget, jobs.forget_project), (queue.refresh,)
         )
@@ -234,6 +248,7 @@ class ModelShipLab(ExtensionApp):
             token=token,
             data_dir=data_dir,
             database=database,
+            workspace=workspace,
             blobs=blobs,
             blob_access=blob_access,
             events=events,
@@ -278,6 +293,8 @@ class ModelShipLab(ExtensionApp):
             metrics=RunMetrics(database, heartbeats, hub.publish_metrics),
             series=MetricSeries(database, runs),
             artifacts=artifacts,
+            trainings=Trainings(jobs, runs, snapshots, workspace),
+            model_exports=ModelExports(jobs, runs, workspace),
             run_table=RunTable(database),
             bundles=bundles,
             models=models,
@@ -285,6 +302,12 @@ class ModelShipLab(ExtensionApp):
             deployment_metrics=deployment_metrics,
             tables=Tables(database, data_dir.uploads),
         )
+
+    def _build_workspace(self) -> Workspace:
+        assert self.serverapp is not None
+        # Alone it has no files of Jupyter's.
+        root = self.workspace or (os.getcwd() if self.alone else self.serverapp.root_dir)
+        return Workspace(Path(root))
 
     def _build_limits(self) -> Limits:
         if not self.rate_limits:

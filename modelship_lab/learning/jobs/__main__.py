@@ -2,7 +2,7 @@
 
 Standard output carries JSON lines, `{"progress": 0.5, "message": "…"}` and at last perhaps
 `{"error": {"code": "…", "message": "…"}}`. The process ends when its standard input does: when the
-server that started it is gone.
+server that started it is gone. Not so the jobs of `OUTLIVING`, which speak through their folder, see `lab_job`.
 """
 
 import importlib
@@ -10,21 +10,28 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
 from modelship_lab.records.errors import LabError
+from modelship_lab.records.jobs import OUTLIVING, JobKind
 
-NICENESS = 10
-"""Whoever labels comes first."""
+NICENESS, NICENESS_OF_TRAINING = 10, 3
+"""Whoever labels comes first; but somebody waits for a training, too."""
 
-KINDS = ("light_model", "embeddings", "label_errors")
+KINDS: tuple[str, ...] = get_args(JobKind)
 
 
 def main() -> int:
     kind, folder = sys.argv[1:]
-    os.nice(NICENESS)
+    os.nice(NICENESS_OF_TRAINING if kind in OUTLIVING else NICENESS)
+    if kind not in KINDS:
+        raise ValueError(f"There is no job {kind!r}.")
+    if kind in OUTLIVING:
+        from modelship_lab.learning.jobs import lab_job
+
+        return lab_job.execute(kind, Path(folder))
     said = os.fdopen(os.dup(1), "wb", buffering=0)
     # What a library prints is no message of ours.
     os.dup2(2, 1)
@@ -36,8 +43,6 @@ def main() -> int:
     def tell(progress: float, message: str) -> None:
         say({"progress": progress, "message": message})
 
-    if kind not in KINDS:
-        raise ValueError(f"There is no job {kind!r}.")
     job = importlib.import_module(f"modelship_lab.learning.jobs.{kind}")
     try:
         job.run(Path(folder), tell)

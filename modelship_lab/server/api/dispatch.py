@@ -40,6 +40,7 @@ from modelship_lab.server.api.endpoint import (
 )
 from modelship_lab.server.api.handler import LabHandler
 from modelship_lab.server.api.services import Services
+from modelship_lab.server.identity.policy import Scope
 
 _CHUNK = 1 << 20
 
@@ -122,6 +123,11 @@ class EndpointHandler(LabHandler):
         if "upload" in endpoint.wanted:
             # Closed, and removed if it was not moved, in on_finish.
             self._file = tempfile.NamedTemporaryFile(dir=self.services.data_dir.uploads, delete=False)  # noqa: SIM115
+
+    def is_in(self, scope: Scope) -> bool:
+        return self.dialect is NATIVE and scope.covers(
+            self.endpoint.method, self.endpoint.path, self.path_kwargs
+        )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if isinstance(kwargs.get("exc_info", (None, None, None))[1], MethodNotAllowed) or status_code == 405:

@@ -36,7 +36,7 @@ from modelship_lab.records.identity import Permission
 from modelship_lab.server.api.dialect import NATIVE, Dialect
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.limits import DEFAULT, LimitReached, Window, address_owner
-from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.identity.policy import Caller, Scope
 from modelship_lab.server.storage.data_dir import as_storage_failed
 
 PREFLIGHT_MAX_AGE_S = 600
@@ -87,8 +87,14 @@ class LabHandler(JupyterHandler):
                 "No valid credential: send 'Authorization: Bearer <token>', or log in to Jupyter."
             )
         self._count(caller)
+        if caller is not None and caller.scope is not None and not self.is_in(caller.scope):
+            raise PermissionDenied("This credential of a background job is good for its own run alone.")
         if caller is not None and self.permission is not None:
             caller.require(self.permission)
+
+    def is_in(self, scope: Scope) -> bool:
+        """Whether a request is the business of a background job."""
+        return False
 
     async def _authenticate(self) -> Caller | None:
         """Who calls: by a credential of ours in the header or in `?token=`, else as Jupyter knows them."""

@@ -2,7 +2,7 @@
 
 from modelship_lab.records.base import Page, Seconds
 from modelship_lab.records.identity import Permission
-from modelship_lab.records.jobs import Job, NewJob
+from modelship_lab.records.jobs import LOG_LEVELS, Job, JobKind, JobStatus, LogLevel, LogLine, NewJob
 from modelship_lab.records.labeling import AuditReport, Fraction, Thresholds
 from modelship_lab.server.api.endpoint import Offset, PageSize, Table, endpoint
 from modelship_lab.server.api.services import Services
@@ -38,10 +38,42 @@ async def read_job(services: Services, caller: Caller, job_id: int, wait_s: Seco
     return await services.jobs.get(job_id, min(max(wait_s, 0), MAX_WAIT_S))
 
 
-@endpoint("DELETE", "jobs/{job_id}", permission="label")
+@endpoint("GET", "jobs", permission="read")
+async def list_all_jobs(
+    services: Services,
+    caller: Caller,
+    kind: JobKind | None = None,
+    status: JobStatus | None = None,
+    limit: PageSize = 100,
+    offset: Offset = 0,
+) -> Page[Job]:
+    """The jobs of all projects that the caller may see, the newest first."""
+    return await services.jobs.everybodys(kind, status, limit, offset, caller)
+
+
+@endpoint("GET", "jobs/{job_id}/logs", permission="read")
+async def read_job_log(
+    services: Services,
+    caller: Caller,
+    job_id: int,
+    level: LogLevel = "DEBUG",
+    limit: PageSize = 100,
+    offset: Offset = 0,
+) -> Page[LogLine]:
+    """What a job has logged at this level and above, the oldest first."""
+    await _require(services, caller, job_id, "read")
+    return await services.jobs.logs(job_id, LOG_LEVELS[LOG_LEVELS.index(level) :], limit, offset)
+
+
+@endpoint("DELETE", "jobs/{job_id}", permission="read")
 async def cancel_job(services: Services, caller: Caller, job_id: int) -> Job:
-    """End a job that waits or runs. What it has stored until then stays."""
-    await _require(services, caller, job_id, "label")
+    """End a job that waits or runs. What it has stored until then stays; a training saves a checkpoint first.
+
+    This needs the permission that beginning it needs: `train`, `export` or `label`.
+    """
+    job = await services.jobs.get(job_id)
+    needed: dict[JobKind, Permission] = {"training": "train", "export": "export"}
+    await _require(services, caller, job_id, needed.get(job.kind, "label"))
     return await services.jobs.cancel(job_id)
 
 

@@ -25,6 +25,7 @@ from modelship_lab.server.api import (
     samples,
     snapshots,
     tables,
+    trainings,
     webhooks,
 )
 from modelship_lab.server.api import credits as credit_endpoints
@@ -59,6 +60,7 @@ NATIVE.endpoints.extend(
         samples,
         snapshots,
         tables,
+        trainings,
         webhooks,
     )
 )

@@ -42,6 +42,7 @@ from modelship_lab.server.serving.deployments import Deployments
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import DataDir
 from modelship_lab.server.storage.database import Database
+from modelship_lab.server.storage.workspace import Workspace
 from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
 from modelship_lab.server.tracking.heartbeats import Heartbeats
@@ -49,6 +50,7 @@ from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.server.tracking.series import MetricSeries
+from modelship_lab.server.tracking.trainings import ModelExports, Trainings
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Services:
     token: str
     data_dir: DataDir
     database: Database
+    workspace: Workspace
     blobs: Blobs
     blob_access: BlobAccess
     events: EventLog
@@ -97,6 +100,8 @@ class Services:
     metrics: RunMetrics
     series: MetricSeries
     artifacts: Artifacts
+    trainings: Trainings
+    model_exports: ModelExports
     bundles: BundleStore
     models: Models
     deployments: Deployments

@@ -9,8 +9,9 @@ from jupyter_server.auth.identity import User
 from modelship_lab.records.errors import PermissionDenied
 from modelship_lab.records.events import Event
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity import keys
+from modelship_lab.server.identity import job_tokens, keys
 from modelship_lab.server.identity.accounts import Accounts
+from modelship_lab.server.identity.job_tokens import JobTokens
 from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.policy import OWNER, Caller
 from modelship_lab.server.identity.sessions import Sessions
@@ -38,6 +39,7 @@ class Credentials:
         accounts: Accounts,
         sessions: Sessions,
         api_keys: ApiKeys,
+        jobs: JobTokens,
         *,
         lab_token: str,
         hub_owner: str = "",
@@ -45,6 +47,7 @@ class Credentials:
         self._accounts = accounts
         self._sessions = sessions
         self._keys = api_keys
+        self._jobs = jobs
         self._lab_token = lab_token.encode()
         self._hub_owner = hub_owner
         self._listeners: list[Callable[[], None]] = []
@@ -60,7 +63,7 @@ class Credentials:
                 call()
 
     def caller(self, token: str) -> Caller | None:
-        """Who has this lab token, API key or access token; None when it is not valid, or no longer."""
+        """Who has this lab token, API key, job's or access token; None when it is not valid, or no longer."""
         if len(token) > MAX_TOKEN:
             return None
         # With what cannot be encoded replaced: it is nobody's.
@@ -68,6 +71,8 @@ class Credentials:
             return OWNER
         if not token.isascii():
             return None
+        if token.startswith(job_tokens.PREFIX):
+            return self._jobs.caller(token)
         if token.startswith(keys.PREFIX):
             return self._keys.caller(token)
         return self._sessions.caller(token)

@@ -1,6 +1,6 @@
 """What may be done by whom. This file decides; the native API, the dialects and the sockets ask it.
 
-Who somebody is comes from one of four credentials:
+Who somebody is comes from one of five credentials:
 
 | credential                        | account               | permissions                                |
 |-----------------------------------|-----------------------|--------------------------------------------|
@@ -8,6 +8,7 @@ Who somebody is comes from one of four credentials:
 | another user of a JupyterHub      | one of their own      | those of the account                       |
 | token from a login (JWT)          | who logged in         | those of the account                       |
 | API key                           | who made the key      | those of the key that the account has, too |
+| token of a background job         | the project's owner   | train, export, of those of who began it    |
 
 Every credential may read. What else it may do is one permission for each endpoint:
 
@@ -33,11 +34,12 @@ labels, snapshots, metrics, artifacts, versions) to the owner of what it is in.
 - What somebody may not see does not exist for them (404); what they see but may not change is
   refused (403).
 - Unasked, somebody hears of the events about what is theirs, and who has `admin` of all of them.
+- A background job reaches its own project, run and snapshot through the native API, and nothing else.
 - Nobody gives away what they may not do themselves, and only an administrator says what an account
   may do. API keys make no API keys and change no passwords, unless an administrator made them.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, get_args
 
@@ -92,6 +94,36 @@ class Ownership:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """All that the credential of a background job is good for."""
+
+    job_id: int
+    project_id: int
+    run_id: int
+    snapshot_id: int | None
+
+    def covers(self, method: str, path: str, named: Mapping[str, str]) -> bool:
+        """Whether a request is the job's business. What is not listed here is not.
+
+        Args:
+            path: as the endpoint of the native API declares it.
+            named: what stands in its place in the request.
+        """
+        kind, *rest = path.split("/")
+        one = named.get(rest[0].strip("{}"), "") if rest else ""
+        if kind == "runs" and one == str(self.run_id):
+            return method != "DELETE" or len(rest) > 1
+        if method != "GET":
+            return False
+        of_kind = {
+            "projects": (self.project_id,) if len(rest) == 1 else (),
+            "snapshots": (self.snapshot_id,),
+            "jobs": (self.job_id,),
+        }
+        return path == "lab" or one in [str(id) for id in of_kind.get(kind, ()) if id is not None]
+
+
+@dataclass(frozen=True)
 class Caller:
     """Somebody whose credential was checked, in one request."""
 
@@ -100,9 +132,11 @@ class Caller:
     """Written as the author of what they do."""
     permissions: frozenset[Permission]
     credential: str
-    """What they showed, as the audit log tells it: `jupyter`, `lab token`, `session:<id>`, `key:<id>`."""
+    """What they showed, as the audit log tells it: `jupyter`, `lab token`, `session:<id>`, `key:<id>`, `job:<id>`."""
     address: str = ""
     request_id: str = ""
+    scope: Scope | None = None
+    """What it is good for, if that is not everything that is the account's."""
 
     @classmethod
     def of(cls, account: Account, credential: str) -> "Caller":

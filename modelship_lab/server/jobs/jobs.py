@@ -2,21 +2,35 @@
 
 import asyncio
 import logging
-import shutil
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import Conflict, LabError, NotFound
-from modelship_lab.records.events import EventType
-from modelship_lab.records.jobs import Job, JobKind, JobStatus
+from modelship_lab.records.errors import Conflict, Interrupted, LabError, NotFound
+from modelship_lab.records.events import Event, EventType
+from modelship_lab.records.jobs import (
+    OUTLIVING,
+    Job,
+    JobKind,
+    JobProgress,
+    JobStatus,
+    LogLevel,
+    LogLine,
+)
 from modelship_lab.server.events.log import EventLog
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.job_tokens import JobTokens, digest_of, identity_of, new_token
 from modelship_lab.server.identity.policy import LAB, Caller
 from modelship_lab.server.jobs import process
+from modelship_lab.server.jobs.detached import TOKEN, DetachedProcess, Outcome
+from modelship_lab.server.jobs.job_folder import log_page, tidy, tidy_all
+from modelship_lab.server.jobs.turns import Turns
+from modelship_lab.server.storage.data_dir import write_private
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
 
 log = logging.getLogger(__name__)
@@ -24,11 +38,23 @@ log = logging.getLogger(__name__)
 TELL_EVERY_S = 1.0
 """Between two events about the progress of one job."""
 
+LOOK_EVERY_S = 0.25
+"""At what a process says that goes on without the server."""
+
+CANCEL_GRACE_S = 60.0
+"""For a training that is cancelled to save its checkpoint; then its process is killed."""
+
+NOT_IN_TIME = "It was cancelled, did not end by itself and was killed."
+
 _EVENTS: dict[JobStatus, EventType] = {
     "finished": "job.finished",
     "failed": "job.failed",
     "cancelled": "job.cancelled",
 }
+
+
+_FROM = "FROM jobs j LEFT JOIN projects p ON p.id = j.project_id"
+_SELECT = f"SELECT j.*, p.name AS project {_FROM}"
 
 
 @dataclass(frozen=True)
@@ -44,43 +70,87 @@ class Work:
     """Keeps what the process has left there; returns the job's result."""
 
 
+class Outliving(Protocol):
+    """What jobs of a kind do whose process goes on without the server. Nothing of it may be known to one server only."""
+
+    def order(self, job: Job) -> dict[str, Any]:
+        """What the process is told."""
+
+    async def ended(self, job: Job, outcome: Outcome) -> None:
+        """Have what belongs to the job say that it has ended, if its process did not. May be called twice."""
+
+
+@dataclass
+class _Going:
+    """A job that waits or runs."""
+
+    project_id: int
+    run_id: int | None
+    task: asyncio.Task[None] | None = None
+    process: DetachedProcess | None = None
+    told: JobProgress | None = None
+    is_cancelled: bool = False
+    is_orphaned: bool = False
+    """Whether its project or run is gone."""
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+
 class Jobs:
     """The jobs of the lab.
 
     Args:
-        folder: where their folders lie; each is gone when its job has ended.
-        most: processes at once; further jobs wait.
+        folder: where their folders lie; when a job has ended, only its log stays for a while.
+        most: processes at once that help with labeling; further jobs wait.
+        most_trainings: processes at once that train or export; further ones wait.
+        tokens: the credentials of those that speak to the lab.
     """
 
-    def __init__(self, database: Database, events: EventLog, folder: Path, most: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        events: EventLog,
+        folder: Path,
+        tokens: JobTokens,
+        most: int,
+        most_trainings: int,
+    ) -> None:
         self._database = database
         self._events = events
         self._folder = folder
-        self._turns = asyncio.Semaphore(most)
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._projects: dict[int, int] = {}
-        self._cancelled: set[int] = set()
+        self._tokens = tokens
+        self._short, self._long = Turns(most), Turns(most_trainings)
+        self._going: dict[int, _Going] = {}
+        self._outliving: dict[JobKind, Outliving] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._told: dict[int, tuple[float, str]] = {}
+        events.listen(self._hear)
+
+    def handle(self, kind: JobKind, outliving: Outliving) -> None:
+        """Say what jobs of a kind do whose process goes on without the server; before `start`."""
+        self._outliving[kind] = outliving
 
     async def start(self) -> None:
-        """Mark the jobs of a former server as failed. Their processes ended with it."""
-
-        def work(transaction: Transaction) -> None:
-            for row in transaction.rows(
-                "SELECT id FROM jobs WHERE status IN ('waiting', 'running') ORDER BY id"
-            ):
-                self._end(
-                    transaction, row["id"], "failed", error="The lab server stopped before it was done."
-                )
-
-        await self._database.write(work)
-        await asyncio.to_thread(_clear, self._folder)
+        """Take over the jobs of a former server, and mark as failed those whose processes ended with it."""
         self._loop = asyncio.get_running_loop()
 
+        def work(transaction: Transaction) -> list[Job]:
+            kept = []
+            for row in transaction.rows(f"{_SELECT} WHERE j.status IN ('waiting', 'running') ORDER BY j.id"):
+                if row["kind"] in OUTLIVING:
+                    kept.append(_record(row))
+                else:
+                    self._end(
+                        transaction, row["id"], "failed", error="The lab server stopped before it was done."
+                    )
+            return kept
+
+        kept = await self._database.write(work)
+        await asyncio.to_thread(tidy_all, self._folder, [job.id for job in kept])
+        for job in kept:
+            self._begin(job, self._outlive(job))
+
     async def stop(self) -> None:
-        """End what runs."""
-        tasks = list(self._tasks.values())
+        """End what runs, but for the processes that go on without the server."""
+        tasks = [one.task for one in self._going.values() if one.task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -88,27 +158,58 @@ class Jobs:
 
     async def begin(self, work: Work, project_id: int, owner_id: int, caller: Caller) -> Job:
         """Begin a job of a project; it waits for its turn."""
+        job = await self._insert(work.kind, work.params, project_id, owner_id, caller, None)
+        self._begin(job, self._run(job, work))
+        return job
 
+    async def begin_outliving(
+        self,
+        kind: JobKind,
+        params: dict[str, Any],
+        project_id: int,
+        owner_id: int,
+        run_id: int,
+        caller: Caller,
+    ) -> Job:
+        """Begin a job whose process goes on without the server, with a credential for its run."""
+        job = await self._insert(kind, params, project_id, owner_id, caller, run_id)
+        self._begin(job, self._outlive(job))
+        return self._now(job)
+
+    async def _insert(
+        self,
+        kind: JobKind,
+        params: dict[str, Any],
+        project_id: int,
+        owner_id: int,
+        caller: Caller,
+        run_id: int | None,
+    ) -> Job:
         def insert(transaction: Transaction) -> Job:
             identity = transaction.value(
-                "INSERT INTO jobs (kind, project_id, owner_id, author, params, status, created_at) "
-                "VALUES (?, ?, ?, ?, ?, 'waiting', ?) RETURNING id",
-                work.kind,
+                "INSERT INTO jobs (kind, project_id, owner_id, author, author_id, params, run_id, status, "
+                "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', ?) RETURNING id",
+                kind,
                 project_id,
                 owner_id,
                 caller.name,
-                orjson.dumps(work.params).decode(),
+                caller.account_id,
+                orjson.dumps(params).decode(),
+                run_id,
                 now(),
             )
             job = _job(transaction, identity)
             self._tell(transaction, "job.created", job)
             return job
 
-        job = await self._database.write(insert)
-        task = asyncio.create_task(self._run(job, work))
-        self._tasks[job.id], self._projects[job.id] = task, project_id
-        task.add_done_callback(lambda _: self._forget(job.id))
-        return job
+        return await self._database.write(insert)
+
+    def _begin(self, job: Job, execution: Coroutine[Any, Any, None]) -> None:
+        assert job.project_id is not None
+        going = _Going(job.project_id, job.run_id, is_cancelled=job.cancel_requested)
+        self._going[job.id] = going
+        going.task = asyncio.create_task(execution)
+        going.task.add_done_callback(lambda _: self._forget(job.id))
 
     async def get(self, job_id: int, wait_s: float = 0) -> Job:
         """A job; waits until it has ended, but no longer than `wait_s`.
@@ -116,19 +217,24 @@ class Jobs:
         Raises:
             NotFound: there is none with this id.
         """
-        task = self._tasks.get(job_id)
-        if task is not None and wait_s > 0:
-            await asyncio.wait([task], timeout=wait_s)
-        job = await self._database.read(lambda cursor: _job(cursor, job_id))
-        if job.status == "running" and job_id in self._told:
-            progress, message = self._told[job_id]
-            return job.model_copy(update={"progress": progress, "message": message})
+        going = self._going.get(job_id)
+        if going is not None and going.task is not None and wait_s > 0:
+            await asyncio.wait([going.task], timeout=wait_s)
+        return self._now(await self._database.read(lambda cursor: _job(cursor, job_id)))
+
+    def _now(self, job: Job) -> Job:
+        """A job with what is known of it and not written yet."""
+        going = self._going.get(job.id)
+        if job.status == "waiting":
+            return job.model_copy(update={"position": self._turns_of(job.kind).position(job.id)})
+        if job.status == "running" and going is not None and going.told is not None:
+            return job.model_copy(update=_columns(going.told))
         return job
 
     async def ended(self, job_id: int) -> None:
         """Wait until a job has ended, however long that takes."""
-        if (task := self._tasks.get(job_id)) is not None:
-            await asyncio.wait([task])
+        if (going := self._going.get(job_id)) is not None and going.task is not None:
+            await asyncio.wait([going.task])
 
     async def page(self, project_id: int, limit: int, offset: int) -> Page[Job]:
         """The jobs of a project, the newest first."""
@@ -136,79 +242,192 @@ class Jobs:
         def work(cursor: Cursor) -> Page[Job]:
             total = cursor.value("SELECT count(*) FROM jobs WHERE project_id = ?", project_id)
             rows = cursor.rows(
-                f"SELECT * FROM jobs WHERE project_id = ? ORDER BY id DESC LIMIT {limit:d} OFFSET {offset:d}",
+                f"{_SELECT} WHERE j.project_id = ? ORDER BY j.id DESC LIMIT {limit:d} OFFSET {offset:d}",
                 project_id,
             )
             return Page(items=tuple(map(_record, rows)), total=total, limit=limit, offset=offset)
 
-        return await self._database.read(work)
+        page = await self._database.read(work)
+        return page.model_copy(update={"items": tuple(map(self._now, page.items))})
+
+    async def everybodys(
+        self, kind: JobKind | None, status: JobStatus | None, limit: int, offset: int, caller: Caller
+    ) -> Page[Job]:
+        """The jobs of all projects that the caller may see, the newest first.
+
+        Args:
+            kind, status: of these alone.
+        """
+        visible, parameters = policy.visible(caller, "p.owner_id", "p.is_public", "p.labeler_ids")
+        where = (
+            f"WHERE {visible} AND (?::VARCHAR IS NULL OR j.kind = ?) AND (?::VARCHAR IS NULL OR j.status = ?)"
+        )
+        parameters += [kind, kind, status, status]
+
+        def work(cursor: Cursor) -> Page[Job]:
+            total = cursor.value(f"SELECT count(*) {_FROM} {where}", *parameters)
+            rows = cursor.rows(
+                f"{_SELECT} {where} ORDER BY j.id DESC LIMIT {limit:d} OFFSET {offset:d}", *parameters
+            )
+            return Page(items=tuple(map(_record, rows)), total=total, limit=limit, offset=offset)
+
+        page = await self._database.read(work)
+        return page.model_copy(update={"items": tuple(map(self._now, page.items))})
+
+    async def logs(
+        self, job_id: int, levels: Collection[LogLevel] | None, limit: int, offset: int
+    ) -> Page[LogLine]:
+        """What a job has logged, the oldest first; nothing any more some weeks after its end.
+
+        Args:
+            levels: lines of these levels alone; None: of all.
+        """
+        return await asyncio.to_thread(log_page, self._folder / str(job_id), levels, limit, offset)
 
     async def cancel(self, job_id: int) -> Job:
-        """End a job that waits or runs.
+        """End a job that waits or runs. A training saves a checkpoint first: it is asked, and killed only when
+        it does not end for `CANCEL_GRACE_S`; this does not wait for that.
 
         Raises:
             NotFound: there is none with this id.
             Conflict: it has ended already.
         """
-        task = self._tasks.get(job_id)
-        if task is None:
+        going = self._going.get(job_id)
+        if going is None or going.task is None:
             job = await self.get(job_id)
             raise Conflict(f"Job {job_id} has ended already: it is {job.status}.")
-        self._cancelled.add(job_id)
-        task.cancel()
-        await asyncio.wait([task])
+        going.is_cancelled = True
+        if going.process is not None:
+            await self._database.write(
+                lambda transaction: transaction.execute(
+                    "UPDATE jobs SET cancel_requested = true WHERE id = ?", job_id
+                )
+            )
+            self._end_gracefully(going)
+        else:
+            going.task.cancel()
+            await asyncio.wait([going.task])
         return await self.get(job_id)
 
+    def _end_gracefully(self, going: _Going) -> None:
+        if going.process is not None and not going.timers:
+            going.process.terminate()
+            loop = asyncio.get_running_loop()
+            going.timers.append(loop.call_later(CANCEL_GRACE_S, going.process.kill))
+
+    def _turns_of(self, kind: JobKind) -> Turns:
+        return self._long if kind in OUTLIVING else self._short
+
     async def _run(self, job: Job, work: Work) -> None:
+        """A job whose process ends with the server."""
         folder = self._folder / str(job.id)
         try:
-            async with self._turns:
+            async with self._short.turn(job.id):
                 await self._database.write(lambda transaction: self._begun(transaction, job.id))
                 await asyncio.to_thread(folder.mkdir, mode=0o700)
                 await work.prepare(folder)
-                await process.run(job.kind, folder, lambda *said: self._said(job, *said))
+                await process.run(job.kind, folder, lambda progress: self._said(job, progress))
                 result = await work.store(folder)
             await self._ended(job, "finished", result=result)
         except asyncio.CancelledError:
-            if job.id in self._cancelled:
+            if self._going[job.id].is_cancelled:
                 await self._ended(job, "cancelled")
             else:
                 await self._ended(job, "failed", error="The lab server was stopped before it was done.")
         except Exception as error:
-            if not isinstance(error, LabError):
-                log.exception("Job %d failed", job.id)
-            message = (
-                error.message if isinstance(error, LabError) else "The lab server met an error of its own."
-            )
-            await self._ended(job, "failed", error=message)
+            await self._ended(job, "failed", error=_said_of(job, error))
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, True)
+            await asyncio.to_thread(tidy, folder)
+
+    async def _outlive(self, job: Job) -> None:
+        """A job whose process goes on without the server: this one may have been started by an earlier one."""
+        folder = self._folder / str(job.id)
+        going = self._going[job.id]
+        outliving = self._outliving[job.kind]
+        outcome = Outcome({}, None, died=False)
+        try:
+            adopted = DetachedProcess.adopted(folder) if job.status == "running" else None
+            async with self._long.turn(job.id, at_once=adopted is not None):
+                going.process = adopted or await self._started(job, outliving, folder)
+                if going.is_cancelled:
+                    self._end_gracefully(going)
+                while going.process.alive():
+                    if (progress := going.process.progress()) is not None:
+                        self._said(job, progress)
+                    await asyncio.sleep(LOOK_EVERY_S)
+                outcome = await asyncio.to_thread(going.process.outcome)
+                if outcome.died and going.is_cancelled:
+                    outcome = Outcome({}, Interrupted(NOT_IN_TIME), died=True)
+        except asyncio.CancelledError:
+            if going.is_orphaned:
+                if going.process is not None:
+                    going.process.kill()
+            elif not going.is_cancelled:
+                # The server stops, and the next one goes on from here.
+                return
+        except Exception as error:
+            outcome = Outcome({}, LabError(_said_of(job, error)), died=False)
+        self._tokens.revoke(job.id)
+        try:
+            await outliving.ended(job, outcome)
+        except LabError as error:
+            log.warning("What belongs to job %d could not be ended: %s", job.id, error.message)
+        is_done = outcome.failure is None and bool(outcome.result) and not outcome.result.get("stopped")
+        if not is_done and (going.is_cancelled or outcome.result or isinstance(outcome.failure, Interrupted)):
+            await self._ended(job, "cancelled", result=outcome.result)
+        elif outcome.failure is not None:
+            await self._ended(job, "failed", error=outcome.failure.message)
+        else:
+            await self._ended(job, "finished", result=outcome.result)
+        await asyncio.to_thread(tidy, folder)
+
+    async def _started(self, job: Job, outliving: Outliving, folder: Path) -> DetachedProcess:
+        token = new_token()
+
+        def work(transaction: Transaction) -> None:
+            transaction.execute("UPDATE jobs SET token_digest = ? WHERE id = ?", digest_of(token), job.id)
+            row = transaction.row("SELECT * FROM jobs WHERE id = ?", job.id)
+            if row is not None:
+                identity = identity_of(row)
+                transaction.after_commit(lambda: self._tokens.give(identity, token))
+                self._begun(transaction, job.id)
+
+        order = {**outliving.order(job), "data_dir": str(self._folder.parent)}
+        await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
+        # Not in the order, nor in arguments or the environment, which others can see.
+        await asyncio.to_thread(write_private, folder / TOKEN, token)
+        await asyncio.to_thread((folder / "job.json").write_bytes, orjson.dumps(order))
+        await self._database.write(work)
+        return await asyncio.to_thread(DetachedProcess.start, job.kind, folder)
 
     def _begun(self, transaction: Transaction, job_id: int) -> None:
         transaction.execute("UPDATE jobs SET status = 'running', started_at = ? WHERE id = ?", now(), job_id)
         self._tell(transaction, "job.started", _job(transaction, job_id))
 
-    def _said(self, job: Job, progress: float, message: str) -> None:
-        first = job.id not in self._told
-        self._told[job.id] = progress, message
+    def _said(self, job: Job, progress: JobProgress) -> None:
+        going = self._going[job.id]
+        first = going.told is None
+        going.told = progress
         if first:
             # What comes within the next second is told together.
-            self._keep_telling(job, -1.0, "")
+            self._keep_telling(job, None)
 
-    def _keep_telling(self, job: Job, progress: float, message: str) -> None:
+    def _keep_telling(self, job: Job, told: JobProgress | None) -> None:
         """Have the newest progress written and told, every second in which there is a new one."""
-        if job.id not in self._told:
+        going = self._going.get(job.id)
+        if going is None or going.told is None:
             return
-        newest = self._told[job.id]
-        if newest != (progress, message):
-            self._database.submit(lambda transaction: self._progressed(transaction, job.id, *newest))
-        asyncio.get_running_loop().call_later(TELL_EVERY_S, self._keep_telling, job, *newest)
+        newest = going.told
+        if newest != told:
+            self._database.submit(lambda transaction: self._progressed(transaction, job.id, newest))
+        asyncio.get_running_loop().call_later(TELL_EVERY_S, self._keep_telling, job, newest)
 
-    def _progressed(self, transaction: Transaction, job_id: int, progress: float, message: str) -> None:
+    def _progressed(self, transaction: Transaction, job_id: int, progress: JobProgress) -> None:
+        columns = _columns(progress)
         changed = transaction.rows(
-            "UPDATE jobs SET progress = ?, message = ? WHERE id = ? AND status = 'running' RETURNING id",
-            progress,
-            message,
+            f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in columns)} "
+            "WHERE id = ? AND status = 'running' RETURNING id",
+            *columns.values(),
             job_id,
         )
         if changed:
@@ -217,11 +436,15 @@ class Jobs:
     async def _ended(
         self, job: Job, status: JobStatus, *, result: dict[str, Any] | None = None, error: str = ""
     ) -> None:
-        self._told.pop(job.id, None)
+        told, self._going[job.id].told = self._going[job.id].told, None
         try:
-            await self._database.write(
-                lambda transaction: self._end(transaction, job.id, status, result=result, error=error)
-            )
+
+            def work(transaction: Transaction) -> None:
+                if told is not None:
+                    self._progressed(transaction, job.id, told)
+                self._end(transaction, job.id, status, result=result, error=error)
+
+            await self._database.write(work)
         except LabError as refused:
             # The next start of the server marks it as failed.
             log.warning("How job %d ended could not be written: %s", job.id, refused.message)
@@ -237,7 +460,8 @@ class Jobs:
     ) -> None:
         changed = transaction.rows(
             "UPDATE jobs SET status = ?, progress = CASE WHEN ? = 'finished' THEN 1 ELSE progress END, "
-            "result = ?, error = ?, ended_at = ? WHERE id = ? RETURNING id",
+            "result = ?, error = ?, ended_at = ?, token_digest = NULL, estimated_end_at = NULL "
+            "WHERE id = ? RETURNING id",
             status,
             status,
             orjson.dumps(result or {}).decode(),
@@ -261,6 +485,7 @@ class Jobs:
             progress=job.progress,
             message=job.message,
             error=job.error,
+            run_id=job.run_id,
         )
 
     def forget_project(self, project_id: int) -> None:
@@ -269,26 +494,52 @@ class Jobs:
             self._loop.call_soon_threadsafe(self._end_all_of, project_id)
 
     def _end_all_of(self, project_id: int) -> None:
-        for job_id, owner in self._projects.items():
-            if owner == project_id:
-                self._tasks[job_id].cancel()
+        for going in self._going.values():
+            if going.project_id == project_id and going.task is not None:
+                going.is_orphaned = True
+                going.task.cancel()
+
+    def _hear(self, event: Event) -> None:
+        """A run is stopped or deleted, and with it the job that trains it. Called on the writer thread."""
+        if event.type in ("run.stop_requested", "run.deleted") and self._loop is not None:
+            run_id = int(event.topic.partition(":")[2])
+            self._loop.call_soon_threadsafe(self._end_that_of_run, run_id, event.type == "run.deleted")
+
+    def _end_that_of_run(self, run_id: int, is_gone: bool) -> None:
+        for going in self._going.values():
+            if going.run_id == run_id and going.task is not None:
+                going.is_cancelled, going.is_orphaned = True, is_gone
+                if going.process is None or is_gone:
+                    going.task.cancel()
 
     def _forget(self, job_id: int) -> None:
-        del self._tasks[job_id], self._projects[job_id]
-        self._cancelled.discard(job_id)
+        for timer in self._going.pop(job_id).timers:
+            timer.cancel()
+
+
+def _said_of(job: Job, error: Exception) -> str:
+    """Why a job failed, for people."""
+    if isinstance(error, LabError):
+        return error.message
+    log.error("Job %d failed", job.id, exc_info=error)
+    return "The lab server met an error of its own."
+
+
+def _columns(progress: JobProgress) -> dict[str, Any]:
+    """How far a job is, as it is written; the end is estimated from now."""
+    told = progress.model_dump(exclude={"remaining_s"})
+    left_s = progress.remaining_s
+    return {**told, "estimated_end_at": None if left_s is None else now() + timedelta(seconds=left_s)}
 
 
 def _job(cursor: Cursor, job_id: int) -> Job:
-    row = cursor.row("SELECT * FROM jobs WHERE id = ?", job_id)
+    row = cursor.row(f"{_SELECT} WHERE j.id = ?", job_id)
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
     return _record(row)
 
 
 def _record(row: dict[str, Any]) -> Job:
-    return Job(**{**row, "params": orjson.loads(row["params"]), "result": orjson.loads(row["result"])})
-
-
-def _clear(folder: Path) -> None:
-    for leftover in folder.iterdir():
-        shutil.rmtree(leftover, ignore_errors=True)
+    hidden = ("author_id", "token_digest")
+    known = {name: value for name, value in row.items() if name not in hidden}
+    return Job(**{**known, "params": orjson.loads(row["params"]), "result": orjson.loads(row["result"])})

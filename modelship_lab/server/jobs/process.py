@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from modelship_lab.records.errors import LabError, Unavailable, error_from_code
+from modelship_lab.records.jobs import JobProgress
 from modelship_lab.server.child_processes import STANDARD_ERROR, environment, last_words
 
 MODULE = "modelship_lab.learning.jobs"
@@ -18,7 +19,7 @@ GRACE_S = 2.0
 
 MAX_LINE = 1 << 16
 
-OnProgress = Callable[[float, str], None]
+OnProgress = Callable[[JobProgress], None]
 
 # Labeling must not be slower while a job computes: one thread, whatever its libraries would take.
 _ONE_THREAD = dict.fromkeys(
@@ -80,7 +81,8 @@ async def _listen(process: asyncio.subprocess.Process, told: OnProgress) -> LabE
             if "error" in said:
                 failure = error_from_code(said["error"]["code"], said["error"]["message"][:2000])
             else:
-                told(min(max(float(said["progress"]), 0.0), 1.0), str(said["message"])[:500])
+                progress = min(max(float(said["progress"]), 0.0), 1.0)
+                told(JobProgress(progress=progress, message=str(said["message"])[:500]))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             continue
 

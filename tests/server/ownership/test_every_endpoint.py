@@ -16,6 +16,8 @@ from modelship_lab.server.api.endpoint import Endpoint
 from tests.server.ownership.conftest import Belongings, Somebody
 
 NEVER_PUBLIC = ("webhook_id", "key_id")
+CHANGES = ("cancel_job",)
+"""Need `read` before it is known what they are about, and then more."""
 
 
 def body_of(name: str, things: Belongings) -> dict[str, Any]:
@@ -24,6 +26,8 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
     suggestion = {"sample_id": things.sample, "label": "ham", "confidence": 0.5}
     return {
         "begin_job": {"json": {"kind": "embeddings"}},
+        "begin_model_export": {"json": {}},
+        "begin_training": {"json": {}},
         "accept_suggestions": {"json": {}},
         "begin_export": {"json": {"format": "csv"}},
         "begin_import": {"params": {"format": "csv"}, "content": b"text\nhello\n"},
@@ -89,7 +93,7 @@ def test_what_is_public_can_be_read_by_all_and_changed_by_its_owner_alone(
     endpoint: Endpoint, bob: Somebody, public: Belongings
 ) -> None:
     answer = ask(bob.client, endpoint, public)
-    if endpoint.permission == "read":
+    if endpoint.permission == "read" and endpoint.name not in CHANGES:
         assert answer.is_success, answer.text
     else:
         assert answer.status_code == 403, answer.text

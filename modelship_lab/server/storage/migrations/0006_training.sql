@@ -1,0 +1,14 @@
+-- Training in the background ---------------------------------------------------------------------
+
+-- What a training logs to, and what an export is made of.
+ALTER TABLE jobs ADD COLUMN run_id BIGINT;
+-- The account that began it: the job may do no more than this account at any moment.
+ALTER TABLE jobs ADD COLUMN author_id BIGINT;
+ALTER TABLE jobs ADD COLUMN cancel_requested BOOLEAN DEFAULT false;
+ALTER TABLE jobs ADD COLUMN epoch BIGINT;
+ALTER TABLE jobs ADD COLUMN epochs BIGINT;
+ALTER TABLE jobs ADD COLUMN step BIGINT;
+ALTER TABLE jobs ADD COLUMN steps BIGINT;
+ALTER TABLE jobs ADD COLUMN estimated_end_at TIMESTAMP;
+-- Of the credential that its process has until it ends.
+ALTER TABLE jobs ADD COLUMN token_digest VARCHAR;

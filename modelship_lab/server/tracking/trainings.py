@@ -1,0 +1,149 @@
+"""What is done with models in the background: trainings and exports, each a job with a run."""
+
+from typing import Any
+
+from modelship_lab.records.errors import Conflict, InvalidInput, LabError, NotFound
+from modelship_lab.records.jobs import Job, NewModelExport, NewTraining, TrainingStarted
+from modelship_lab.records.labeling import NewSnapshot, Project
+from modelship_lab.records.tracking import ENDED, NewRun, Run, RunChange
+from modelship_lab.server.identity import policy
+from modelship_lab.server.identity.policy import LAB, Caller
+from modelship_lab.server.jobs.detached import Outcome
+from modelship_lab.server.jobs.jobs import Jobs
+from modelship_lab.server.labeling.snapshots import Snapshots
+from modelship_lab.server.storage.workspace import Workspace
+from modelship_lab.server.tracking.runs import Runs
+
+
+class Trainings:
+    """Begins trainings in the background, and sees that their runs end with them."""
+
+    def __init__(self, jobs: Jobs, runs: Runs, snapshots: Snapshots, workspace: Workspace) -> None:
+        self._jobs = jobs
+        self._runs = runs
+        self._snapshots = snapshots
+        self._workspace = workspace
+        jobs.handle("training", self)
+
+    async def begin(self, project: Project, new: NewTraining, caller: Caller) -> TrainingStarted:
+        """Begin a training: it waits for its turn.
+
+        Raises:
+            NotFound: no such snapshot, run or checkpoint for the caller.
+            InvalidInput: the project has no task, or the snapshot or run is another project's.
+            Conflict: the run to go on with has not ended.
+            PermissionDenied: the project is somebody else's, or a path lies outside of the workspace.
+        """
+        policy.require(caller, "train", project, f"project '{project.name}'")
+        project.require_task()
+        if new.output is not None:
+            self._workspace.folder(new.output)
+        earlier = await self._resumed(project, new, caller)
+        snapshot_id = new.snapshot_id if earlier is None else new.snapshot_id or earlier.snapshot_id
+        if snapshot_id is None:
+            snapshot_id = (await self._snapshots.create(project, NewSnapshot(), caller)).id
+        elif (await self._snapshots.get(snapshot_id, caller)).project_id != project.id:
+            raise InvalidInput(f"Snapshot {snapshot_id} belongs to another project than {project.name}.")
+        run = earlier or await self._runs.create(
+            NewRun(
+                name=new.name or new.recipe or "training",
+                project=project.id,
+                recipe=new.recipe or "",
+                params=new.options,
+                tags=new.tags,
+                snapshot_id=snapshot_id,
+            ),
+            caller,
+        )
+        params = {**new.model_dump(exclude={"name", "tags"}), "snapshot_id": snapshot_id}
+        job = await self._jobs.begin_outliving(
+            "training", params, project.id, project.owner_id, run.id, caller
+        )
+        return TrainingStarted(job=job, run=run)
+
+    async def _resumed(self, project: Project, new: NewTraining, caller: Caller) -> Run | None:
+        """The run that is gone on with, if that is what is wanted."""
+        if isinstance(new.resume, str):
+            if not self._workspace.folder(new.resume).is_dir():
+                raise NotFound(f"There is no folder '{new.resume}' with a checkpoint in the lab's workspace.")
+            return None
+        if new.resume is None:
+            return None
+        run = await self._runs.get(new.resume, caller, "train")
+        if run.project_id != project.id:
+            raise InvalidInput(f"Run {run.id} belongs to another project than {project.name}.")
+        if run.status not in ENDED:
+            raise Conflict(f"Run {run.id} is {run.status}: stop it before it is gone on with.")
+        return run
+
+    def order(self, job: Job) -> dict[str, Any]:
+        params = job.params
+        return {
+            **params,
+            "run_id": job.run_id,
+            "output": _path(self._workspace, params["output"]),
+            "resume": _path(self._workspace, params["resume"]),
+        }
+
+    async def ended(self, job: Job, outcome: Outcome) -> None:
+        assert job.run_id is not None
+        try:
+            run = await self._runs.get(job.run_id, LAB)
+        except NotFound:
+            return
+        failure = outcome.failure
+        if run.status in ENDED:
+            if outcome.died and failure is not None and not run.error:
+                # That its process died was seen already, but not why.
+                await self._runs.change(run.id, RunChange(error=failure.message), LAB)
+        elif outcome.died and failure is not None:
+            await self._runs.change(run.id, RunChange(status="interrupted", error=failure.message), LAB)
+        elif failure is not None:
+            await self._runs.change(run.id, RunChange(status="failed", error=failure.message), LAB)
+        else:
+            await self._runs.change(run.id, RunChange(status="stopped"), LAB)
+
+
+class ModelExports:
+    """Begins exports of models in the background."""
+
+    def __init__(self, jobs: Jobs, runs: Runs, workspace: Workspace) -> None:
+        self._jobs = jobs
+        self._runs = runs
+        self._workspace = workspace
+        jobs.handle("export", self)
+
+    async def begin(self, run_id: int, new: NewModelExport, caller: Caller) -> Job:
+        """Begin an export of a run's model.
+
+        Raises:
+            NotFound: there is no such run for the caller.
+            PermissionDenied: they may only read it, or the folder lies outside of the workspace.
+            Conflict: it is in no project, or names no snapshot.
+        """
+        run = await self._runs.get(run_id, caller, "export")
+        if new.output is not None:
+            self._workspace.folder(new.output)
+        if run.project_id is None or run.snapshot_id is None:
+            raise Conflict(
+                f"Run {run_id} names no snapshot, so there are no held-out rows to check its model on."
+            )
+        params = {**new.model_dump(), "snapshot_id": run.snapshot_id}
+        return await self._jobs.begin_outliving(
+            "export", params, run.project_id, run.owner_id, run_id, caller
+        )
+
+    def order(self, job: Job) -> dict[str, Any]:
+        return {**job.params, "run_id": job.run_id, "output": _path(self._workspace, job.params["output"])}
+
+    async def ended(self, job: Job, outcome: Outcome) -> None:
+        """Nothing: the run has ended long ago."""
+
+
+def _path(workspace: Workspace, path: Any) -> Any:
+    """A path of the workspace as the process on this machine takes it; what is none stays as it is."""
+    try:
+        return str(workspace.resolve(path)) if isinstance(path, str) else path
+    except LabError:
+        # A link has been changed since: the process says that there is nothing.
+        return path
