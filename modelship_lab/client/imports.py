@@ -10,7 +10,7 @@ from modelship_lab.client import packing
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import Connection
 from modelship_lab.records.errors import InvalidData, InvalidInput
-from modelship_lab.records.labeling import Import, ImportFormat, ImportOptions
+from modelship_lab.records.labeling import Existing, Import, ImportFormat, ImportOptions, Match
 
 _CHUNK = 1 << 20
 _UPLOAD_TIMEOUT_S = 600.0
@@ -66,6 +66,11 @@ class ImportColumns(TypedDict, total=False):
     """What belongs together."""
     name: str | None
     split: str | None
+    existing: Existing
+    """What becomes of rows whose sample is there already: `leave` them out; take their `label` over where nobody has
+    labeled the sample otherwise; or `replace` what it was labeled with."""
+    match: Match
+    """What tells that a sample is there already: its `content`, or its `name`."""
     separator: str
     """What stands between several classes in one cell; default: a bar."""
 

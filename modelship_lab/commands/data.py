@@ -10,7 +10,7 @@ from modelship_lab.commands.results import Imported
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.records.labeling import SEPARATOR, ImportFormat, SnapshotDiff
+from modelship_lab.records.labeling import SEPARATOR, Existing, ImportFormat, Match, SnapshotDiff
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,6 +33,20 @@ if TYPE_CHECKING:
 @click.option("--group", help="Column with what belongs together: a patient, an author.")
 @click.option("--name", help="Column with what each sample is called.")
 @click.option("--split", help="Column with the part of the data: train, validation, test.")
+@click.option(
+    "--existing",
+    type=click.Choice(get_args(Existing)),
+    default="leave",
+    show_default=True,
+    help="Rows whose sample is there already: leave them out, label what nobody has labeled otherwise, or replace.",
+)
+@click.option(
+    "--match",
+    type=click.Choice(get_args(Match)),
+    default="content",
+    show_default=True,
+    help="What tells that a sample is there already.",
+)
 @click.option("--separator", default=SEPARATOR, show_default=True, help="Between several classes in a cell.")
 @click.option("--format", type=click.Choice(get_args(ImportFormat)), help="Default: by the file's name.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
@@ -50,8 +64,8 @@ def import_(
 
     SOURCE is a CSV, TSV, JSON, JSONL, Parquet or Arrow file, a file or folder of Label Studio, doccano,
     COCO, YOLO, CoNLL or Hugging Face, a folder of images (subfolders are their labels), or in a notebook a
-    variable that holds a polars or pandas frame. What the project has already is counted and left out; bad rows
-    are listed with the reason.
+    variable that holds a polars or pandas frame. What the project has already is counted and left out, unless
+    --existing says that its labels are taken over; bad rows are listed with the reason.
     """
     handle = session.project(project)
     path = Path(source).expanduser()

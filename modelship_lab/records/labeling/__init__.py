@@ -13,10 +13,12 @@ from modelship_lab.records.labeling.exports import (
 )
 from modelship_lab.records.labeling.imports import (
     SEPARATOR,
+    Existing,
     Import,
     ImportFormat,
     ImportOptions,
     ImportStatus,
+    Match,
     RowProblem,
     Separator,
 )
@@ -116,6 +118,7 @@ __all__ = [
     "ClassName",
     "Classes",
     "Decision",
+    "Existing",
     "Export",
     "ExportFormat",
     "Fraction",
@@ -130,6 +133,7 @@ __all__ = [
     "LabelSource",
     "LabelerQuality",
     "LabelingSettings",
+    "Match",
     "NewBulk",
     "NewExport",
     "NewGold",

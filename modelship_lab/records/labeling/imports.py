@@ -24,6 +24,13 @@ ImportFormat = Literal[
 ]
 """`zip` is a folder of which nothing is said: what lies in it tells what it is."""
 
+Existing = Literal["leave", "label", "replace"]
+"""What becomes of a row whose sample the project has already: it is left out; or what it says is taken over where
+nobody has labeled the sample otherwise; or it is taken over in any case."""
+
+Match = Literal["content", "name"]
+"""What tells that a sample is there already."""
+
 ImportStatus = Literal["running", "finished", "failed"]
 
 SEPARATOR = "|"
@@ -53,6 +60,9 @@ class ImportOptions(Record):
     group: str | None = None
     name: str | None = None
     split: str | None = None
+    existing: Existing = "leave"
+    match: Match = "content"
+    """With `name`, rows need no content when every one of them is to be found by its name."""
     separator: Separator = SEPARATOR
     encoding: str = "utf-8"
     filename: str = ""
@@ -76,7 +86,14 @@ class Import(Record):
     samples_added: int
     labels_added: int
     suggestions_added: int = 0
+    auto_added: int = 0
+    """Of the suggestions those that were sure enough to become labels by themselves."""
     duplicates: int
+    """Rows whose sample is there already, in the project or in an earlier row."""
+    labels_changed: int = 0
+    """Of these rows those whose label was taken over (`existing`); `undo` of the batch `import-ID` takes that back."""
+    labels_kept: int = 0
+    """Of these rows those that say otherwise than what the sample was labeled with, which stays; they are listed."""
     bad_rows: int
     problems: tuple[RowProblem, ...]
     """The first 100 bad or duplicate rows."""

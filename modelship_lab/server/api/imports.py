@@ -1,7 +1,15 @@
 """Files into projects."""
 
 from modelship_lab.records.base import Seconds
-from modelship_lab.records.labeling import SEPARATOR, Import, ImportFormat, ImportOptions, Separator
+from modelship_lab.records.labeling import (
+    SEPARATOR,
+    Existing,
+    Import,
+    ImportFormat,
+    ImportOptions,
+    Match,
+    Separator,
+)
 from modelship_lab.server.api.endpoint import Upload, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
@@ -26,6 +34,8 @@ async def begin_import(
     group: str | None = None,
     name: str | None = None,
     split: str | None = None,
+    existing: Existing = "leave",
+    match: Match = "content",
     separator: Separator = SEPARATOR,
     encoding: str = "utf-8",
     filename: str = "",
@@ -46,6 +56,8 @@ async def begin_import(
         group=group,
         name=name,
         split=split,
+        existing=existing,
+        match=match,
         separator=separator,
         encoding=encoding,
         # Only shown to people; a folder in it says nothing about the file.

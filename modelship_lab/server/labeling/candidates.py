@@ -100,7 +100,16 @@ class Candidates:
         taken = set(self._columns.values())
         others = [name for name in reader.columns if name not in taken]
         content = CONTENT_COLUMN[project.require_task()]
-        if content == "text":
+        if options.match == "name" and "name" not in self._columns:
+            raise InvalidData(
+                f"Which column holds the names? Say it with `name`. The columns are: {listed(reader.columns)}."
+            )
+        if options.match == "name" and not self._has_content(others, options, content):
+            if project.kind == "spans":
+                raise InvalidData("Spans are imported with the text that they lie in.")
+            self._read = self._nothing
+            self._content = []
+        elif content == "text":
             self._read = self._texts
             self._content = [self._choose(others, options, "text", TEXT_NAMES)]
         elif content == "image":
@@ -122,6 +131,13 @@ class Candidates:
     def _column(self, options: ImportOptions, role: str) -> str | None:
         named: str | None = getattr(options, role)
         return self._reader.roles.get(role) if named is None else _require(self._reader, named)
+
+    def _has_content(self, others: Sequence[str], options: ImportOptions, content: str) -> bool:
+        """Whether the rows tell what is labeled, and not only what it is called."""
+        if content == "fields":
+            return bool(options.features or others)
+        usual = TEXT_NAMES if content == "text" else IMAGE_NAMES
+        return self._column(options, content) is not None or any(name.lower() in usual for name in others)
 
     def _choose(self, others: Sequence[str], options: ImportOptions, role: str, usual: Sequence[str]) -> str:
         named = self._column(options, role)
@@ -243,6 +259,12 @@ class Candidates:
         return found
 
     # The columns of a `Content` for each row; the reasons of those that have none go to `refused`.
+
+    def _nothing(self, batch: Batch, refused: dict[int, str]) -> list[Sequence[Any]]:
+        for position, name in enumerate(self._said(batch, "name", {})):
+            if name is None:
+                refused.setdefault(position, "the name is missing")
+        return _columns([None] * len(batch.rows), len(Content._fields))
 
     def _texts(self, batch: Batch, refused: dict[int, str]) -> list[Sequence[Any]]:
         cells = batch.columns[self._content[0]]

@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from modelship_lab.records.errors import InvalidInput, LabError, NotFound, StorageFailed, Unavailable
 from modelship_lab.records.labeling import Import, ImportOptions, Project, RowProblem
@@ -21,6 +22,13 @@ from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import LAB, Caller
 from modelship_lab.server.labeling.acceptance import accept
 from modelship_lab.server.labeling.candidates import SCHEMA, Candidates
+from modelship_lab.server.labeling.existing import (
+    missing_rows,
+    present_rows,
+    repeated_rows,
+    said_of_present,
+    to_take_over,
+)
 from modelship_lab.server.labeling.formats import open_reader
 from modelship_lab.server.labeling.formats.intake import require_encoding
 from modelship_lab.server.labeling.formats.rows import MAX_LISTED
@@ -41,6 +49,8 @@ PROGRESS_EVERY_S = 1.0
 RETRY_S = 1.0
 
 SWITCH_INTERVAL_S = 0.0005
+
+_SUGGESTED = ("suggested", "suggested_content", "suggested_classes", "confidence")
 
 _OPTION_OF_CONTENT = {"text": "text", "image": "image", "fields": "features"}
 
@@ -155,10 +165,10 @@ class Imports:
             candidates, staged = await loop.run_in_executor(
                 self._thread, self._stage, import_id, project, options, file, caller
             )
-            repeated = await self._database.read(lambda cursor: _repeated(cursor, staged), long=True)
+            repeated = await self._database.read(lambda cursor: repeated_rows(cursor, staged), long=True)
             await self._database.write(
                 lambda transaction: self._store(
-                    transaction, import_id, project, candidates, staged, repeated, caller
+                    transaction, import_id, project, options, candidates, staged, repeated, caller
                 )
             )
         except Exception as error:
@@ -235,6 +245,7 @@ class Imports:
         transaction: Transaction,
         import_id: int,
         project: Project,
+        options: ImportOptions,
         candidates: Candidates,
         staged: pa.Table,
         repeated: pa.Table,
@@ -246,17 +257,8 @@ class Imports:
         moment = now()
         tables = {"staged_rows": staged, "repeated_rows": repeated}
         before = transaction.value("SELECT coalesce(max(id), 0) FROM samples")
-        known = transaction.rows_with(
-            'SELECT i."row", count(*) OVER () AS total FROM staged_rows i '
-            'WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows) AND i.content_hash IN '
-            f'(SELECT content_hash FROM samples WHERE project_id = ?) ORDER BY i."row" LIMIT {MAX_LISTED:d}',
-            tables,
-            project.id,
-        )
-        present = [
-            RowProblem(row=one["row"], reason="duplicate of a sample that the project has already")
-            for one in known
-        ]
+        present = present_rows(transaction, project, options.match, tables)
+        tables["present_rows"] = present
         # The file's order is the order of the ids.
         inserted = transaction.rows_with(
             """
@@ -266,41 +268,56 @@ class Imports:
                 i.name, i.group_name, i.split, ?
             FROM staged_rows i
             WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows)
-                AND i.content_hash NOT IN (SELECT content_hash FROM samples WHERE project_id = ?)
+                AND i."row" NOT IN (SELECT "row" FROM present_rows)
+                AND i.content_hash IS NOT NULL
             ORDER BY i."row"
             """,
             tables,
             project.id,
             import_id,
             moment,
-            project.id,
         )
         added = inserted[0]["Count"]
-        fresh = {**tables, "fresh_samples": _fresh(transaction, import_id, before)}
+        tables["fresh_samples"] = _fresh(transaction, import_id, before)
         act = Act(author=caller.name, batch=f"import-{import_id}", source="import")
-        labels = _brought(transaction, fresh, ("label", "content", "classes"))
+        labels = _brought(transaction, tables, ("label", "content", "classes"))
         states = add_many(transaction, project.id, labels, act) if labels.num_rows else {}
-        suggested = self._store_suggestions(transaction, import_id, project, fresh, moment)
         self._counts.change(transaction, project.id, samples=added, states=states)
-        if suggested:
-            accept(transaction, project, self._labels, caller, among=fresh["fresh_samples"])
-        again = [
-            RowProblem(row=row, reason=f"duplicate of an earlier row: row {first}")
-            for row, first in zip(
-                *(column.to_pylist() for column in repeated.slice(0, MAX_LISTED).columns), strict=True
-            )
-        ]
-        problems = sorted([*candidates.bad.listed, *again, *present], key=lambda one: one.row)[:MAX_LISTED]
-        duplicates = repeated.num_rows + (known[0]["total"] if known else 0)
+        suggested = _suggestions_of(_brought(transaction, tables, _SUGGESTED))
+        changed = 0
+        kept: list[tuple[int, str]] = []
+        if options.existing != "leave" and present.num_rows:
+            said = said_of_present(transaction, tables)
+            taken, kept = to_take_over(transaction, project, said, options.existing)
+            changed = taken.num_rows
+            if changed:
+                self._labels.add_many(transaction, project, taken, act, caller)
+            suggested = pa.concat_tables([suggested, _suggestions_of(said)])
+        auto = self._store_suggestions(transaction, import_id, project, suggested, moment, caller)
+        missing = missing_rows(transaction, tables)
+        problems = sorted(
+            [
+                *candidates.bad.listed,
+                *(RowProblem(row=row, reason=f"there is no sample called '{name}'") for row, name in missing),
+                *_duplicates(repeated, present if options.existing == "leave" else _later(present), kept),
+            ],
+            key=lambda one: one.row,
+        )[:MAX_LISTED]
+        duplicates = repeated.num_rows + present.num_rows
+        bad_rows = candidates.bad.count + len(missing)
         transaction.execute(
             "UPDATE imports SET status = 'finished', rows_read = ?, samples_added = ?, labels_added = ?, "
-            "suggestions_added = ?, duplicates = ?, bad_rows = ?, problems = ?, finished_at = ? WHERE id = ?",
+            "suggestions_added = ?, auto_added = ?, duplicates = ?, labels_changed = ?, labels_kept = ?, "
+            "bad_rows = ?, problems = ?, finished_at = ? WHERE id = ?",
             candidates.rows_read,
             added,
             labels.num_rows,
-            suggested,
+            suggested.num_rows,
+            auto,
             duplicates,
-            candidates.bad.count,
+            changed,
+            len(kept),
+            bad_rows,
             orjson.dumps([one.model_dump() for one in problems]).decode(),
             moment,
             import_id,
@@ -314,9 +331,10 @@ class Imports:
             import_id=import_id,
             samples_added=added,
             labels_added=labels.num_rows,
-            suggestions_added=suggested,
+            suggestions_added=suggested.num_rows,
             duplicates=duplicates,
-            bad_rows=candidates.bad.count,
+            labels_changed=changed,
+            bad_rows=bad_rows,
         )
         transaction.after_commit(lambda: self._queue.refresh(project.id))
 
@@ -325,23 +343,29 @@ class Imports:
         transaction: Transaction,
         import_id: int,
         project: Project,
-        tables: dict[str, pa.Table],
-        moment: Any,
+        suggested: pa.Table,
+        moment: datetime,
+        caller: Caller,
     ) -> int:
-        """Predictions that came with the samples; returns how many."""
-        columns = ("suggested", "suggested_content", "suggested_classes", "confidence")
-        brought = _brought(transaction, tables, columns)
-        if brought.num_rows:
-            transaction.rows_with(
-                "INSERT INTO suggestions (project_id, sample_id, label, content, classes, confidence, uncertainty, "
-                "source, created_at) SELECT ?, sample_id, suggested, suggested_content, suggested_classes, "
-                "confidence, 1 - confidence, ?, ? FROM brought",
-                {"brought": brought},
-                project.id,
-                f"import:{import_id}",
-                moment,
-            )
-        return int(brought.num_rows)
+        """Store predictions; those that the samples had are replaced. Returns how many became labels."""
+        if not suggested.num_rows:
+            return 0
+        tables = {"suggested_rows": suggested}
+        transaction.rows_with(
+            "DELETE FROM suggestions WHERE project_id = ? AND sample_id IN (SELECT sample_id FROM suggested_rows)",
+            tables,
+            project.id,
+        )
+        transaction.rows_with(
+            "INSERT INTO suggestions (project_id, sample_id, label, content, classes, confidence, uncertainty, "
+            "source, created_at) SELECT ?, sample_id, suggested, suggested_content, suggested_classes, "
+            "confidence, 1 - confidence, ?, ? FROM suggested_rows ORDER BY sample_id",
+            tables,
+            project.id,
+            f"import:{import_id}",
+            moment,
+        )
+        return accept(transaction, project, self._labels, caller, among=suggested)
 
     def _fail(
         self,
@@ -381,16 +405,6 @@ def _check(project: Project, options: ImportOptions) -> None:
     require_encoding(options.encoding)
 
 
-def _repeated(cursor: Cursor, staged: pa.Table) -> pa.Table:
-    """The rows whose content an earlier row of the file has: `row`, `first`."""
-    with cursor.registered({"staged_rows": staged}):
-        return cursor.table(
-            'SELECT i."row", r.first FROM staged_rows i JOIN (SELECT content_hash, min("row") AS first '
-            "FROM staged_rows GROUP BY content_hash HAVING count(*) > 1) r USING (content_hash) "
-            'WHERE i."row" <> r.first ORDER BY i."row"'
-        )
-
-
 def _fresh(cursor: Cursor, import_id: int, before: int) -> pa.Table:
     """The samples that an import has added: `sample_id`, `content_hash`."""
     return cursor.table(
@@ -407,6 +421,32 @@ def _brought(cursor: Cursor, tables: dict[str, pa.Table], columns: Sequence[str]
             'WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows) '
             f"AND (i.{columns[0]} IS NOT NULL OR i.{columns[1]} IS NOT NULL) ORDER BY f.sample_id"
         )
+
+
+def _suggestions_of(rows: pa.Table) -> pa.Table:
+    """Those of the rows that suggest something, with the columns of that."""
+    is_there = pc.or_(pc.is_valid(rows["suggested"]), pc.is_valid(rows["suggested_content"]))
+    return rows.filter(is_there).select(["sample_id", *_SUGGESTED])
+
+
+def _duplicates(
+    repeated: pa.Table, present: pa.Table, kept: Sequence[tuple[int, str]]
+) -> Iterator[RowProblem]:
+    """The first rows of each kind whose sample is there already."""
+    for one in repeated.slice(0, MAX_LISTED).to_pylist():
+        yield RowProblem(row=one["row"], reason=f"duplicate of an earlier row: row {one['first']}")
+    for row, label in kept[:MAX_LISTED]:
+        yield RowProblem(row=row, reason=f"the sample is labeled otherwise, and that stays: {label[:200]}")
+    for one in present.slice(0, MAX_LISTED).to_pylist():
+        again = f"an earlier row: row {one['first']}" if one["first"] != one["row"] else ""
+        yield RowProblem(
+            row=one["row"], reason=f"duplicate of {again or 'a sample that the project has already'}"
+        )
+
+
+def _later(present: pa.Table) -> pa.Table:
+    """The rows whose sample an earlier row means, too."""
+    return present.filter(pc.not_equal(present["first"], present["row"]))
 
 
 def _import(cursor: Cursor, import_id: int) -> Import:

@@ -12,3 +12,10 @@ ALTER TABLE jobs ADD COLUMN steps BIGINT;
 ALTER TABLE jobs ADD COLUMN estimated_end_at TIMESTAMP;
 -- Of the credential that its process has until it ends.
 ALTER TABLE jobs ADD COLUMN token_digest VARCHAR;
+
+-- Imports ----------------------------------------------------------------------------------------
+
+-- What an import did to samples that were there already, and the labels that its predictions became.
+ALTER TABLE imports ADD COLUMN auto_added BIGINT DEFAULT 0;
+ALTER TABLE imports ADD COLUMN labels_changed BIGINT DEFAULT 0;
+ALTER TABLE imports ADD COLUMN labels_kept BIGINT DEFAULT 0;
