@@ -9,6 +9,7 @@ import numpy as np
 
 from modelship_lab.bundles.preprocessing import (
     Arrays,
+    as_text,
     decode_image,
     encode,
     gram_spans,
@@ -16,7 +17,8 @@ from modelship_lab.bundles.preprocessing import (
     text_tokens,
 )
 from modelship_lab.bundles.run import BundleModel
-from modelship_lab.records.bundle import ImageScaling, TableEncoding, TextHashing
+from modelship_lab.bundles.tokens import word_tokens
+from modelship_lab.records.bundle import ImageScaling, TableEncoding, TextHashing, TextTokens
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.serving import Attribution
 
@@ -26,6 +28,8 @@ GRID = 7
 """An image is cut into at most so many regions along each side."""
 
 _IMAGE_PIXELS = 16_000_000
+_ENCODER_TOKENS = 16_384
+"""A text encoder takes milliseconds for a text: explaining one may cost as much as reading so many tokens."""
 _ELEMENTS_AT_ONCE = 4_000_000
 
 # A game has n players, the parts of the input; a coalition is a row of booleans, True for a part
@@ -69,6 +73,9 @@ def explain(
     spec = model.manifest.preprocessing
     if isinstance(spec, TextHashing):
         parts, coalitions = _text_game(spec, input)
+    elif isinstance(spec, TextTokens):
+        parts, coalitions = _encoder_game(spec, input)
+        budget = min(budget, max(256, _ENCODER_TOKENS // max(1, len(parts))))
     elif isinstance(spec, ImageScaling):
         parts, coalitions = _image_game(spec, input)
         budget = min(budget, _IMAGE_PIXELS // (spec.height * spec.width))
@@ -113,6 +120,17 @@ def _text_game(spec: TextHashing, text: str) -> tuple[tuple[str, ...], Coalition
         whole = present[:, spans[:, 1]] - present[:, spans[:, 0]] == spans[:, 1] - spans[:, 0]
         tokens = np.where(whole, ids, 0)
         return {"tokens": tokens if tokens.shape[1] else np.zeros((len(masks), 1), np.int64)}
+
+    return parts, coalitions
+
+
+def _encoder_game(spec: TextTokens, text: str) -> tuple[tuple[str, ...], Coalitions]:
+    """Words are gaps where they are absent: the others keep their places, and the encoder does not look at them."""
+    parts, ids, owners = word_tokens(spec, as_text(text))
+
+    def coalitions(masks: np.ndarray) -> Arrays:
+        present = np.concatenate([masks, np.ones((len(masks), 1), bool)], axis=1)
+        return {"tokens": np.where(present[:, owners], ids, 0)}
 
     return parts, coalitions
 

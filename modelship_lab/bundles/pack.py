@@ -16,13 +16,14 @@ from typing import IO
 from pydantic import ValidationError
 
 from modelship_lab.records.base import Task, utc_now
-from modelship_lab.records.bundle import BundleManifest, Lineage, Parity, Preprocessing
+from modelship_lab.records.bundle import BundleManifest, Lineage, Parity, Preprocessing, TextTokens
 from modelship_lab.records.errors import Conflict, InvalidData, PayloadTooLarge
 
-__all__ = ["MANIFEST", "MODEL", "digest", "from_tar", "pack", "read", "to_tar"]
+__all__ = ["MANIFEST", "MODEL", "digest", "from_tar", "loaded", "pack", "read", "to_tar"]
 
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
 MAX_BYTES = 4 * 1024**3
 MAX_FILES = 100
 MAX_MANIFEST_BYTES = 16 * 1024**2
@@ -65,6 +66,11 @@ def pack(
         else:
             shutil.copyfile(onnx, model)
         check_signature(open_session(model, threads=1), preprocessing, classes)
+        files = [model]
+        if isinstance(preprocessing, TextTokens):
+            files.append(draft / TOKENIZER)
+            files[-1].write_text(preprocessing.tokenizer, encoding="utf-8")
+            preprocessing = preprocessing.model_copy(update={"tokenizer": ""})
         manifest = BundleManifest(
             task=task,
             classes=tuple(classes),
@@ -72,7 +78,7 @@ def pack(
             lineage=lineage,
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
             parity=parity,
-            checksums={MODEL: _checksum(model)},
+            checksums={file.name: _checksum(file) for file in files},
             created_at=utc_now(),
         )
         (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
@@ -113,6 +119,22 @@ def read(folder: Path) -> BundleManifest:
         if _checksum(file) != manifest.checksums[name]:
             raise InvalidData(f"{name!r} is damaged: its checksum differs; export the run again")
     return manifest
+
+
+def loaded(folder: Path) -> BundleManifest:
+    """A checked bundle's manifest with what its preprocessing needs of the other files.
+
+    Raises:
+        InvalidData: not a bundle, or a damaged one.
+    """
+    manifest = read(folder)
+    spec = manifest.preprocessing
+    if not isinstance(spec, TextTokens):
+        return manifest
+    if TOKENIZER not in manifest.checksums:
+        raise InvalidData(f"{MANIFEST} lists no {TOKENIZER}, which its preprocessing needs")
+    content = (folder / TOKENIZER).read_text(encoding="utf-8")
+    return manifest.model_copy(update={"preprocessing": spec.model_copy(update={"tokenizer": content})})
 
 
 def digest(folder: Path) -> str:

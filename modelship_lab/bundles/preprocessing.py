@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import mmh3
 import numpy as np
 
-from modelship_lab.records.bundle import ImageScaling, Preprocessing, TableEncoding, TextHashing
+from modelship_lab.bundles.tokens import readable_text, token_ids
+from modelship_lab.records.bundle import ImageScaling, Preprocessing, TableEncoding, TextHashing, TextTokens
 from modelship_lab.records.errors import InvalidInput
 
 __all__ = [
     "MAX_PIXELS",
     "Arrays",
+    "as_text",
     "category_name",
     "decode_image",
     "encode",
@@ -61,6 +63,9 @@ def encode(spec: Preprocessing, inputs: Sequence[Any]) -> Arrays:
     """
     if isinstance(spec, TextHashing):
         return {"tokens": pad(_each(inputs, lambda text: hash_text(spec, text)))}
+    if isinstance(spec, TextTokens):
+        texts = _each(inputs, lambda text: readable_text(spec, as_text(text)))
+        return {"tokens": pad(token_ids(spec, texts))}
     if isinstance(spec, ImageScaling):
         images = _each(inputs, lambda data: decode_image(spec, data))
         shape = (len(images), spec.height, spec.width, spec.channels)
@@ -73,10 +78,20 @@ def encode(spec: Preprocessing, inputs: Sequence[Any]) -> Arrays:
 
 def text_tokens(spec: TextHashing, text: str) -> list[str]:
     """The words and punctuation marks of a text, at most `spec.max_length` of them."""
-    if not isinstance(text, str):
-        raise InvalidInput(f"a text is expected, not {_kind(text)}")
+    text = as_text(text)
     matches = _TOKEN.finditer(text.lower() if spec.lowercase else text)
     return [match.group() for match in islice(matches, spec.max_length)]
+
+
+def as_text(value: Any) -> str:
+    """The value, which must be a text.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(f"a text is expected, not {_kind(value)}")
+    return value
 
 
 def hash_text(spec: TextHashing, text: str) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modelship_lab.bundles.pack import MODEL, read
+from modelship_lab.bundles.pack import MODEL, loaded
 from modelship_lab.bundles.preprocessing import Arrays, encode
 from modelship_lab.bundles.session import absent, check_signature, open_session, run_session
 from modelship_lab.records.errors import PredictionFailed
@@ -34,7 +34,7 @@ class BundleModel:
     """So many inputs are encoded and held in memory at a time."""
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        self.manifest = read(folder)
+        self.manifest = loaded(folder)
         self.session = open_session(folder / MODEL, threads)
         check_signature(self.session, self.manifest.preprocessing, self.manifest.classes)
 

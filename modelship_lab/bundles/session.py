@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from modelship_lab.bundles.preprocessing import Arrays
-from modelship_lab.records.bundle import ImageScaling, Preprocessing, TextHashing
+from modelship_lab.records.bundle import ImageScaling, Preprocessing, TextHashing, TextTokens
 from modelship_lab.records.errors import InvalidData, PredictionFailed
 
 __all__ = ["OUTPUT", "absent", "check_signature", "expected_inputs", "open_session", "run_session"]
@@ -58,7 +58,7 @@ def run_session(session: onnxruntime.InferenceSession, arrays: Arrays) -> np.nda
 
 def expected_inputs(preprocessing: Preprocessing) -> dict[str, str]:
     """ONNX input name to its ONNX type, as the preprocessing gives them."""
-    if isinstance(preprocessing, TextHashing):
+    if isinstance(preprocessing, TextHashing | TextTokens):
         return {"tokens": "tensor(int64)"}
     if isinstance(preprocessing, ImageScaling):
         return {"pixels": "tensor(uint8)"}
@@ -72,7 +72,7 @@ def expected_inputs(preprocessing: Preprocessing) -> dict[str, str]:
 
 def absent(preprocessing: Preprocessing, rows: int) -> Arrays:
     """A batch in which everything is missing: padding, black images, rows without values."""
-    if isinstance(preprocessing, TextHashing):
+    if isinstance(preprocessing, TextHashing | TextTokens):
         return {"tokens": np.zeros((rows, 1), np.int64)}
     if isinstance(preprocessing, ImageScaling):
         shape = (rows, preprocessing.height, preprocessing.width, preprocessing.channels)

@@ -16,7 +16,7 @@ from modelship_lab.bundles.preprocessing import Arrays, encode
 from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.samples import Samples
-from modelship_lab.records.bundle import BundleManifest, Lineage
+from modelship_lab.records.bundle import BundleManifest, Lineage, Preprocessing, TextTokens
 from modelship_lab.records.errors import Conflict, ExportFailed, InvalidInput
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def write_bundle(
     """
     inputs = _held_out(checkpoint, snapshot)
     network = checkpoint.network()
-    model = to_onnx(network, inputs, checkpoint.objective.activation)
+    longest = longest_text(checkpoint.preprocessing)
+    model = to_onnx(network, inputs, checkpoint.objective.activation, longest)
 
     def source(batch: Arrays) -> np.ndarray:
         with torch.inference_mode():
@@ -108,6 +109,7 @@ def to_onnx(
     network: nn.Module,
     inputs: Arrays,
     activation: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(-1),
+    longest: int | None = None,
 ) -> bytes:
     """The ONNX model of a network: its inputs by name, any number of rows, output `probabilities`.
 
@@ -115,6 +117,7 @@ def to_onnx(
         network: takes the inputs by name and gives logits (rows, classes).
         inputs: some encoded rows, at least two.
         activation: what makes probabilities of logits.
+        longest: tokens that it takes of a text; default: any number.
 
     Raises:
         ExportFailed: torch cannot export the network.
@@ -122,10 +125,10 @@ def to_onnx(
     names = list(inputs)
     # The exporter takes a size of 1 in the example for a constant.
     example = tuple(torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for array in inputs.values())
-    rows, length = Dim("rows", min=1), Dim("length", min=1)
+    rows, length = Dim("rows", min=1), Dim("length", min=1, max=longest)
     shapes = tuple({0: rows, 1: length} if name == "tokens" else {0: rows} for name in names)
     if "tokens" in inputs:
-        example = tuple(nn.functional.pad(tensor, (0, 2)) for tensor in example)
+        example = tuple(nn.functional.pad(tensor, (0, max(0, 3 - tensor.shape[1]))) for tensor in example)
     try:
         with quiet():
             program = torch.onnx.export(
@@ -158,6 +161,11 @@ class _WithActivation(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         logits: Tensor = self.network(**dict(zip(self.names, inputs, strict=True)))
         return self.activation(logits)
+
+
+def longest_text(spec: Preprocessing) -> int | None:
+    """Tokens of a text that an encoder takes at most: it knows no further places. None where there is no limit."""
+    return spec.max_length if isinstance(spec, TextTokens) else None
 
 
 def _held_out(checkpoint: Checkpoint, snapshot: "SnapshotData") -> Arrays:

@@ -146,6 +146,7 @@ class _Fit:
         self._check()
         with _seeded(self.options.seed, hardware.device):
             network = self.recipe.network(self.options, preprocessing, objective.outputs)
+            rows = network.prepared(rows, self._check)
             network.adapt(rows, torch.from_numpy(split.train).to(targets.device))
             trained = self._train(network, objective, preprocessing, rows, targets, split, hardware)
         checkpoint, epochs, seconds, stopped = trained

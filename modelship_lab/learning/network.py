@@ -1,6 +1,6 @@
 """What the networks of all recipes have in common."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,15 @@ class Network(nn.Module):
 
     def adapt(self, rows: Rows, chosen: Tensor) -> None:
         """Set the buffers from the training rows, given by their positions, before training begins."""
+
+    def prepared(self, rows: Rows, check: Callable[[], None]) -> Rows:
+        """The rows as training sees them: what never changes in training is computed here, once.
+
+        Args:
+            rows: all rows, encoded.
+            check: called now and then; may raise to end it.
+        """
+        return rows
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters for the optimizer: weights decay, biases and scales do not."""

@@ -36,6 +36,8 @@ def quiet() -> Iterator[None]:
     # Lightning's own use of torch, which nobody in a notebook can change. `catch_warnings` would not do:
     # it changes the filters of all threads and puts back old ones when it ends.
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    # A pretrained network that is not trained stays as it predicts.
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
     # Two inputs have the same number of rows: so they should.
     warnings.filterwarnings("ignore", message=r"# The axis name: .* will not be used")
     _quiet_threads.add(threading.get_ident())

@@ -12,9 +12,10 @@ import pyarrow as pa
 import torch
 
 from modelship_lab.bundles.preprocessing import decode_image, encode_table, hash_text
+from modelship_lab.bundles.tokens import readable_text, token_ids
 from modelship_lab.learning.rows import Rows, TokenLists
 from modelship_lab.records.base import Task
-from modelship_lab.records.bundle import ImageScaling, Preprocessing, TableEncoding, TextHashing
+from modelship_lab.records.bundle import ImageScaling, Preprocessing, TableEncoding, TextHashing, TextTokens
 from modelship_lab.records.errors import InvalidData, InvalidInput
 
 if TYPE_CHECKING:
@@ -128,24 +129,28 @@ def encode_samples(spec: Preprocessing, samples: Samples, check: Callable[[], No
     Raises:
         InvalidData: a sample cannot be read; names it.
     """
-    if isinstance(spec, TextHashing):
+    if isinstance(spec, TextHashing | TextTokens):
         return Rows({"tokens": _encode_texts(spec, samples, check)})
     if isinstance(spec, ImageScaling):
         return Rows({"pixels": torch.from_numpy(_decode_images(spec, samples, check))})
     return _encode_table(spec, samples)
 
 
-def _encode_texts(spec: TextHashing, samples: Samples, check: Callable[[], None]) -> TokenLists:
+def _encode_texts(spec: TextHashing | TextTokens, samples: Samples, check: Callable[[], None]) -> TokenLists:
     ids: list[np.ndarray] = []
     lengths = np.zeros(len(samples), np.int64)
     for start, chunk in _chunks(samples.texts(), check):
+        read: list[Any] = []
         for row, text in enumerate(chunk, start):
             try:
-                hashed = hash_text(spec, text)
+                read.append(
+                    hash_text(spec, text) if isinstance(spec, TextHashing) else readable_text(spec, text)
+                )
             except InvalidInput as error:
                 raise InvalidData(f"Sample {samples.ids[row]}: {error.message}.") from error
-            ids.append(np.array(hashed, np.int32))
-            lengths[row] = len(hashed)
+        for row, tokens in enumerate(read if isinstance(spec, TextHashing) else token_ids(spec, read), start):
+            ids.append(np.array(tokens, np.int32))
+            lengths[row] = len(tokens)
     flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
     return TokenLists(torch.from_numpy(flat), torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])))
 

@@ -1,6 +1,6 @@
 """What a bundle says of itself in `bundle.json`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,26 @@ class TextHashing(Record):
     max_length: int = Field(ge=1)
     """Ids beyond this many are cut off."""
     lowercase: bool = True
+
+
+class TextTokens(Record):
+    """Text to a tokenizer's tokens: ONNX input `tokens`, int64 (rows, length), ids plus 1, 0 is padding or a gap.
+
+    The tokenizer is the bundle's file `tokenizer.json`, in the format of the library `tokenizers`.
+    """
+
+    kind: Literal["text_tokens"] = "text_tokens"
+    tokenizer: str = ""
+    """The file's content; empty in a bundle's manifest."""
+    vocabulary: int = Field(ge=1)
+    """Ids are 1 .. vocabulary."""
+    max_length: int = Field(ge=1)
+    """Tokens beyond this many are cut off."""
+    encoder: str
+    """Name of the encoder that reads the tokens, and the SHA-256 of its weights as they were before training."""
+    digest: str
+    config: dict[str, Any] = {}
+    """How the encoder is built, in the words of the library transformers."""
 
 
 class ImageScaling(Record):
@@ -48,7 +68,9 @@ class TableEncoding(Record):
     """A stand-in for an absent feature in explanations: the median or the commonest value."""
 
 
-Preprocessing = Annotated[TextHashing | ImageScaling | TableEncoding, Field(discriminator="kind")]
+Preprocessing = Annotated[
+    TextHashing | TextTokens | ImageScaling | TableEncoding, Field(discriminator="kind")
+]
 
 
 class Parity(Record):

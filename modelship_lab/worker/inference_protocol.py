@@ -11,7 +11,7 @@ import orjson
 
 from modelship_lab.bundles.preprocessing import Arrays
 from modelship_lab.bundles.session import OUTPUT, expected_inputs
-from modelship_lab.records.bundle import BundleManifest, ImageScaling, TextHashing
+from modelship_lab.records.bundle import BundleManifest, ImageScaling, TextHashing, TextTokens
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.version import __version__
 from modelship_lab.worker.inputs import MAX_INPUTS, load_json
@@ -118,7 +118,7 @@ def _tensors(manifest: BundleManifest) -> dict[str, tuple[str, tuple[int, ...]]]
     """Input name to its datatype and shape."""
     spec = manifest.preprocessing
     shapes: dict[str, tuple[int, ...]]
-    if isinstance(spec, TextHashing):
+    if isinstance(spec, TextHashing | TextTokens):
         shapes = {"tokens": (-1, -1)}
     elif isinstance(spec, ImageScaling):
         shapes = {"pixels": (-1, spec.height, spec.width, spec.channels)}
@@ -200,10 +200,11 @@ def _from_list(data: Any, dtype: np.dtype[Any], where: str) -> np.ndarray:
 def _check_codes(manifest: BundleManifest, arrays: Arrays) -> None:
     """Token ids and category codes index tables inside the model; beyond their ends it would fail."""
     spec = manifest.preprocessing
-    if isinstance(spec, TextHashing):
+    if isinstance(spec, TextHashing | TextTokens):
         tokens = arrays["tokens"]
-        if tokens.min() < 0 or tokens.max() >= spec.buckets:
-            raise InvalidInput(f"tensor 'tokens': token ids are from 0 to {spec.buckets - 1}")
+        largest = spec.buckets - 1 if isinstance(spec, TextHashing) else spec.vocabulary
+        if tokens.min() < 0 or tokens.max() > largest:
+            raise InvalidInput(f"tensor 'tokens': token ids are from 0 to {largest}")
         if tokens.shape[1] > spec.max_length:
             raise InvalidInput(f"tensor 'tokens': a text has at most {spec.max_length} token ids")
     elif not isinstance(spec, ImageScaling) and spec.categories:

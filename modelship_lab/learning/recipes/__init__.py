@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from modelship_lab.learning.recipes.options import (
     ImageCnnOptions,
     TabularMlpOptions,
+    TextEncoderOptions,
     TextLinearOptions,
     TrainingOptions,
 )
@@ -90,6 +91,14 @@ RECIPES: dict[str, Recipe] = {
             summary="Hashed words and word pairs, weighted by how telling they are, into a linear model.",
             options=TextLinearOptions,
             module="modelship_lab.learning.recipes.text_linear",
+        ),
+        Recipe(
+            name="text-encoder",
+            task="text_classification",
+            summary="A pretrained encoder (MiniLM or any of the Hugging Face hub): its sentence vectors into a linear "
+            "model, or trained as a whole.",
+            options=TextEncoderOptions,
+            module="modelship_lab.learning.recipes.text_encoder",
         ),
         Recipe(
             name="image-cnn",

@@ -75,6 +75,33 @@ class TextLinearOptions(TrainingOptions):
     )
 
 
+class TextEncoderOptions(TrainingOptions):
+    """Options of text-encoder."""
+
+    encoder: str = Field(
+        default="sentence-transformers/all-MiniLM-L6-v2",
+        min_length=1,
+        max_length=500,
+        description="A name of the Hugging Face hub, or a folder that `save_pretrained` has written.",
+    )
+    mode: Literal["probe", "frozen", "full"] = Field(
+        default="probe",
+        description="What is trained. probe: a linear model on the encoder's vectors, which are computed once; "
+        "frozen: also which of a text's tokens count; full: everything.",
+    )
+    max_length: int = Field(
+        default=256, ge=4, le=8192, description="Tokens of a text that are read; longer texts are cut there."
+    )
+    epochs: int = Field(default=60, ge=1, le=10_000, description="Most passes over the training rows.")
+    learning_rate: float = Field(
+        default=1e-2,
+        gt=0,
+        le=10,
+        description="Highest step size of AdamW; the encoder's own weights take 1/300 of it.",
+    )
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
+
+
 class ImageCnnOptions(TrainingOptions):
     """Options of image-cnn."""
 
