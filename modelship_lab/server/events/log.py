@@ -50,21 +50,22 @@ class EventLog:
             caller: who did it.
             owner_id: the account that the thing belongs to; with who administers, it hears of the event.
         """
+        (identity,) = transaction.next_ids("event_ids")
         created_at = now()
-        identity = transaction.value(
-            "INSERT INTO events (type, topic, payload, author, owner_id, account_id, credential, address, "
-            "request_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-            type,
-            topic,
-            orjson.dumps(payload).decode(),
-            caller.name,
-            owner_id,
-            caller.account_id,
-            caller.credential,
-            caller.address,
-            caller.request_id,
-            created_at,
-        )
+        row = {
+            "id": identity,
+            "type": type,
+            "topic": topic,
+            "payload": orjson.dumps(payload).decode(),
+            "author": caller.name,
+            "owner_id": owner_id,
+            "account_id": caller.account_id,
+            "credential": caller.credential,
+            "address": caller.address,
+            "request_id": caller.request_id,
+            "created_at": created_at,
+        }
+        transaction.put("events", row, key="id")
         event = Event(
             id=identity,
             type=type,

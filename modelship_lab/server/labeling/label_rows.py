@@ -1,9 +1,8 @@
 """The rows of decisions, and of what counts because of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +21,7 @@ from modelship_lab.records.labeling import (
     value_fields,
 )
 from modelship_lab.server.labeling.progress import State
-from modelship_lab.server.storage.database import Cursor, Transaction, now, placeholders
+from modelship_lab.server.storage.database import Cursor, Transaction, now
 
 # What was imported has no key of its own.
 SELECT = """
@@ -43,39 +42,8 @@ _MEASURES = ", ".join(f"'{one}'" for one in sorted(MEASURES))
 COUNTING = f"{STANDING} AND l.action <> 'note' AND l.purpose NOT IN ({_MEASURES})"
 """Of the decisions about a sample for which this holds, the newest one counts."""
 
-LABELS = pa.schema(
-    [
-        ("project_id", pa.int64()),
-        ("sample_id", pa.int64()),
-        ("action", pa.string()),
-        ("label", pa.string()),
-        ("content", pa.string()),
-        ("note", pa.string()),
-        ("source", pa.string()),
-        ("origin", pa.string()),
-        ("confidence", pa.float64()),
-        ("purpose", pa.string()),
-        ("author", pa.string()),
-        ("duration_ms", pa.int64()),
-        ("key", pa.string()),
-        ("created_at", pa.timestamp("us")),
-    ]
-)
-
-STATES = pa.schema(
-    [
-        ("sample_id", pa.int64()),
-        ("project_id", pa.int64()),
-        ("status", pa.string()),
-        ("label", pa.string()),
-        ("content", pa.string()),
-        ("classes", pa.list_(pa.string())),
-        ("source", pa.string()),
-        ("origin", pa.string()),
-        ("author", pa.string()),
-        ("label_id", pa.int64()),
-        ("updated_at", pa.timestamp("us")),
-    ]
+_STATE_COLUMNS = (
+    "sample_id, project_id, status, label, content, classes, source, origin, author, label_id, updated_at"
 )
 
 VALUES = pa.schema(
@@ -131,8 +99,9 @@ def status_of(action: LabelAction, source: LabelSource) -> SampleStatus:
 
 
 def label_of(row: Mapping[str, Any]) -> Label:
-    """A decision from a row of `SELECT`."""
-    fields = {name: value for name, value in row.items() if name != "content"}
+    """A decision from a row of `SELECT`, or from one that is about to be saved."""
+    fields = {"undone": False, **row}
+    del fields["content"]
     return Label(**{**fields, **value_fields(row["label"], row["content"])})
 
 
@@ -144,29 +113,27 @@ def read_label(cursor: Cursor, label_id: int) -> Label:
 
 
 def look_up(
-    cursor: Cursor, project_id: int, new: Sequence[NewLabel]
+    transaction: Transaction, project_id: int, new: Sequence[NewLabel], undecided: Collection[int] = ()
 ) -> tuple[dict[str, Label], dict[int, State | None]]:
-    """The decisions that were saved under the keys of `new`, and the `states` of its samples."""
-    if len(new) > 1:
-        by_key = _by_key(cursor, [one.key for one in new])
-        return by_key, states(cursor, project_id, [one.sample_id for one in new])
-    (one,) = new
-    # A statement costs half a millisecond however little it reads, so a single decision has one for all.
-    found = cursor.rows(
-        "SELECT 'sample' AS what, NULL AS status, NULL AS label, NULL AS classes FROM samples "
-        "WHERE id = ? AND project_id = ? "
-        "UNION ALL SELECT 'state', status, label, classes FROM sample_states WHERE sample_id = ? "
-        "UNION ALL SELECT 'key', NULL, NULL, NULL FROM labels WHERE key = ?",
-        one.sample_id,
-        project_id,
-        one.sample_id,
-        one.key,
-    )
-    rows = {row["what"]: row for row in found}
-    return (
-        _by_key(cursor, [one.key]) if "key" in rows else {},
-        {one.sample_id: _state(rows["state"]) if "state" in rows else None} if "sample" in rows else {},
-    )
+    """The decisions that were saved under the keys of `new`, and the `states` of its samples.
+
+    Args:
+        undecided: samples of the project that nobody has decided about in an earlier transaction.
+    """
+    by_key = {
+        one.key: label_of(row) for one in new if (row := transaction.find("labels", one.key)) is not None
+    }
+    by_key |= _by_key(transaction.beside_journal, [one.key for one in new if one.key not in by_key])
+    known: dict[int, State | None] = dict.fromkeys(undecided)
+    for one in new:
+        if (put := transaction.find("sample_states", one.sample_id)) is not None and (
+            put["project_id"] == project_id
+        ):
+            known[one.sample_id] = _state(put)
+    wanted = list({one.sample_id for one in new} - known.keys())
+    if wanted:
+        known |= states(transaction.beside_journal, project_id, wanted)
+    return by_key, known
 
 
 def states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[int, State | None]:
@@ -181,42 +148,55 @@ def states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[i
     return {row["id"]: None if row["status"] is None else _state(row) for row in rows}
 
 
-def insert_one(transaction: Transaction, new: NewLabel, row: dict[str, Any]) -> None:
-    """Append a decision, and give its row the id. The sample's earlier state is gone already."""
-    names = LABELS.names
-    values = [row[name] for name in names]
-    saved = f"INSERT INTO labels ({', '.join(names)}) VALUES ({placeholders(names)})"
-    if not counts(new):
-        row["id"] = transaction.value(f"{saved} RETURNING id", *values)
-        return
-    row["id"] = transaction.value(
-        f"WITH saved AS ({saved} RETURNING *) INSERT INTO sample_states ({', '.join(STATES.names)}) "
-        "SELECT sample_id, project_id, ?, label, content, ?, source, origin, author, id, created_at FROM saved "
-        "RETURNING label_id",
-        *values,
-        status_of(new.action, new.source),
-        stored_classes(new),
-    )
-
-
-def insert_several(transaction: Transaction, new: Sequence[NewLabel], rows: Sequence[dict[str, Any]]) -> None:
-    """Append decisions in this order, and give their rows the ids. The samples' earlier states are gone already."""
-    identities = sorted(transaction.column("SELECT nextval('label_ids') FROM range(?)", len(rows)))
-    table = pa.Table.from_pylist(list(rows), LABELS)
-    transaction.insert("labels", table.append_column("id", pa.array(identities, pa.int64())))
-    latest: dict[int, dict[str, Any]] = {}
-    for one, row, identity in zip(new, rows, identities, strict=True):
-        row["id"] = identity
+def insert(transaction: Transaction, project_id: int, new: Sequence[NewLabel], author: str) -> list[Label]:
+    """Append decisions in this order."""
+    moment = now()
+    saved = []
+    for identity, one in zip(transaction.next_ids("label_ids", len(new)), new, strict=True):
+        label = {
+            "id": identity,
+            "project_id": project_id,
+            "sample_id": one.sample_id,
+            "action": one.action,
+            "label": one.label,
+            "content": one.content,
+            "note": one.note,
+            "source": one.source,
+            "origin": one.origin,
+            "confidence": one.confidence,
+            "purpose": one.purpose,
+            "author": author,
+            "duration_ms": one.duration_ms,
+            "key": one.key,
+            "created_at": moment,
+        }
+        transaction.put("labels", label, key="key")
+        saved.append(label_of(label))
         if counts(one):
             # Of several decisions about one sample in one request, the last one counts.
-            latest[one.sample_id] = {
-                **row,
+            state = {
+                "sample_id": one.sample_id,
+                "project_id": project_id,
                 "status": status_of(one.action, one.source),
+                "label": one.label,
+                "content": one.content,
                 "classes": stored_classes(one),
+                "source": one.source,
+                "origin": one.origin,
+                "author": author,
                 "label_id": identity,
-                "updated_at": row["created_at"],
+                "updated_at": moment,
             }
-    transaction.insert("sample_states", pa.Table.from_pylist(list(latest.values()), STATES))
+            transaction.put("sample_states", state, key="sample_id", replaces=True)
+        if one.note:
+            note = {
+                "sample_id": one.sample_id,
+                "project_id": project_id,
+                "note": one.note,
+                "label_id": identity,
+            }
+            transaction.put("sample_notes", note, key="sample_id", replaces=True)
+    return saved
 
 
 def add_many(transaction: Transaction, project_id: int, rows: pa.Table, act: Act) -> dict[State, int]:
@@ -245,7 +225,7 @@ def add_many(transaction: Transaction, project_id: int, rows: pa.Table, act: Act
         moment,
     )
     if "note" in rows.column_names:
-        store_notes(transaction, project_id, first)
+        _store_notes(transaction, project_id, first)
     if not act.counts:
         return {}
     if before:
@@ -253,7 +233,7 @@ def add_many(transaction: Transaction, project_id: int, rows: pa.Table, act: Act
             "DELETE FROM sample_states WHERE sample_id IN (SELECT sample_id FROM decided)", {"decided": rows}
         )
     transaction.rows_with(
-        f"INSERT INTO sample_states ({', '.join(STATES.names)}) "
+        f"INSERT INTO sample_states ({_STATE_COLUMNS}) "
         f"SELECT {_STATE_OF_LABEL.format(classes='i.classes')} "
         "FROM labels l JOIN decided i ON i.sample_id = l.sample_id WHERE l.id > ? ORDER BY l.sample_id",
         {"decided": rows},
@@ -295,7 +275,7 @@ def take_back(
         "DELETE FROM sample_states WHERE sample_id IN (SELECT sample_id FROM targets)", tables
     )
     transaction.rows_with(
-        f"INSERT INTO sample_states ({', '.join(STATES.names)}) "
+        f"INSERT INTO sample_states ({_STATE_COLUMNS}) "
         f"SELECT {_STATE_OF_LABEL.format(classes=CLASSES)} FROM labels l WHERE l.id IN ("
         f"SELECT max(l.id) FROM labels l WHERE l.sample_id IN (SELECT sample_id FROM targets) AND {COUNTING} "
         "GROUP BY l.sample_id) ORDER BY l.sample_id",
@@ -327,7 +307,7 @@ def take_back(
     return dict(after)
 
 
-def store_notes(transaction: Transaction, project_id: int, after: int) -> None:
+def _store_notes(transaction: Transaction, project_id: int, after: int) -> None:
     """Let the notes of the decisions that came after a label's id be those that are shown."""
     transaction.execute(
         "DELETE FROM sample_notes WHERE sample_id IN (SELECT sample_id FROM labels WHERE id > ? AND note <> '')",
@@ -351,26 +331,6 @@ def difference(changes: Iterable[tuple[State | None, State | None]]) -> dict[Sta
         if after is not None:
             result[after] += 1
     return dict(result)
-
-
-def row_of(project_id: int, new: NewLabel, author: str, moment: datetime) -> dict[str, Any]:
-    """The columns `LABELS` of a decision."""
-    return {
-        "project_id": project_id,
-        "sample_id": new.sample_id,
-        "action": new.action,
-        "label": new.label,
-        "content": new.content,
-        "note": new.note,
-        "source": new.source,
-        "origin": new.origin,
-        "confidence": new.confidence,
-        "purpose": new.purpose,
-        "author": author,
-        "duration_ms": new.duration_ms,
-        "key": new.key,
-        "created_at": moment,
-    }
 
 
 def counts(decision: NewLabel | Act) -> bool:
@@ -407,7 +367,11 @@ def _tally(transaction: Transaction, samples: pa.Table) -> Counter[State]:
 
 def _by_key(cursor: Cursor, keys: Sequence[str]) -> dict[str, Label]:
     """The decisions that were saved under these keys."""
-    found = cursor.column("SELECT id FROM labels WHERE key IN (SELECT unnest(?::VARCHAR[]))", list(keys))
+    if len(keys) == 1:
+        # This way the index is asked.
+        found = cursor.column("SELECT id FROM labels WHERE key = ?", keys[0])
+    else:
+        found = cursor.column("SELECT id FROM labels WHERE key IN (SELECT unnest(?::VARCHAR[]))", list(keys))
     if not found:
         return {}
     rows = cursor.rows(f"{SELECT} WHERE l.id IN (SELECT unnest(?::BIGINT[])) AND l.undoes IS NULL", found)

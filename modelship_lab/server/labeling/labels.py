@@ -34,15 +34,12 @@ from modelship_lab.server.labeling.label_rows import (
     add_many,
     counts,
     difference,
-    insert_one,
-    insert_several,
+    insert,
     label_of,
     look_up,
     read_label,
-    row_of,
     state_after,
     states,
-    store_notes,
     stored_classes,
     take_back,
 )
@@ -53,7 +50,7 @@ from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.sample_filter import matching
 from modelship_lab.server.labeling.samples import read_sample
 from modelship_lab.server.labeling.thresholds import outgrown
-from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+from modelship_lab.server.storage.database import Cursor, Database, Transaction
 
 MAX_NAMED = 100
 """Samples that an event names; a bulk of labels is told by its size."""
@@ -89,7 +86,9 @@ class Labels:
 
         def work(transaction: Transaction) -> tuple[list[Label], int]:
             self._counts.load(transaction, project.id)
-            by_key, before = look_up(transaction, project.id, new)
+            named = [one.sample_id for one in new]
+            undecided = () if transaction.is_plain else self._queue.undecided(project.id, named)
+            by_key, before = look_up(transaction, project.id, new, undecided)
             fresh: dict[str, NewLabel] = {}
             for one in new:
                 earlier = by_key.get(one.key) or fresh.get(one.key)
@@ -378,27 +377,10 @@ class Labels:
         caller: Caller,
     ) -> list[Label]:
         _require_samples(project, [one.sample_id for one in new], before)
-        _check_spans(transaction, project, new)
-        moment = now()
-        rows = [row_of(project.id, one, caller.name, moment) for one in new]
-        first = (
-            transaction.value("SELECT coalesce(max(id), 0) FROM labels")
-            if any(one.note for one in new)
-            else None
-        )
+        _check_spans(transaction.beside_journal, project, new)
         # Of several decisions about one sample in one request, the last one counts.
         latest = {one.sample_id: one for one in new if counts(one)}
-        decided = [sample_id for sample_id in latest if before[sample_id] is not None]
-        if decided:
-            transaction.execute(
-                "DELETE FROM sample_states WHERE sample_id IN (SELECT unnest(?::BIGINT[]))", decided
-            )
-        if len(new) == 1:
-            insert_one(transaction, new[0], rows[0])
-        else:
-            insert_several(transaction, new, rows)
-        if first is not None:
-            store_notes(transaction, project.id, first)
+        saved = insert(transaction, project.id, new, caller.name)
         self._counts.change(
             transaction,
             project.id,
@@ -414,11 +396,10 @@ class Labels:
             f"project:{project.id}",
             caller,
             project.owner_id,
-            saved=len(rows),
+            saved=len(saved),
             sample_ids=named[:MAX_NAMED],
         )
         transaction.after_commit(lambda: self._queue.decided(project.id, named))
-        saved = [label_of({**row, "batch": "", "undone": False}) for row in rows]
         fresh = {one for one, state in before.items() if state is None}
         self._requests.decided(transaction, project, saved, fresh)
         return saved

@@ -138,6 +138,10 @@ class LabelQueue:
         require(caller, "label", project)
         return self._leases.release(project.id, f"{caller.name}\n{holder}")
 
+    def undecided(self, project_id: int, sample_ids: Iterable[int]) -> set[int]:
+        """Which of these nobody has decided about, as far as that is known without a query. For the writer thread."""
+        return self._ahead.undecided(project_id, sample_ids)
+
     def decided(self, project_id: int, sample_ids: Iterable[int]) -> None:
         """Somebody decided about samples. Called after the commit, on the writer thread."""
         decided = list(sample_ids)

@@ -125,6 +125,17 @@ class ReadAhead:
                 for one in buffer.samples
             }
 
+    def undecided(self, project_id: int, sample_ids: Iterable[int]) -> set[int]:
+        """Which of these were read and nobody has decided about since. For the writer thread."""
+        with self._lock:
+            # One that is stale may have samples that were decided about while it was read.
+            buffers = [
+                buffer
+                for (owner, _), buffer in self._buffers.items()
+                if owner == project_id and not buffer.stale
+            ]
+            return {one for one in sample_ids if any(one in buffer.samples for buffer in buffers)}
+
     def decided(self, project_id: int, sample_ids: Iterable[int]) -> None:
         """Nobody needs to decide about these any more. Called after the commit, on the writer thread."""
         decided = set(sample_ids)

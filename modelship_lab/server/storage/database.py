@@ -3,7 +3,8 @@
 DuckDB lets one process open a file, and a commit costs a millisecond or more however small it is.
 So all writes go through one thread that takes every write that is waiting, runs them in one
 transaction and commits once: each caller is answered only when its own write is on disk. Readers
-see committed data through cursors of their own and never wait for the writer.
+see committed data through cursors of their own and wait for the writer only when something is in
+the journal, which is moved to its tables before anybody looks at these.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import logging
 import queue
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ import pyarrow as pa
 
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import LabError, StorageFailed, Unavailable
+from modelship_lab.server.storage.journal import RESERVED, Journal, Key, Put, Rows, merge, move, place
 from modelship_lab.server.storage.migrations import migrate
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,15 @@ MAX_PARSED = 512
 
 CHECKPOINT_BYTES = 64 << 20
 """Once the write-ahead log is larger, it is moved into the database file."""
+
+MAX_JOURNALED = 200
+"""Rows of one transaction; more are written to their tables at once."""
+
+MAX_IN_JOURNAL = 1000
+"""Rows that wait to be moved to their tables."""
+
+MOVE_AFTER_S = 0.5
+"""Without a write for so long, what is in the journal is moved."""
 
 
 def now() -> datetime:
@@ -135,17 +147,94 @@ class Cursor:
 
 
 class Transaction(Cursor):
-    """Reads and writes inside the transaction that the writer thread will commit."""
+    """Reads and writes inside the transaction that the writer thread will commit.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, parsed: dict[str, duckdb.Statement]) -> None:
+    Every statement finds what was put into the journal in the tables, but for those of `beside_journal`.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, parsed: dict[str, duckdb.Statement], journal: Journal
+    ) -> None:
         super().__init__(connection, parsed)
+        self.beside_journal = Cursor(connection, parsed)
+        """Reads what is in the tables alone: `find` knows what is not in them yet."""
         self._after_commit: list[Callable[[], None]] = []
+        self._journal = journal
+        self._put: Rows = {}
+        self.is_plain = False
+        """It has looked into the tables or changed them, so nothing of it goes to the journal."""
+
+    def put(self, table: str, row: Mapping[str, Any], *, key: str, replaces: bool = False) -> None:
+        """Write a row that is small and one of many: it is on disk with the commit, and in its table when needed.
+
+        Args:
+            row: values that JSON has, and times.
+            key: the column that `find` goes by.
+            replaces: there may be an earlier row of the same key, which goes.
+        """
+        place(self._put, table, Put(key, row, replaces))
+
+    def find(self, table: str, key: Key) -> Mapping[str, Any] | None:
+        """The row of this key that was put, unless it is in its table by now."""
+        for rows in (self._put, {} if self.is_plain else self._journal.rows):
+            found = rows.get(table, {}).get(key)
+            if found is not None:
+                return found.row
+        return None
+
+    def next_ids(self, sequence: str, count: int = 1) -> list[int]:
+        """Ids of a sequence that are higher than all that were taken from it before."""
+        reserved = self._journal.reserved.get(sequence)
+        if reserved is None or len(reserved) < count:
+            size = count if self.is_plain else max(count, RESERVED)
+            taken = self.beside_journal.column(f"SELECT nextval('{sequence}') FROM range(?)", size)
+            reserved = self._journal.reserved[sequence] = deque(sorted(taken))
+        return [reserved.popleft() for _ in range(count)]
+
+    def settle(self) -> None:
+        """Move everything that was put to its tables."""
+        # Statements take ids from the sequences themselves, which are higher than those that are left.
+        self._journal.reserved.clear()
+        if not self.is_plain:
+            self.is_plain = True
+            if self._journal.rows:
+                move(self._connection, self._journal.rows)
+                self._connection.execute("DELETE FROM journal").fetchall()
+        if self._put:
+            put, self._put = self._put, {}
+            move(self._connection, put)
+
+    def finish(self) -> None:
+        """Write what was put; the commit follows."""
+        if self.is_plain or sum(map(len, self._put.values())) > MAX_JOURNALED:
+            self.settle()
+        elif self._put:
+            self._journal.write(self._connection, self._put)
+
+    def committed(self) -> None:
+        """The commit was made."""
+        if self.is_plain:
+            self._journal.rows = {}
+        merge(self._journal.rows, self._put)
+
+    def _execute(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        self.settle()
+        return super()._execute(sql, parameters)
+
+    def table(self, sql: str, *parameters: Any) -> pa.Table:
+        self.settle()
+        return super().table(sql, *parameters)
+
+    def batches(self, sql: str, *parameters: Any) -> pa.RecordBatchReader:
+        self.settle()
+        return super().batches(sql, *parameters)
 
     def execute(self, sql: str, *parameters: Any) -> None:
         self._execute(sql, parameters).fetchall()
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append an Arrow table, matching columns by name. The way in for everything that comes in bulk."""
+        self.settle()
         # DuckDB finds `rows` among the names of this function. To register it takes as long as to insert a few.
         self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows").fetchall()
 
@@ -178,12 +267,14 @@ class Database:
         self.path = path
         self._memory_limit = memory_limit
         self._parsed: dict[str, duckdb.Statement] = {}
+        self._journal = Journal()
         try:
             self._connection = self._connect()
         except duckdb.Error as error:
             raise StorageFailed(f"The database {path.name} cannot be opened: {_first_line(error)}") from error
         try:
             self.version = migrate(self._connection, path)
+            self._journal.recover(self._connection)
         except BaseException:
             self._connection.close()
             raise
@@ -229,6 +320,8 @@ class Database:
         Args:
             long: it takes seconds; such reads wait for each other, and nobody else for them.
         """
+        if self._journal.rows:
+            await self.write(Transaction.settle)
         try:
             found = (self._long_reader if long else self._readers).submit(self._read, work)
         except RuntimeError:
@@ -237,6 +330,8 @@ class Database:
 
     def read_now(self, work: Callable[[Cursor], Result]) -> Result:
         """`read` that blocks, for the start of the server, before its event loop runs."""
+        if self._journal.rows:
+            self.submit(Transaction.settle).result()
         return self._readers.submit(self._read, work).result()
 
     def _read(self, work: Callable[[Cursor], Result]) -> Result:
@@ -271,7 +366,7 @@ class Database:
         running = True
         while running:
             group: list[_Write] = []
-            write = self._queue.get()
+            write = self._next()
             while True:
                 if write is None:
                     running = False
@@ -286,16 +381,28 @@ class Database:
                 # One of them spoiled the common transaction: each gets its own.
                 for single in group:
                     self._commit([single], alone=True)
+            if self._journal.rows and (not running or len(self._journal) > MAX_IN_JOURNAL):
+                self._commit([_Write(Transaction.settle)], alone=True)
             self._checkpoint()
+
+    def _next(self) -> _Write | None:
+        """The next write; when there is none for a while and something is in the journal, one that moves it."""
+        try:
+            return self._queue.get(timeout=MOVE_AFTER_S if self._journal.rows else None)
+        except queue.Empty:
+            return _Write(Transaction.settle)
 
     def _commit(self, group: list[_Write], alone: bool = False) -> bool:
         """Run a group in one transaction. Returns False if it was rolled back and can be tried one by one."""
-        transaction = Transaction(self._connection, self._parsed)
+        transaction = Transaction(self._connection, self._parsed, self._journal)
         try:
             self._connection.begin()
             results = [write.work(transaction) for write in group]
+            transaction.finish()
             self._connection.commit()
         except BaseException as error:
+            # Those that were taken in it may be given once more.
+            self._journal.reserved.clear()
             broken = _is_broken(error)
             if broken:
                 # Before anybody is told, so that who asks again finds it whole.
@@ -311,6 +418,7 @@ class Database:
             for write in group:
                 write.future.set_exception(failure)
             return True
+        transaction.committed()
         for call in transaction._after_commit:
             try:
                 call()
@@ -360,6 +468,8 @@ class Database:
             self._cursors.clear()
             self._local = threading.local()
             self._connection = self._connect()
+            # A commit that broke the database may be in the file.
+            self._journal.recover(self._connection)
         except duckdb.Error:
             log.exception("The database cannot be opened")
         finally:

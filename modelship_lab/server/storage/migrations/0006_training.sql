@@ -19,3 +19,6 @@ ALTER TABLE jobs ADD COLUMN token_digest VARCHAR;
 ALTER TABLE imports ADD COLUMN auto_added BIGINT DEFAULT 0;
 ALTER TABLE imports ADD COLUMN labels_changed BIGINT DEFAULT 0;
 ALTER TABLE imports ADD COLUMN labels_kept BIGINT DEFAULT 0;
+
+-- Small writes that are committed as one row, whatever tables they go to, until they are moved there together.
+CREATE TABLE journal (id BIGINT NOT NULL, rows VARCHAR NOT NULL);

@@ -1,0 +1,109 @@
+"""The journal: what is committed in one row is found by everybody, also after a crash, once."""
+
+import shutil
+from datetime import datetime
+
+import pytest
+
+from modelship_lab.records.errors import Conflict
+from modelship_lab.server.storage.database import MAX_JOURNALED, Database, Transaction
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database(tmp_path / "lab.duckdb")
+    yield database
+    database.close()
+
+
+def decided(transaction: Transaction, sample_id, label):
+    (identity,) = transaction.next_ids("label_ids")
+    state = {
+        "sample_id": sample_id,
+        "project_id": 1,
+        "status": "labeled",
+        "label": label,
+        "classes": None,
+        "label_id": identity,
+        "updated_at": datetime(2026, 1, 2, 3, 4, 5, 678),
+    }
+    transaction.put("sample_states", state, key="sample_id", replaces=True)
+    return identity
+
+
+def states(database):
+    return database.read_now(
+        lambda cursor: cursor.tuples(
+            "SELECT sample_id, label, label_id, updated_at FROM sample_states ORDER BY sample_id"
+        )
+    )
+
+
+def test_what_was_put_is_read_by_everybody_and_the_newest_of_its_key_counts(database):
+    first = database.submit(lambda t: decided(t, 5, "a")).result(5)
+    second = database.submit(lambda t: decided(t, 5, "b")).result(5)
+    other = database.submit(lambda t: decided(t, 3, "a")).result(5)
+    assert first < second < other
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678)
+    assert states(database) == [(3, "a", other, moment), (5, "b", second, moment)]
+    again = database.submit(lambda t: decided(t, 5, "c")).result(5)
+    assert states(database)[1] == (5, "c", again, moment)
+
+
+def test_what_was_put_outlives_a_crash_once(database, tmp_path):
+    database.submit(lambda t: decided(t, 5, "a")).result(5)
+    identity = database.submit(lambda t: decided(t, 5, "b")).result(5)
+    # What a killed process leaves: the files as they are.
+    left = tmp_path / "left"
+    left.mkdir()
+    for path in tmp_path.glob("lab.duckdb*"):
+        shutil.copy(path, left)
+    for _ in range(2):
+        recovered = Database(left / "lab.duckdb")
+        assert [row[:3] for row in states(recovered)] == [(5, "b", identity)]
+        recovered.close()
+    recovered = Database(left / "lab.duckdb")
+    assert recovered.submit(lambda t: t.next_ids("label_ids")).result(5)[0] > identity
+    recovered.close()
+
+
+def test_what_is_rolled_back_was_not_put(database):
+    def refuse(transaction):
+        decided(transaction, 5, "a")
+        raise Conflict("no")
+
+    with pytest.raises(Conflict):
+        database.submit(refuse).result(5)
+    assert states(database) == []
+
+
+def test_a_statement_of_the_same_transaction_finds_what_was_put(database):
+    def work(transaction):
+        decided(transaction, 5, "a")
+        assert transaction.find("sample_states", 5)["label"] == "a"
+        found = transaction.value("SELECT label FROM sample_states")
+        assert transaction.find("sample_states", 5) is None
+        decided(transaction, 5, "b")
+        return found
+
+    assert database.submit(work).result(5) == "a"
+    assert [row[1] for row in states(database)] == ["b"]
+
+
+def test_ids_go_up_whoever_takes_them(database):
+    taken = []
+    for _ in range(3):
+        taken += database.submit(lambda t: t.next_ids("label_ids", 2)).result(5)
+        taken.append(database.submit(lambda t: t.value("SELECT nextval('label_ids')")).result(5))
+    assert taken == sorted(set(taken))
+
+
+def test_many_rows_of_one_transaction_go_to_their_table(database):
+    rows = MAX_JOURNALED + 1
+
+    def work(transaction):
+        for sample_id in range(rows):
+            decided(transaction, sample_id, "a")
+
+    database.submit(work).result(5)
+    assert len(states(database)) == rows
