@@ -65,6 +65,14 @@ def _default(value: Any) -> str:
 @click.command(cls=TrainCommand)
 @click.argument("project", type=PROJECT)
 @click.option(
+    "--resume", type=RUN, help="Go on with this run of PROJECT where it was stopped or interrupted."
+)
+@click.option(
+    "--time-budget",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds of training after which it ends with the best weights.",
+)
+@click.option(
     "--recipe",
     type=RECIPE,
     help="How to train. Default: the first for the project's task.",
@@ -86,6 +94,8 @@ def _default(value: Any) -> str:
 def train(
     session: Session,
     project: str,
+    resume: int | None,
+    time_budget: float | None,
     recipe: str | None,
     epochs: int | None,
     seed: int | None,
@@ -97,13 +107,24 @@ def train(
 ) -> Any:
     """Train a model on the labels of PROJECT, in a thread of this process.
 
-    An interrupt, or `stop`, ends it cleanly with a checkpoint.
+    An interrupt, or `stop`, ends it cleanly with a checkpoint, from which --resume goes on: it ends as if it had
+    never been interrupted.
     """
     from modelship_lab.learning import train as training
 
     handle = session.project(project)
     options = dict(settings)
-    options.update({key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None})
+    named = {"epochs": epochs, "seed": seed, "time_budget_s": time_budget}
+    options.update({key: value for key, value in named.items() if value is not None})
+    if resume is not None:
+        if options or recipe or snapshot is not None:
+            raise InvalidInput(
+                "A run goes on as it began: with --resume, leave the recipe, its options and --snapshot out."
+            )
+        if session.lab.run(resume).record.project_id != handle.id:
+            raise InvalidInput(f"Run {resume} is of another project than {project}.")
+        going_on = training.resume(session.lab, resume)
+        return session.follow(going_on, wait=wait, epochs=going_on.record.params.get("epochs"))
     run = training.start(session.lab, handle, recipe, options, snapshot=snapshot, name=name, tags=tags)
     return session.follow(run, wait=wait, epochs=run.record.params.get("epochs"))
 

@@ -1,48 +1,44 @@
 """Train a recipe on a snapshot, log it to a run, and evaluate it on rows that it has not seen."""
 
-import logging
 import math
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
-from modelship_lab.learning.callbacks import BestWeights, on_cpu
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.evaluate import evaluate, summary
 from modelship_lab.learning.hardware import Hardware, choose
-from modelship_lab.learning.learner import Learner
-from modelship_lab.learning.lightning_logger import LabCallback, LabLogger
+from modelship_lab.learning.loop import Loop, on_cpu
 from modelship_lab.learning.network import Network, predicted
 from modelship_lab.learning.objectives import Objective, objective_of
 from modelship_lab.learning.quiet import quiet
+from modelship_lab.learning.rate_finder import find_rate
 from modelship_lab.learning.recipes import Recipe, recipe_named
 from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.learning.rows import Batches, Rows
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
+from modelship_lab.learning.saver import Saver
 from modelship_lab.learning.split import Split, check_trainable
+from modelship_lab.learning.training_state import TrainingState
 from modelship_lab.records.bundle import Preprocessing
-from modelship_lab.records.errors import Interrupted, LabError, TrainingFailed
+from modelship_lab.records.errors import Interrupted, InvalidInput, TrainingFailed
 from modelship_lab.records.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from modelship_lab.client import SnapshotData
 
 __all__ = ["FitResult", "Progress", "fit"]
-
-log = logging.getLogger(__name__)
 
 PREDICTION_ROWS = 64
 """Rows that are predicted at once in the evaluation."""
@@ -80,12 +76,17 @@ def fit(
     options: Mapping[str, Any] | TrainingOptions | None = None,
     stop: threading.Event | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    *,
+    resume: TrainingState | None = None,
+    output: Path | None = None,
+    given: list[str | None] | None = None,
 ) -> FitResult:
     """Train and evaluate; returns when it is done.
 
     The run gets the metrics `train_loss`, `learning_rate` (every step, or up to 2,000 points), `val_loss`,
     `val_accuracy`, `val_f1` and `epoch` (every epoch), `samples_per_s`, `progress` and `remaining_s`
-    (every second and epoch), and the artifacts `checkpoint.ckpt` and `evaluation.json`. Its status is left to the caller.
+    (every second and epoch), and the artifacts `checkpoint.ckpt`, `evaluation.json` and, while it goes on and when it
+    was stopped, `training_state.ckpt`. Its status is left to the caller.
 
     Args:
         run: where metrics and artifacts go.
@@ -94,6 +95,10 @@ def fit(
         options: of the recipe; defaults for what is left out.
         stop: when set, training ends after the current step, with the best weights so far.
         on_progress: called at every step; must not take long.
+        resume: where an earlier training of the same recipe, options and snapshot was: it goes on from there, and
+            ends as if it had never been interrupted.
+        output: a folder for `checkpoint-{epoch}` folders with both files, of which the newest are kept.
+        given: the split of each row, `train`, `validation`, `test` or None; default: what the snapshot says.
 
     Raises:
         InvalidInput: no such recipe or option, or hardware that is not there.
@@ -103,8 +108,21 @@ def fit(
     """
     chosen = recipe_named(recipe, snapshot.info.task)
     checked = options if isinstance(options, TrainingOptions) else chosen.checked(options or {})
-    fitting = _Fit(run, snapshot, chosen, checked, stop or threading.Event(), on_progress)
+    fitting = _Fit(
+        run, snapshot, chosen, checked, stop or threading.Event(), on_progress, resume, output, given
+    )
     return _off_main_thread(fitting.run, fitting.stop)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Encoded rows with what they are."""
+
+    samples: Samples
+    rows: Rows
+    targets: Tensor
+    labels: np.ndarray
+    split: Split
 
 
 class _Fit:
@@ -118,7 +136,13 @@ class _Fit:
         options: TrainingOptions,
         stop: threading.Event,
         on_progress: Callable[[Progress], None],
+        resume: TrainingState | None,
+        output: Path | None,
+        given: list[str | None] | None,
     ) -> None:
+        self.resume = resume
+        self.output = output
+        self.given = given
         self.log = run
         self.snapshot = snapshot
         self.recipe = recipe
@@ -134,9 +158,8 @@ class _Fit:
         samples = Samples.of_snapshot(self.snapshot)
         objective = objective_of(info)
         labels = objective.targets(samples.table)
-        split = objective.split(
-            labels, samples.ids, self.options.holdout, self.options.seed, samples.splits()
-        )
+        given = self.given or samples.splits()
+        split = objective.split(labels, samples.ids, self.options.holdout, self.options.seed, given)
         objective = objective.fitted(labels[split.train])
         preprocessing = self.recipe.preprocessing(self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples, self._check)
@@ -144,110 +167,128 @@ class _Fit:
         if hardware.has_room_for(rows.nbytes):
             rows, targets = rows.to(hardware.device), targets.to(hardware.device)
         self._check()
-        with _seeded(self.options.seed, hardware.device):
+        with _seeded(self.options.seed, hardware.device), _explained():
             network = self.recipe.network(self.options, preprocessing, objective.outputs)
+            network.to(hardware.device)
             rows = network.prepared(rows, self._check)
             network.adapt(rows, torch.from_numpy(split.train).to(targets.device))
-            trained = self._train(network, objective, preprocessing, rows, targets, split, hardware)
-        checkpoint, epochs, seconds, stopped = trained
+            data = _Data(samples, rows, targets, labels, split)
+            trained = self._train(network, objective, preprocessing, data, hardware)
+        checkpoint, loop = trained
         self.on_progress(Progress("evaluating"))
-        # Lightning leaves the network in main memory.
-        evaluation = self._evaluate(checkpoint, network.to(hardware.device), samples, rows, labels, split)
+        evaluation = self._evaluate(checkpoint, network, samples, rows, labels, split)
+        state = loop.state
         figures = summary(evaluation) | {
-            "val_loss": checkpoint.figures.get("val_loss", math.nan),
-            "val_accuracy": checkpoint.figures.get("val_accuracy", math.nan),
-            "best_epoch": checkpoint.figures.get("epoch", math.nan),
-            "epochs": float(epochs),
+            **{name: state.figures.get(name, math.nan) for name in ("val_loss", "val_accuracy", "val_rmse")},
+            "best_epoch": state.figures.get("epoch", math.nan),
+            "epochs": float(state.epoch),
             "train_rows": float(len(split.train)),
-            "train_seconds": seconds,
+            "train_seconds": state.seconds,
         }
         figures = {name: value for name, value in figures.items() if math.isfinite(value)}
         self.log.save_artifact(NAME, checkpoint.to_bytes())
         self.log.save_artifact("evaluation.json", evaluation.model_dump_json(), "application/json")
-        return FitResult(checkpoint, evaluation, figures, stopped)
+        return FitResult(checkpoint, evaluation, figures, loop.stopped)
 
     def _train(
         self,
         network: Network,
         objective: Objective,
         preprocessing: Preprocessing,
-        rows: Rows,
-        labels: Tensor,
-        split: Split,
+        data: "_Data",
         hardware: Hardware,
-    ) -> tuple[Checkpoint, int, float, bool]:
-        """The best weights, and after how many epochs and seconds training ended, and whether on request."""
-        options = self.options
+    ) -> tuple[Checkpoint, Loop]:
+        """The best weights, which the network has then, too."""
+        options, split = self.options, data.split
         batch_size = options.batch_size or automatic_batch_size(len(split.train))
-        training = Batches(rows, labels, split.train, batch_size, seed=options.seed)
-        validation = Batches(rows, labels, split.validation, max(batch_size, PREDICTION_ROWS))
-        steps = len(training) * options.epochs
+        drawn = (
+            objective.row_weights(data.labels[split.train]) if options.class_weights == "sampled" else None
+        )
+        at_once = batch_size * options.accumulate
+        training = Batches(data.rows, data.targets, split.train, at_once, options.seed, drawn)
+        validation = Batches(data.rows, data.targets, split.validation, max(batch_size, PREDICTION_ROWS))
         self.log.log_params(
             {
                 "batch_size": batch_size,
                 "accelerator": hardware.accelerator,
-                "precision": hardware.precision,
+                "precision": "bf16" if "bf16" in hardware.precision else "32",
                 "parameters": sum(weight.numel() for weight in network.parameters()),
             }
         )
-        targets = labels[torch.from_numpy(split.train).to(labels.device)]
-        weights = objective.balanced_weights(targets)
-        learner = Learner(
-            network,
-            objective,
-            weights if options.class_weights == "balanced" else torch.ones_like(weights),
-            learning_rate=options.learning_rate,
-            weight_decay=options.weight_decay,
-            steps=steps,
-        )
+        if options.gradient_checkpointing and not network.checkpoint_gradients():
+            raise InvalidInput(
+                f"The networks of {self.recipe.name} have no gradient_checkpointing: leave it out."
+            )
+        weights = None
+        if options.class_weights == "balanced":
+            known = torch.from_numpy(data.labels[split.train])
+            weights = objective.balanced_weights(known).to(hardware.device)
+        with quiet():
+            # A cluster that the lab happens to run on is none of this training's business.
+            fabric = Fabric(
+                accelerator=hardware.accelerator,
+                devices=1,
+                precision=hardware.precision,  # type: ignore[arg-type]
+                plugins=[LightningEnvironment()],
+            )
 
-        def checkpoint(weights: Mapping[str, Tensor], figures: Mapping[str, float]) -> Checkpoint:
-            return Checkpoint(self.recipe, options, preprocessing, objective, weights, dict(figures))
+        def checkpoint(weights: Mapping[str, Tensor], objective: Objective = objective) -> Checkpoint:
+            return Checkpoint(self.recipe, options, preprocessing, objective, weights, dict(state.figures))
 
         def report(step: int, epoch: int) -> None:
-            self.on_progress(Progress("training", step, steps, epoch, options.epochs))
+            self.on_progress(Progress("training", step, loop.steps, epoch, options.epochs))
 
-        with _Saver(self.log) as saver, tempfile.TemporaryDirectory(prefix="mlship-fit-") as folder:
-            best = BestWeights(network, lambda weights: saver.save(checkpoint(on_cpu(weights), best.figures)))
-            following = LabCallback(
-                self.log, loss="train_loss", stop_requested=self.stop.is_set, on_step=report
+        state = self.resume or TrainingState()
+        with Saver(self.log, self.output, checkpoint) as saver:
+            rate = self._learning_rate(network, objective, weights, training, state)
+            loop = Loop(
+                fabric=fabric,
+                network=network,
+                objective=objective,
+                weights=weights,
+                training=training,
+                validation=validation,
+                options=options,
+                learning_rate=rate,
+                run=self.log,
+                stop_requested=self.stop.is_set,
+                on_step=report,
+                save=saver.save,
+                state=state,
             )
-            patience = options.patience or options.epochs
-            callbacks = [
-                best,
-                EarlyStopping("val_loss", patience=patience, min_delta=0.0, check_finite=True),
-                following,
-            ]
-            started_s = time.perf_counter()
-            with quiet(), _explained():
-                trainer = Trainer(
-                    accelerator=hardware.accelerator,
-                    devices=1,
-                    precision=hardware.precision,  # type: ignore[arg-type]
-                    max_epochs=options.epochs,
-                    min_epochs=0,  # so that it may end in the middle of the first one
-                    callbacks=callbacks,
-                    logger=LabLogger(run=self.log),
-                    # Of what steps log there is nothing: the callback does that.
-                    log_every_n_steps=len(training),
-                    enable_checkpointing=False,
-                    enable_progress_bar=False,
-                    enable_model_summary=False,
-                    num_sanity_val_steps=0,
-                    # A cluster that the lab happens to run on is none of this training's business.
-                    plugins=[LightningEnvironment()],
-                    default_root_dir=folder,
-                )
-                trainer.fit(learner, training, validation)
-            seconds = time.perf_counter() - started_s
-        if best.weights is None and not following.stopped:
-            raise TrainingFailed(
-                "The loss is not a number any more: the steps were too large. "
-                f"Train again with a smaller learning_rate than {options.learning_rate:g}."
-            )
-        found = checkpoint(on_cpu(best.weights or network.state_dict()), best.figures)
-        network.load_state_dict(dict(found.weights))
-        return found, trainer.current_epoch, seconds, following.stopped
+            try:
+                loop.run_to_end()
+            except BaseException:
+                # What was good before it went wrong is kept.
+                if state.best is not None:
+                    saver.finish(state, ended=False)
+                raise
+            if loop.stopped or self.output is not None:
+                saver.finish(state, ended=True)
+        found = on_cpu(state.best or network.state_dict())
+        network.load_state_dict(found)
+        if options.calibration:
+            objective = objective.calibrated(*loop.validated())
+        return checkpoint(found, objective), loop
+
+    def _learning_rate(
+        self,
+        network: Network,
+        objective: Objective,
+        weights: Tensor | None,
+        training: Batches,
+        state: TrainingState,
+    ) -> float:
+        if self.options.learning_rate != "auto":
+            return self.options.learning_rate
+        if not state.learning_rate:
+
+            def loss(inputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+                return network.loss(inputs, targets, lambda *both: objective.loss(both[0], both[1], weights))
+
+            state.learning_rate = find_rate(network, training, loss, self.options.weight_decay, self.log)
+        self.log.log_params({"found_learning_rate": state.learning_rate})
+        return state.learning_rate
 
     def _evaluate(
         self,
@@ -283,32 +324,6 @@ def _inputs(rows: Rows, chosen: np.ndarray) -> Iterator[dict[str, Tensor]]:
         yield rows.take(places)
 
 
-class _Saver:
-    """Save checkpoints in a thread, so that training never waits for the network; only the newest matters."""
-
-    def __init__(self, run: RunLog) -> None:
-        self._run = run
-        self._pool = ThreadPoolExecutor(1, "mlship-checkpoint")
-        self._saving: Future[None] | None = None
-
-    def __enter__(self) -> "_Saver":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        if self._saving is None or self._saving.done():
-            self._saving = self._pool.submit(self._send, checkpoint)
-
-    def _send(self, checkpoint: Checkpoint) -> None:
-        try:
-            self._run.save_artifact(NAME, checkpoint.to_bytes())
-        except LabError as error:
-            # The last checkpoint is saved by the fit itself, which then raises.
-            log.warning("A checkpoint could not be saved: %s", error.message)
-
-
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """torch's random numbers follow from a seed inside, and go on as before outside."""
@@ -326,7 +341,7 @@ def _explained() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise TrainingFailed(
-            "Memory ran out in training. Train again with a smaller batch_size or a smaller model."
+            "Memory ran out. Train again with a smaller batch_size or a smaller model."
         ) from error
 
 

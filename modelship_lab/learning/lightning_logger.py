@@ -7,7 +7,6 @@ trainer.fit(module, data)
 
 import math
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,18 +20,13 @@ from lightning.pytorch.loggers.logger import Logger
 from torch import Tensor
 
 from modelship_lab.client.active_run import active_run
+from modelship_lab.learning.pace import LEAST_STEPS_ON_DEVICE, POINTS, Pace
 from modelship_lab.learning.run_log import RunLog, as_params
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab
 
 __all__ = ["LabCallback", "LabLogger"]
-
-POINTS = 2000
-"""About so many points of each training curve are logged at most."""
-LEAST_STEPS_ON_DEVICE = 10
-"""Reading a loss makes the processor wait for the GPU, so that is done this seldom at most."""
-PROGRESS_INTERVAL_S = 1.0
 
 
 class LabLogger(Logger):
@@ -181,11 +175,8 @@ class LabCallback(Callback):
         self._every = 1
         self._loss: Tensor | None = None
         self._count = 0
-        self._samples = 0
+        self._pace = Pace(math.inf)
         self._step = 0
-        self._first_step = 0
-        self._started_s = 0.0
-        self._shown_s = 0.0
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -204,17 +195,16 @@ class LabCallback(Callback):
             self._every = max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if module.device.type != "cpu":
             self._every = max(self._every, LEAST_STEPS_ON_DEVICE)
-        self._started_s = self._shown_s = time.perf_counter()
-        self._first_step = trainer.global_step
+        self._pace = Pace(self._steps, trainer.global_step)
         self._step = _step(trainer)
-        self._loss, self._count, self._samples = None, 0, 0
+        self._loss, self._count = None, 0
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._step = _step(trainer)
         self._count += 1
-        self._samples += _rows(batch)
+        self._pace.rows += _rows(batch)
         if self._loss_name and outputs is not None:
             loss = outputs["loss"].detach()
             self._loss = loss if self._loss is None else self._loss + loss
@@ -258,22 +248,11 @@ class LabCallback(Callback):
         self._loss, self._count = None, 0
         if self._run is not None and figures:
             self._run.log(figures, step=self._step)
-        if time.perf_counter() - self._shown_s >= PROGRESS_INTERVAL_S:
+        if self._pace.is_due:
             self._show(trainer)
 
     def _show(self, trainer: Trainer) -> None:
-        """Log how far training is, and how fast since the last time; the validation is part of it."""
-        now_s = time.perf_counter()
-        done = trainer.global_step
-        figures = {}
-        if self._samples:
-            figures["samples_per_s"] = self._samples / (now_s - self._shown_s)
-        if math.isfinite(self._steps):
-            figures["progress"] = 100 * min(done / self._steps, 1.0)
-            if done > self._first_step:
-                each_s = (now_s - self._started_s) / (done - self._first_step)
-                figures["remaining_s"] = each_s * max(self._steps - done, 0)
-        self._samples, self._shown_s = 0, now_s
+        figures = self._pace.figures(trainer.global_step)
         if self._run is not None and figures:
             self._run.log(figures, step=self._step)
 

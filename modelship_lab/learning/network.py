@@ -32,6 +32,19 @@ class Network(nn.Module):
         """
         return rows
 
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before each epoch, counted from 0; what is frozen until then can be set free."""
+
+    def loss(
+        self, inputs: dict[str, Tensor], targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """The loss of a training batch; a network that blends rows has its own way."""
+        return loss(self(**inputs), targets)
+
+    def checkpoint_gradients(self) -> bool:
+        """Compute activations again in the backward pass instead of keeping them; returns whether it can."""
+        return False
+
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters for the optimizer: weights decay, biases and scales do not."""
         decayed = [weight for weight in self.parameters() if weight.ndim > 1]

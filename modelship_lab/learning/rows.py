@@ -9,6 +9,9 @@ from torch import Tensor
 
 __all__ = ["Batch", "Batches", "Rows", "TokenLists"]
 
+_PASSES = 1_000_003
+"""Seeds are so far apart that their passes share none."""
+
 Batch = tuple[dict[str, Tensor], Tensor]
 """The network's inputs by name, and the labels int64 (rows)."""
 
@@ -85,23 +88,49 @@ class Batches:
         batch_size: most rows in one batch. The batches of a pass are about equally large, so that
             none is so small that its statistics are worthless.
         seed: of the order, a new one in every pass; None keeps the order.
+        weights: float (chosen), how often each row is drawn, with replacement; default: each once.
     """
 
     def __init__(
-        self, rows: Rows, labels: Tensor, chosen: np.ndarray, batch_size: int, seed: int | None = None
+        self,
+        rows: Rows,
+        labels: Tensor,
+        chosen: np.ndarray,
+        batch_size: int,
+        seed: int | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         self._rows = rows
         self._labels = labels
         self._chosen = torch.from_numpy(chosen)
         self._count = -(-len(chosen) // batch_size)
-        self._random = None if seed is None else torch.Generator().manual_seed(seed)
+        self._seed = seed
+        self._weights = None if weights is None else torch.from_numpy(weights)
+        self._passes = 0
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Batch]:
-        chosen = self._chosen
-        if self._random is not None:
-            chosen = chosen[torch.randperm(len(chosen), generator=self._random)]
-        for places in chosen.to(self._labels.device).tensor_split(self._count):
+        self._passes += 1
+        return self.of_pass(self._passes - 1)
+
+    def of_pass(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one pass, whatever passes there were before.
+
+        Args:
+            number: of the pass, from 0.
+            first: number of the batch to begin with.
+        """
+        order = self._order(number).to(self._labels.device)
+        for places in order.tensor_split(self._count)[first:]:
             yield self._rows.take(places), self._labels[places]
+
+    def _order(self, number: int) -> Tensor:
+        if self._seed is None:
+            return self._chosen
+        random = torch.Generator().manual_seed(self._seed * _PASSES + number)
+        if self._weights is not None:
+            drawn = torch.multinomial(self._weights, len(self._chosen), replacement=True, generator=random)
+            return self._chosen[drawn]
+        return self._chosen[torch.randperm(len(self._chosen), generator=random)]

@@ -6,18 +6,20 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelship_lab.learning.recipes import Recipe, recipe_named, recipe_of_task
+from modelship_lab.learning.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
 from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.learning.split import check_counts, check_trainable
-from modelship_lab.records.errors import Interrupted, InvalidInput, LabError
+from modelship_lab.records.errors import Interrupted, InvalidInput, LabError, NotFound
 from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
     from modelship_lab.learning.fit import Progress
 
-__all__ = ["execute", "fail", "snapshot_of", "start", "wait"]
+__all__ = ["execute", "fail", "resume", "snapshot_of", "start", "wait"]
 
+STATE = "training_state.ckpt"
+"""The artifact from which a training goes on; `learning.training_state` writes it."""
 STOP_PATIENCE_S = 60.0
 EXIT_PATIENCE_S = 4.0
 """Jupyter kills a kernel that takes longer to end."""
@@ -68,16 +70,64 @@ def start(
         tags=tags,
         snapshot_id=snapshot.info.id,
     )
+    _begin(run, snapshot, chosen, checked, on_progress, None)
+    return run
+
+
+def resume(
+    lab: "Lab",
+    run: "RunHandle | int",
+    *,
+    on_progress: "Callable[[Progress], None] | None" = None,
+) -> "RunHandle":
+    """Go on with a training that was stopped or interrupted, from its last saved state, and return the run at once.
+
+    It ends with the same weights as if it had never been interrupted. One that has no state yet begins anew.
+
+    Args:
+        lab: where the run is.
+        run: of a recipe, or its id.
+        on_progress: as in `start`.
+
+    Raises:
+        NotFound: there is no such run.
+        InvalidInput: it is no run of a recipe.
+        Conflict: it goes on in another process.
+    """
+    earlier = lab.run(run if isinstance(run, int) else run.id)
+    record = earlier.record
+    if record.recipe not in RECIPES or record.snapshot_id is None:
+        raise InvalidInput(f"Run {record.id} was not trained by a recipe: there is nothing to go on with.")
+    recipe = RECIPES[record.recipe]
+    known = {name: value for name, value in record.params.items() if name in recipe.options.model_fields}
+    options = recipe.checked(known)
+    try:
+        state = earlier.artifact(STATE)
+    except NotFound:
+        state = None
+    snapshot = lab.snapshot(record.snapshot_id)
+    resumed = lab.resume_run(record.id)
+    _begin(resumed, snapshot, recipe, options, on_progress, state)
+    return resumed
+
+
+def _begin(
+    run: "RunHandle",
+    snapshot: "SnapshotData",
+    recipe: Recipe,
+    options: TrainingOptions,
+    on_progress: "Callable[[Progress], None] | None",
+    state: bytes | None,
+) -> None:
     thread = threading.Thread(
         target=execute,
-        args=(run, snapshot, chosen, checked, on_progress),
+        args=(run, snapshot, recipe, options, on_progress, state),
         name=f"mlship-train-{run.id}",
         # A kernel that is shut down must not wait for hours; `_stop_all` ends training cleanly.
         daemon=True,
     )
     _going_on[thread] = run
     thread.start()
-    return run
 
 
 def snapshot_of(
@@ -125,14 +175,23 @@ def execute(
     recipe: Recipe,
     options: TrainingOptions,
     on_progress: "Callable[[Progress], None] | None",
+    resume: bytes | None = None,
 ) -> None:
     """Train, and end the run as that went."""
     try:
         # Here, because loading torch and Lightning takes seconds that the notebook's cell need not wait.
         from modelship_lab.learning.fit import fit
+        from modelship_lab.learning.training_state import TrainingState
 
-        more = {"on_progress": on_progress} if on_progress else {}
-        result = fit(run, snapshot, recipe.name, options, run.stop_event, **more)
+        result = fit(
+            run,
+            snapshot,
+            recipe.name,
+            options,
+            run.stop_event,
+            on_progress or (lambda progress: None),
+            resume=None if resume is None else TrainingState.from_bytes(resume),
+        )
         run.finish(result.summary)
     except Interrupted:
         run.finish()

@@ -11,13 +11,13 @@ import time
 
 import numpy as np
 import torch
-from modelship_lab.learning.classifier import warm_cosine
 from torch.nn import functional
 
 from modelship_lab.learning.fit import automatic_batch_size, fit
 from modelship_lab.learning.recipes import recipe_named
 from modelship_lab.learning.rows import Batches
 from modelship_lab.learning.samples import Samples, encode_samples
+from modelship_lab.learning.schedules import rate_factor
 from modelship_lab.learning.split import split_rows
 from tests.learning.snapshots import LocalSnapshot, Recorder, digits, reviews, table
 
@@ -57,7 +57,7 @@ class Bare:
         start = time.perf_counter()
         optimizer = torch.optim.AdamW(groups, fused=True)
         steps = len(self.training) * options.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, steps))
         for _ in range(options.epochs):
             network.train()
             for inputs, labels in self.training:

@@ -92,12 +92,12 @@ def test_what_is_logged_and_saved():
 
 
 def test_long_runs_log_a_bounded_number_of_points_with_the_mean_between_them(monkeypatch):
-    from modelship_lab.learning import lightning_logger
+    from modelship_lab.learning import loop
 
     every, some = Recorder(), Recorder()
     options = {"epochs": 50, "batch_size": 32, "patience": 0}
     fit(every, table("wine"), "tabular-mlp", options)
-    monkeypatch.setattr(lightning_logger, "POINTS", 20)
+    monkeypatch.setattr(loop, "POINTS", 20)
     fit(some, table("wine"), "tabular-mlp", options)
     assert len(every.series("train_loss")) == 200
     assert len(some.series("train_loss")) == 20

@@ -1,6 +1,6 @@
 """The options of the recipes, as records whose fields say what they mean."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,8 @@ from modelship_lab.records.base import Record
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32", "bf16"]
+Schedule = Literal["cosine", "linear", "constant"]
+LearningRate = Annotated[float, Field(gt=0, le=10)] | Literal["auto"]
 
 
 class TrainingOptions(Record):
@@ -20,7 +22,25 @@ class TrainingOptions(Record):
         le=65_536,
         description="Rows in one step; default: 32 to 256, growing with the data.",
     )
-    learning_rate: float = Field(default=2e-3, gt=0, le=10, description="Highest step size of AdamW.")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Batches whose gradients are added up to one step: for batches that memory has no room for.",
+    )
+    learning_rate: LearningRate = Field(
+        default=2e-3,
+        description="Highest step size of AdamW; auto: found by a short trial of ever larger ones.",
+    )
+    schedule: Schedule = Field(
+        default="cosine", description="How the learning rate falls after it has risen to its highest."
+    )
+    warmup: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the steps in which the learning rate rises; default: a tenth, 200 steps at most.",
+    )
     weight_decay: float = Field(default=0.01, ge=0, le=10, description="Decoupled weight decay of AdamW.")
     patience: int = Field(
         default=5,
@@ -28,8 +48,37 @@ class TrainingOptions(Record):
         le=10_000,
         description="Epochs without a better validation loss before it stops; 0: never stop early.",
     )
-    class_weights: Literal["balanced", "none"] = Field(
-        default="balanced", description="Whether rare classes count as much in the loss as common ones."
+    class_weights: Literal["balanced", "sampled", "none"] = Field(
+        default="balanced",
+        description="Whether rare classes count as much as common ones: by their weight in the loss, or because "
+        "their rows are drawn more often.",
+    )
+    calibration: bool = Field(
+        default=True,
+        description="Whether probabilities are corrected on the validation rows, so that they are as high as the "
+        "model is often right.",
+    )
+    time_budget_s: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds of training after which it ends with the best weights; the learning rate falls in time.",
+    )
+    checkpoint_every_s: float = Field(
+        default=30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds between two checkpoints at least; within an epoch there is one when it takes longer.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Whether activations are computed again instead of kept, where the network can: less memory, more time.",
+    )
+    folds: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Cross-validation: so many more models are trained, each tested on another part of the rows.",
     )
     holdout: float = Field(
         default=0.15,
@@ -51,7 +100,7 @@ class TextLinearOptions(TrainingOptions):
     """Options of text-linear."""
 
     epochs: int = Field(default=15, ge=1, le=10_000, description="Most passes over the training rows.")
-    learning_rate: float = Field(default=0.05, gt=0, le=10, description="Highest step size of AdamW.")
+    learning_rate: LearningRate = Field(default=0.05, description="Highest step size of AdamW.")
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
     patience: int = Field(
         default=3,
@@ -128,7 +177,7 @@ class TabularMlpOptions(TrainingOptions):
     """Options of tabular-mlp."""
 
     epochs: int = Field(default=60, ge=1, le=10_000, description="Most passes over the training rows.")
-    learning_rate: float = Field(default=3e-3, gt=0, le=10, description="Highest step size of AdamW.")
+    learning_rate: LearningRate = Field(default=3e-3, description="Highest step size of AdamW.")
     patience: int = Field(
         default=10,
         ge=0,
