@@ -13,6 +13,8 @@ from modelship_lab.records.errors import Interrupted, InvalidInput, LabError, No
 from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
     from modelship_lab.learning.fit import Progress
 
@@ -176,8 +178,19 @@ def execute(
     options: TrainingOptions,
     on_progress: "Callable[[Progress], None] | None",
     resume: bytes | None = None,
+    output: "Path | None" = None,
 ) -> None:
-    """Train, and end the run as that went."""
+    """Train, and end the run as that went.
+
+    Args:
+        run: of this process.
+        snapshot: what to train on.
+        recipe: how.
+        options: of the recipe.
+        on_progress: as in `start`.
+        resume: the content of a run's artifact `STATE`, to go on from there.
+        output: a folder for checkpoints, as in `fit.fit`.
+    """
     try:
         # Here, because loading torch and Lightning takes seconds that the notebook's cell need not wait.
         from modelship_lab.learning.fit import fit
@@ -191,6 +204,7 @@ def execute(
             run.stop_event,
             on_progress or (lambda progress: None),
             resume=None if resume is None else TrainingState.from_bytes(resume),
+            output=output,
         )
         run.finish(result.summary)
     except Interrupted:

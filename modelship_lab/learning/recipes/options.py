@@ -142,10 +142,8 @@ class TextEncoderOptions(TrainingOptions):
         default=256, ge=4, le=8192, description="Tokens of a text that are read; longer texts are cut there."
     )
     epochs: int = Field(default=60, ge=1, le=10_000, description="Most passes over the training rows.")
-    learning_rate: float = Field(
+    learning_rate: LearningRate = Field(
         default=1e-2,
-        gt=0,
-        le=10,
         description="Highest step size of AdamW; the encoder's own weights take 1/300 of it.",
     )
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
