@@ -10,23 +10,42 @@ from modelship_lab.bundles.session import open_session, run_session
 from modelship_lab.records.bundle import Parity
 from modelship_lab.records.errors import ExportFailed, PredictionFailed
 
-__all__ = ["check_parity"]
+__all__ = ["Model", "check_agreement", "check_parity"]
+
+Model = Callable[[Arrays], np.ndarray]
+"""From an encoded batch to probabilities (rows, classes)."""
 
 
 def check_parity(
-    source: Callable[[Arrays], np.ndarray],
+    source: Model,
     model: Path | bytes,
     inputs: Arrays,
     batch_sizes: Sequence[int] = (1, 7, 64),
     tolerance: float = 1e-4,
 ) -> Parity:
-    """Compare the probabilities of an ONNX model with those of its source on encoded real rows.
+    """Compare the probabilities of an ONNX model with those of its source; see `check_agreement`.
+
+    Raises:
+        InvalidData: the ONNX model cannot be loaded.
+    """
+    session = open_session(model)
+    return check_agreement(source, lambda batch: run_session(session, batch), inputs, batch_sizes, tolerance)
+
+
+def check_agreement(
+    source: Model,
+    exported: Model,
+    inputs: Arrays,
+    batch_sizes: Sequence[int] = (1, 7, 64),
+    tolerance: float = 1e-4,
+) -> Parity:
+    """Compare the probabilities of an exported model with those of its source on encoded real rows.
 
     Every row is predicted at every batch size; fewer rows than a batch size are repeated to fill it.
 
     Args:
-        source: encoded batch to probabilities (rows, classes).
-        model: the ONNX model, as a file or as bytes.
+        source: what was exported.
+        exported: what has come of it.
         inputs: encoded rows, at least one.
         batch_sizes: sizes of the batches in which the rows are predicted.
         tolerance: the largest absolute difference of a probability that is taken for equal.
@@ -37,17 +56,15 @@ def check_parity(
     Raises:
         ExportFailed: a probability differs by more than `tolerance`, or a label flips; says at which
             batch size, in which row, and both values.
-        InvalidData: the ONNX model cannot be loaded.
     """
     rows = len(next(iter(inputs.values()), ()))
     if not rows:
         raise ExportFailed("there are no rows to compare the exported model on")
-    session = open_session(model)
     largest = 0.0
     for size in batch_sizes:
         for first, batch in _batches(inputs, rows, size):
             try:
-                actual = run_session(session, batch)
+                actual = np.asarray(exported(batch))
             except PredictionFailed as error:
                 raise ExportFailed(f"at batch size {size}, rows from {first}: {error.message}") from error
             expected = np.asarray(source(batch))

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +19,7 @@ from modelship_lab.client.run_files import RunFiles
 from modelship_lab.client.spooled_request import SpooledRequest
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidInput, NotFound, TimedOut, Unavailable
+from modelship_lab.records.model_export import ModelExport, model_formats
 from modelship_lab.records.tracking import ENDED, Heartbeat, Run, RunChange
 
 if TYPE_CHECKING:
@@ -238,10 +240,30 @@ class RunHandle(RunFiles):
         """Whether the run goes on, as far as is known here without asking the server."""
         return self._record.status not in ENDED and not self._ended.is_set()
 
-    def export(self, format: str = "onnx") -> BundleManifest:
-        """Export the run's model as a bundle, checked against its source; see `learning.export.export`."""
-        manifest: BundleManifest = self._lab.verbs.export(self, format)
-        return manifest
+    def export(
+        self,
+        format: str = "onnx",
+        target: Path | str | None = None,
+        *,
+        optimize: bool = False,
+        validate: bool = True,
+    ) -> BundleManifest | ModelExport:
+        """Export the run's model as a bundle, checked against its source, which the lab keeps with the run.
+
+        Args:
+            format: `onnx`, `torchscript`, `triton`, several of them with commas, or `both` for the first two.
+            target: a folder for the files. Default: none for a bundle alone, else `exported/run-N`.
+            optimize: also write a model with an optimized graph, and one with weights of 8 bits.
+            validate: load each file anew and compare its answers on rows that were held out.
+
+        Returns:
+            What the bundle says of itself; or what was written, and how good it is.
+        """
+        folder = None if target is None else Path(target).expanduser()
+        made: BundleManifest | ModelExport = self._lab.verbs.export(
+            self, model_formats(format), folder, optimize, validate
+        )
+        return made
 
     # Inside
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelship_lab.records.errors import MissingDependency
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from modelship_lab.client.lab import Lab
     from modelship_lab.client.project_samples import MapColor
     from modelship_lab.client.projects import ProjectHandle
     from modelship_lab.client.runs import RunHandle
     from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.records.labeling import QueueOrder, SampleFilter
+    from modelship_lab.records.model_export import ModelFormat
 
 
 class Verbs(Protocol):
@@ -44,7 +47,14 @@ class Verbs(Protocol):
     def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
         """Log what other libraries train in this process."""
 
-    def export(self, run: "RunHandle", format: str) -> Any:
+    def export(
+        self,
+        run: "RunHandle",
+        formats: "tuple[ModelFormat, ...]",
+        target: "Path | None",
+        optimize: bool,
+        validate: bool,
+    ) -> Any:
         """Export a run's model."""
 
 
@@ -75,7 +85,14 @@ class NoVerbs:
     def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
         raise _missing("Autologging")
 
-    def export(self, run: "RunHandle", format: str) -> Any:
+    def export(
+        self,
+        run: "RunHandle",
+        formats: "tuple[ModelFormat, ...]",
+        target: "Path | None",
+        optimize: bool,
+        validate: bool,
+    ) -> Any:
         raise _missing("Exporting")
 
 

@@ -1,7 +1,7 @@
 """Verbs of models: export, register, models, stage."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,12 +11,35 @@ from modelship_lab.commands.parameters import MODEL, MODEL_VERSION, RUN, RUN_OR_
 from modelship_lab.commands.results import Exported
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.bundle import BundleManifest
-from modelship_lab.records.errors import NotFound
+from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.labeling import ExportFormat, SampleStatus
+from modelship_lab.records.model_export import ModelExport, ModelFormat, model_formats
 from modelship_lab.records.registry import ModelVersion, Stage
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+class ExportFormatName(click.ParamType[str]):
+    """A form of labels, or forms of a model with commas between them."""
+
+    name = "format"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in get_args(ExportFormat):
+            try:
+                model_formats(str(value))
+            except InvalidInput:
+                self.fail(f"{value!r} is none of {', '.join(self._names())}.", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in self._names() if name.startswith(incomplete)]
+
+    def _names(self) -> tuple[str, ...]:
+        return (*get_args(ModelFormat), "both", *get_args(ExportFormat))
 
 
 class StageName(click.Choice[str]):
@@ -35,6 +58,7 @@ class StageName(click.Choice[str]):
 
 
 STAGES = StageName()
+FORMATS = ExportFormatName()
 
 
 @click.command()
@@ -42,8 +66,18 @@ STAGES = StageName()
 @click.argument("target", type=click.Path(), required=False)
 @click.option(
     "--format",
-    type=click.Choice(["onnx", *get_args(ExportFormat)]),
-    help="Of the model: onnx. Of labels, default: by the file's name.",
+    type=FORMATS,
+    help="Of the model: onnx, torchscript, triton or both (the first two), with commas between several. "
+    "Of labels, default: by the file's name.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the files of a model.")
+@click.option(
+    "--optimize", is_flag=True, help="Also a smaller model, with weights of 8 bits, and a faster one."
+)
+@click.option(
+    "--validate/--no-validate",
+    default=True,
+    help="Whether each file of a model is loaded anew and compared on rows that were held out.",
 )
 @click.option(
     "--status",
@@ -60,26 +94,31 @@ def export(
     session: Session,
     source: str,
     target: str | None,
-    format: Any,
+    format: str | None,
+    output: Path | None,
+    optimize: bool,
+    validate: bool,
     status: tuple[SampleStatus, ...],
     split: str | None,
     suggestions: bool,
-) -> "BundleManifest | Exported":
+) -> "BundleManifest | ModelExport | Exported":
     """Export the model of a run, or the labels of a project to TARGET.
 
-    `export RUN` makes a bundle; it fails unless the model agrees with its source on real rows. `export PROJECT
-    TARGET` writes what people have labeled to a file, or for formats of several files to a zip file or folder.
+    `export RUN` makes a bundle, which the lab keeps with the run; it fails unless the model agrees with its source
+    on real rows. With other formats, `--optimize` or `--output` it writes files, too. `export PROJECT TARGET` writes
+    what people have labeled to a file, or for formats of several files to a zip file or folder.
     """
     if target is None:
-        run = RUN.convert(source, None, None)
-        from modelship_lab.learning import export as exporting
+        from modelship_lab.learning import model_export
 
-        return exporting.export(session.lab, run, format or "onnx")
+        run = session.lab.run(RUN.convert(source, None, None))
+        formats = model_formats(format or "onnx")
+        return model_export.export_run(run, formats, output, optimize=optimize, validate=validate)
     handle, path = session.project(source), Path(target).expanduser()
     with session.importing(f"{handle.name} → {path.name}") as on_progress:
         made = handle.export(
             path,
-            format=format,
+            format=cast("ExportFormat | None", format),
             status=status,
             suggestions=suggestions,
             on_progress=on_progress,

@@ -1,5 +1,6 @@
-"""Export a run's model as a bundle, if the ONNX model agrees with the torch model on real rows."""
+"""Export a run's model as a bundle, if the exported model agrees with the torch model on real rows."""
 
+import io
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,27 +12,31 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from modelship_lab.bundles.pack import pack, to_tar
-from modelship_lab.bundles.parity import check_parity
+from modelship_lab.bundles.parity import Model, check_agreement, check_parity
 from modelship_lab.bundles.preprocessing import Arrays, encode
 from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import BundleManifest, Lineage, Preprocessing, TextTokens
-from modelship_lab.records.errors import Conflict, ExportFailed, InvalidInput
+from modelship_lab.records.errors import Conflict, ExportFailed, InvalidData, PredictionFailed
+from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
-    from modelship_lab.client import Lab, SnapshotData
+    from modelship_lab.client import Lab, RunHandle, SnapshotData
 
-__all__ = ["export", "to_onnx", "write_bundle"]
+__all__ = ["answers_of", "export", "held_out", "to_onnx", "to_torchscript", "write_bundle"]
 
 OPSET = 18
 PARITY_ROWS = 256
 BATCH_SIZES = (1, 7, 64)
 TOLERANCE = 1e-4
 
+Activation = Callable[[Tensor], Tensor]
+"""What makes answers of logits."""
 
-def export(lab: "Lab", run_id: int, format: str = "onnx") -> BundleManifest:
-    """Export the model of a run and store the bundle with the run.
+
+def export(lab: "Lab", run_id: int) -> BundleManifest:
+    """Export the model of a run as ONNX and store the bundle with the run.
 
     The exported model is compared with the torch model on held-out rows of the run's snapshot at batch
     sizes 1, 7 and 64; what does not agree is not stored.
@@ -39,21 +44,29 @@ def export(lab: "Lab", run_id: int, format: str = "onnx") -> BundleManifest:
     Args:
         lab: where the run is.
         run_id: a run that was trained by a recipe and has a checkpoint.
-        format: `onnx`.
 
     Raises:
-        InvalidInput: another format.
         Conflict: the run has no model yet, or no snapshot.
         ExportFailed: the exported model disagrees; says at which batch size, in which row, by how much.
     """
-    if format != "onnx":
-        raise InvalidInput(f"A model cannot be exported as {format!r}. Choose onnx.")
     run = lab.run(run_id)
-    record = run.record
     checkpoint = Checkpoint.of_run(run)
+    snapshot, lineage = origin(lab, run.record, checkpoint)
+    with tempfile.TemporaryDirectory(prefix="mlship-export-") as folder:
+        bundle = Path(folder) / "bundle"
+        write_bundle(bundle, checkpoint, snapshot, lineage, run.record.summary)
+        return upload(run, bundle)
+
+
+def origin(lab: "Lab", record: Run, checkpoint: Checkpoint) -> "tuple[SnapshotData, Lineage]":
+    """What the model of a run was trained on.
+
+    Raises:
+        Conflict: the run has no snapshot.
+    """
     if record.snapshot_id is None:
         raise Conflict(
-            f"Run {run_id} names no snapshot, so there are no held-out rows to check its model on."
+            f"Run {record.id} names no snapshot, so there are no held-out rows to check its model on."
         )
     lineage = Lineage(
         run_id=record.id,
@@ -61,13 +74,15 @@ def export(lab: "Lab", run_id: int, format: str = "onnx") -> BundleManifest:
         snapshot_id=record.snapshot_id,
         recipe=checkpoint.recipe.name,
     )
-    with tempfile.TemporaryDirectory(prefix="mlship-export-") as folder:
-        bundle = Path(folder) / "bundle"
-        write_bundle(bundle, checkpoint, lab.snapshot(record.snapshot_id), lineage, record.summary)
-        tar = Path(folder) / "bundle.tar"
-        with tar.open("wb") as file:
+    return lab.snapshot(record.snapshot_id), lineage
+
+
+def upload(run: "RunHandle", bundle: Path) -> BundleManifest:
+    """Store a bundle with its run."""
+    with tempfile.NamedTemporaryFile(prefix="mlship-export-", suffix=".tar") as tar:
+        with Path(tar.name).open("wb") as file:
             to_tar(bundle, file)
-        return run.upload_bundle(tar)
+        return run.upload_bundle(Path(tar.name))
 
 
 def write_bundle(
@@ -82,17 +97,11 @@ def write_bundle(
     Raises:
         ExportFailed: the exported model disagrees with the torch model.
     """
-    inputs = _held_out(checkpoint, snapshot)
+    inputs, _ = held_out(checkpoint, snapshot, PARITY_ROWS)
     network = checkpoint.network()
-    longest = longest_text(checkpoint.preprocessing)
-    model = to_onnx(network, inputs, checkpoint.objective.activation, longest)
-
-    def source(batch: Arrays) -> np.ndarray:
-        with torch.inference_mode():
-            tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
-            return np.asarray(checkpoint.objective.activation(network(**tensors)).numpy())
-
-    parity = check_parity(source, model, inputs, BATCH_SIZES, TOLERANCE)
+    activation = checkpoint.objective.activation
+    model = to_onnx(network, inputs, activation, longest_text(checkpoint.preprocessing))
+    parity = check_parity(answers_of(network, activation), model, inputs, BATCH_SIZES, TOLERANCE)
     return pack(
         folder,
         task=checkpoint.recipe.task,
@@ -108,7 +117,7 @@ def write_bundle(
 def to_onnx(
     network: nn.Module,
     inputs: Arrays,
-    activation: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(-1),
+    activation: Activation = lambda logits: logits.softmax(-1),
     longest: int | None = None,
 ) -> bytes:
     """The ONNX model of a network: its inputs by name, any number of rows, output `probabilities`.
@@ -123,12 +132,9 @@ def to_onnx(
         ExportFailed: torch cannot export the network.
     """
     names = list(inputs)
-    # The exporter takes a size of 1 in the example for a constant.
-    example = tuple(torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for array in inputs.values())
+    example = _example(inputs)
     rows, length = Dim("rows", min=1), Dim("length", min=1, max=longest)
     shapes = tuple({0: rows, 1: length} if name == "tokens" else {0: rows} for name in names)
-    if "tokens" in inputs:
-        example = tuple(nn.functional.pad(tensor, (0, max(0, 3 - tensor.shape[1]))) for tensor in example)
     try:
         with quiet():
             program = torch.onnx.export(
@@ -147,6 +153,72 @@ def to_onnx(
         raise ExportFailed(
             f"torch cannot export this network: {type(error).__name__}: {error!s:.500}"
         ) from error
+
+
+def to_torchscript(network: nn.Module, inputs: Arrays, activation: Activation) -> bytes:
+    """The TorchScript module of a network: it takes the inputs by position and gives probabilities.
+
+    Raises:
+        ExportFailed: torch cannot trace the network, or what comes of it disagrees with it.
+    """
+    file = io.BytesIO()
+    try:
+        with quiet(), torch.inference_mode():
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                _WithActivation(network, list(inputs), activation).eval().requires_grad_(False),
+                _example(inputs),
+            )
+            torch.jit.save(traced, file)
+    except Exception as error:  # the tracer raises nearly anything
+        raise ExportFailed(
+            f"torch cannot trace this network: {type(error).__name__}: {error!s:.500}"
+        ) from error
+    check_agreement(
+        answers_of(network, activation), torchscript_model(file.getvalue()), inputs, BATCH_SIZES, TOLERANCE
+    )
+    return file.getvalue()
+
+
+def torchscript_model(content: bytes) -> Model:
+    """What a TorchScript module answers for encoded batches.
+
+    Raises:
+        InvalidData: it cannot be read.
+    """
+    try:
+        with quiet():
+            module = torch.jit.load(io.BytesIO(content), "cpu").eval()  # type: ignore[no-untyped-call]
+    except Exception as error:  # torch's reader raises nearly anything
+        raise InvalidData(f"The TorchScript module cannot be loaded ({type(error).__name__}).") from error
+
+    def answer(batch: Arrays) -> np.ndarray:
+        try:
+            with torch.inference_mode():
+                return np.asarray(module(*map(torch.from_numpy, batch.values())).numpy())
+        except RuntimeError as error:
+            shapes = {name: array.shape for name, array in batch.items()}
+            raise PredictionFailed(f"the TorchScript module failed on inputs of shape {shapes}") from error
+
+    return answer
+
+
+def answers_of(network: nn.Module, activation: Activation) -> Model:
+    """What a network answers for encoded batches."""
+
+    def answer(batch: Arrays) -> np.ndarray:
+        with torch.inference_mode():
+            tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+            return np.asarray(activation(network(**tensors)).numpy())
+
+    return answer
+
+
+def _example(inputs: Arrays) -> tuple[Tensor, ...]:
+    # The exporter takes a size of 1 in the example for a constant.
+    example = tuple(torch.from_numpy(np.resize(array, (2, *array.shape[1:]))) for array in inputs.values())
+    if "tokens" in inputs:
+        example = tuple(nn.functional.pad(tensor, (0, max(0, 3 - tensor.shape[1]))) for tensor in example)
+    return example
 
 
 class _WithActivation(nn.Module):
@@ -168,11 +240,11 @@ def longest_text(spec: Preprocessing) -> int | None:
     return spec.max_length if isinstance(spec, TextTokens) else None
 
 
-def _held_out(checkpoint: Checkpoint, snapshot: "SnapshotData") -> Arrays:
-    """Test rows of the fit that made the checkpoint, encoded as they will be in serving."""
+def held_out(checkpoint: Checkpoint, snapshot: "SnapshotData", most: int) -> tuple[Arrays, np.ndarray]:
+    """Test rows of the fit that made the checkpoint: encoded as they will be in serving, and their targets."""
     samples = Samples.of_snapshot(snapshot)
     objective, options = checkpoint.objective, checkpoint.options
     targets = objective.targets(samples.table)
     test = objective.split(targets, samples.ids, options.holdout, options.seed, samples.splits()).test
-    chosen = test[:: max(1, len(test) // PARITY_ROWS)][:PARITY_ROWS]
-    return encode(checkpoint.preprocessing, samples.taken(chosen).inputs())
+    chosen = test[:: max(1, len(test) // most)][:most]
+    return encode(checkpoint.preprocessing, samples.taken(chosen).inputs()), targets[chosen]

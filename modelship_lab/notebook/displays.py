@@ -50,6 +50,7 @@ _SHOWN = (
     ("modelship_lab.records.labeling.automatic", "AuditReport"),
     ("modelship_lab.records.labeling.automatic", "Thresholds"),
     ("modelship_lab.records.labeling.snapshots", "SnapshotDiff"),
+    ("modelship_lab.records.model_export", "ModelExport"),
     ("modelship_lab.records.registry", "ModelVersion"),
     ("modelship_lab.records.serving", "Deployment"),
     ("modelship_lab.records.tracking", "Run"),

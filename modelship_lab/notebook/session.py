@@ -17,6 +17,8 @@ from modelship_lab.commands.session import Session
 from modelship_lab.records.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from modelship_lab.learning.autolog import Autologging
     from modelship_lab.notebook.widgets import LabelerWidget, SamplesWidget
     from modelship_lab.records.labeling import QueueOrder, SampleFilter
+    from modelship_lab.records.model_export import ModelFormat
     from modelship_lab.records.serving import Deployment
 
 _SHOW_EVERY_S = 0.25
@@ -253,7 +256,14 @@ class NotebookVerbs:
     def autolog(self, lab: "Lab", frameworks: Iterable[str] | None, disable: bool) -> Any:
         return autologging(lab, frameworks, disable)
 
-    def export(self, run: "RunHandle", format: str) -> Any:
-        from modelship_lab.learning import export
+    def export(
+        self,
+        run: "RunHandle",
+        formats: "tuple[ModelFormat, ...]",
+        target: "Path | None",
+        optimize: bool,
+        validate: bool,
+    ) -> Any:
+        from modelship_lab.learning import model_export
 
-        return export.export(run.lab, run.id, format)
+        return model_export.export_run(run, formats, target, optimize=optimize, validate=validate)

@@ -86,9 +86,9 @@ def test_an_exported_bundle_answers(lab, trained, tmp_path):
     assert trained.refresh().bundle
 
 
-def test_other_formats_are_refused(lab, trained):
-    with pytest.raises(InvalidInput, match="onnx"):
-        export.export(lab, trained.id, format="pickle")
+def test_other_formats_are_refused(trained):
+    with pytest.raises(InvalidInput, match="onnx, torchscript, triton or both"):
+        trained.export("pickle")
 
 
 def test_images_from_import_to_bundle(lab):

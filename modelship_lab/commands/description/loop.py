@@ -29,6 +29,7 @@ from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.events import LabInfo
 from modelship_lab.records.labeling import RowProblem
+from modelship_lab.records.model_export import ModelExport
 from modelship_lab.records.registry import ModelVersion
 from modelship_lab.records.serving import Deployment, WindowMetrics
 from modelship_lab.records.tracking import Run
@@ -265,6 +266,34 @@ def _(value: BundleManifest) -> Description:
     facts += [(name, number(figure)) for name, figure in value.metrics.items()]
     origin = f"of run {value.lineage.run_id}" if value.lineage.run_id is not None else ""
     return Description(f"Bundle {origin}".strip(), tuple(facts))
+
+
+@describe.register
+def _(value: ModelExport) -> Description:
+    rows = tuple(
+        (
+            one.path,
+            f"{one.bytes:,}",
+            _percent(one.accuracy),
+            _percent(one.changed_answers),
+            "–" if one.rows_per_s is None else f"{one.rows_per_s:,.0f}",
+        )
+        for one in value.files
+    )
+    return Description(
+        f"Export of run {value.run_id}" if value.run_id is not None else "Export",
+        (
+            ("formats", ", ".join(value.formats)),
+            ("compared on", f"{value.rows:,} rows that were held out"),
+            ("accuracy before", _percent(value.source_accuracy)),
+        ),
+        (Grid("Files", ("file", "bytes", "accuracy", "changed answers", "rows/s"), rows),),
+        " ".join(value.notes),
+    )
+
+
+def _percent(part: float | None) -> str:
+    return "–" if part is None else f"{part:.1%}"
 
 
 def _listed(numbers: tuple[int, ...]) -> str:
