@@ -111,11 +111,11 @@ def test_a_model_that_disagrees_is_refused(exported, tmp_path, monkeypatch):
     checkpoint, data, _, _ = exported
     to_onnx = export.to_onnx
 
-    def wrong(network, inputs, activation):
+    def wrong(network, *further):
         with torch.no_grad():
             biases = next(weight for weight in reversed(list(network.parameters())) if weight.ndim == 1)
             biases[0] += 0.01
-            content = to_onnx(network, inputs, activation)
+            content = to_onnx(network, *further)
             biases[0] -= 0.01
         return content
 

@@ -1,0 +1,1 @@
+"""Files of data before anything is learned from them: read, checked, reported on."""
