@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from modelship_lab.records.base import Id, Record, UtcTime
+from modelship_lab.records.model_export import ModelFormat
 from modelship_lab.records.tracking import Run
 
 JobKind = Literal["light_model", "embeddings", "label_errors", "training", "export"]
@@ -65,11 +66,13 @@ class NewTraining(Record):
 class NewModelExport(Record):
     """What is to be made of a run's model in the background."""
 
-    formats: Annotated[tuple[str, ...], Field(min_length=1, max_length=10)] = ("onnx",)
+    formats: Annotated[tuple[ModelFormat, ...], Field(min_length=1, max_length=10)] = ("onnx",)
     output: str | None = Field(default=None, max_length=1000)
-    """A folder of the workspace that gets the files, too."""
-    options: dict[str, Any] = {}
-    """Of the export."""
+    """A folder of the workspace that gets the files, too; other formats than onnx are of no use without."""
+    optimize: bool = False
+    """Also a model with an optimized graph, and one with weights of 8 bits."""
+    compare: bool = True
+    """Load each file anew, and compare its answers on rows that were held out."""
 
 
 class JobProgress(Record):
