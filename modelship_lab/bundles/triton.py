@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from modelship_lab.bundles.pack import MANIFEST
+from modelship_lab.bundles.pack import MANIFEST, MODEL
 from modelship_lab.bundles.session import OUTPUT
 from modelship_lab.records.bundle import BundleManifest
 
@@ -40,7 +40,7 @@ def write_repository(
         folder: of the repository.
         name: of the model; what Triton does not take in names becomes `_`.
         manifest: of the bundle: it goes along, because it says how inputs become the model's arrays.
-        model: the ONNX model.
+        model: the ONNX model, in the bundle's folder.
         session: it, opened: its inputs are declared as it has them.
 
     Returns:
@@ -51,6 +51,8 @@ def write_repository(
     (place / MODEL_FILE).parent.mkdir(parents=True)
     shutil.copyfile(model, place / MODEL_FILE)
     (place / LABELS).write_text("".join(f"{' '.join(one.split())}\n" for one in manifest.classes), "utf-8")
+    for further in manifest.checksums.keys() - {MODEL}:
+        shutil.copyfile(model.with_name(further), place / further)
     (place / MANIFEST).write_text(manifest.model_dump_json(indent=2), "utf-8")
     (place / CONFIG).write_text(_config(name, session), "utf-8")
     return place
