@@ -81,7 +81,9 @@ def test_sets_of_classes_with_notes_reasons_and_guidelines(
         "skip_reasons": ["not English", "spam"],
     }
     classes = ["billing", "login", "crash", "praise"]
-    project = lab.new_project("tickets", "text_classification", classes, multilabel=True, settings=settings)
+    project = lab.new_project(
+        "tickets on screen", "text_classification", classes, multilabel=True, settings=settings
+    )
     project.import_frame(polars.DataFrame({"text": [f"ticket {number}" for number in range(8)]}), text="text")
     page.set_viewport_size({"width": 1300, "height": 720})
     labeler = opened(page, lab_server, project)
@@ -136,7 +138,7 @@ def test_sets_of_classes_with_notes_reasons_and_guidelines(
 
 
 def test_spans_by_mouse_and_by_keys(lab_server: LabServer, lab: client.Lab, page: Page) -> None:
-    project = lab.new_project("news", "token_classification", ["person", "place", "organization"])
+    project = lab.new_project("news on screen", "token_classification", ["person", "place", "organization"])
     project.import_frame(polars.DataFrame({"text": [NEWS, f"{NEWS} Again."]}), text="text")
     page.set_viewport_size({"width": 1000, "height": 640})
     labeler = opened(page, lab_server, project)
@@ -219,7 +221,7 @@ def select(page: Page, words: str, *, last: bool = False) -> None:
 
 
 def test_boxes_by_mouse_and_by_keys(lab_server: LabServer, lab: client.Lab, page: Page) -> None:
-    project = lab.new_project("roofs", "object_detection", ["roof", "car"])
+    project = lab.new_project("roofs on screen", "object_detection", ["roof", "car"])
     images = [picture((40, 60, 160, 150), (240, 160, 320, 240)), picture((100, 100, 200, 200))]
     project.import_frame(polars.DataFrame({"image": images}), image="image")
     page.set_viewport_size({"width": 1000, "height": 760})
@@ -289,7 +291,7 @@ def test_boxes_by_mouse_and_by_keys(lab_server: LabServer, lab: client.Lab, page
 
 
 def test_reviews_and_a_network_that_is_cut(lab_server: LabServer, lab: client.Lab, page: Page) -> None:
-    project = lab.new_project("mails", "text_classification", ["ham", "spam"])
+    project = lab.new_project("mails on screen", "text_classification", ["ham", "spam"])
     texts = [f"mail {number}" for number in range(30)]
     labels = ["spam", "ham"] + [None] * 28
     project.import_frame(polars.DataFrame({"text": texts, "label": labels}), text="text", label="label")

@@ -5,7 +5,6 @@ import json
 import math
 import signal
 import threading
-import time
 import warnings
 
 import numpy as np
@@ -33,10 +32,8 @@ from tests.learning.snapshots import (
 
 def test_digits_are_read_after_a_few_epochs():
     run = Recorder()
-    start = time.monotonic()
     result = fit(run, digits(), "image-cnn", {"epochs": 8})
     assert result.evaluation.accuracy >= 0.97
-    assert time.monotonic() - start < 60
     assert not result.stopped
     assert len(result.evaluation.per_class) == 10
 

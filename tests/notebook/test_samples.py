@@ -14,7 +14,9 @@ if not (widgets._STATIC / "loader.js").exists():
 
 @pytest.fixture
 def mails(lab: client.Lab) -> client.ProjectHandle:
-    project = lab.new_project("mails", task="text_classification", classes=["ham", "spam"], exist_ok=True)
+    project = lab.new_project(
+        "mails in a notebook", task="text_classification", classes=["ham", "spam"], exist_ok=True
+    )
     if not project.count_samples():
         texts = [f"{'win a prize' if number % 2 else 'lunch at noon'} {number}" for number in range(12)]
         project.import_frame(pl.DataFrame({"text": texts}))
@@ -25,7 +27,7 @@ def test_a_list_of_samples_is_a_frame_and_a_view(
     shell: InteractiveShell, mails: client.ProjectHandle
 ) -> None:
     table = shell.run_line_magic(
-        "mlship", "samples mails --search prize --status unlabeled --sort -id --save prizes"
+        "mlship", "samples 'mails in a notebook' --search prize --status unlabeled --sort -id --save prizes"
     )
     assert table["text"].to_list()[0] == "win a prize 11"
     data, _ = shell.display_formatter.format(table)
@@ -38,11 +40,11 @@ def test_many_are_labeled_by_a_line_that_names_their_number(
     shell: InteractiveShell, mails: client.ProjectHandle
 ) -> None:
     with pytest.raises(UsageError, match=r"6 samples would be labeled spam\. `--expected 6`"):
-        shell.run_line_magic("mlship", "bulk mails spam --search prize")
+        shell.run_line_magic("mlship", "bulk 'mails in a notebook' spam --search prize")
     assert mails.progress().labeled == 0
     with pytest.raises(UsageError):
-        shell.run_line_magic("mlship", "bulk mails spam --search prize --expected 5")
-    shell.run_line_magic("mlship", "bulk mails spam --search prize --expected 6")
+        shell.run_line_magic("mlship", "bulk 'mails in a notebook' spam --search prize --expected 5")
+    shell.run_line_magic("mlship", "bulk 'mails in a notebook' spam --search prize --expected 6")
     assert mails.progress().by_class["spam"] == 6
     assert mails.undo().count == 6
 
@@ -50,7 +52,7 @@ def test_many_are_labeled_by_a_line_that_names_their_number(
 def test_what_the_lasso_encloses_is_labeled(shell: InteractiveShell, mails: client.ProjectHandle) -> None:
     pytest.importorskip("jscatter")
     mails.embed()
-    view = shell.run_line_magic("mlship", "map mails --by suggested --most 10")
+    view = shell.run_line_magic("mlship", "map 'mails in a notebook' --by suggested --most 10")
     assert "10 of 12 samples, chosen at random" in view.note.value
     view.scatter.widget.selection = [0, 2, 5]
     assert view.ask.description == "Label 3 samples as ham…"

@@ -50,13 +50,14 @@ def settled(client: httpx.Client, name: str) -> dict[str, Any]:
     return deployment
 
 
-def worker_processes(data_dir: Path) -> list[psutil.Process]:
-    """All model workers of a lab."""
+def worker_processes(data_dir: Path, part: str = "") -> list[psutil.Process]:
+    """The model workers of a lab whose command line has this part."""
     found = []
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            if "modelship_lab.worker" in command and any(str(data_dir) in part for part in command):
+            line = " ".join(command)
+            if "modelship_lab.worker" in command and str(data_dir) in line and part in line:
                 found.append(process)
         except psutil.Error:
             continue

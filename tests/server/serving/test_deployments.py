@@ -38,8 +38,7 @@ def direct(deployment: dict, path: str = "/predict", **settings: object) -> http
 
 
 def processes_of(lab: LabServer, deployment: dict) -> list[psutil.Process]:
-    mark = f"/workers/{deployment['id']}-v"
-    return [one for one in worker_processes(lab.data_dir) if mark in " ".join(one.cmdline())]
+    return worker_processes(lab.data_dir, f"/workers/{deployment['id']}-v")
 
 
 def process_of(lab: LabServer, deployment: dict) -> psutil.Process:
