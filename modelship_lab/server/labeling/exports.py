@@ -4,11 +4,12 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from modelship_lab.records.errors import Conflict, LabError, NotFound, TooManyRe
 from modelship_lab.records.labeling import Export, ImportStatus, NewExport, Project
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.formats import file_name, open_writer, require_writable
-from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
+from modelship_lab.server.labeling.formats.outgoing import ColumnWriter, LabeledSample, Outgoing
 from modelship_lab.server.labeling.formats.rows import Problems
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.projects import Projects
@@ -29,7 +30,12 @@ from modelship_lab.server.storage.database import Cursor, Database
 
 log = logging.getLogger(__name__)
 
+Batch = TypeVar("Batch", list[LabeledSample], pa.Table)
+
 BATCH_ROWS = 20_000
+TABLE_ROWS = 50_000
+"""As many are less as a table than those as Python's objects."""
+
 BATCH_CHARACTERS = 16 << 20
 """Of the texts that are read at once, about."""
 
@@ -43,6 +49,12 @@ _COLUMNS = """
     s.id, s.name, s.group_name, s.split, s.text, s.image, s.fields::VARCHAR, s.width, s.height,
     coalesce(st.status, 'unlabeled'), st.source, st.author, st.origin, st.label, st.content::VARCHAR
 """
+_PLAIN_COLUMNS = """
+    s.id, s.name, s.group_name AS "group", s.split, s.text, st.label, coalesce(st.status, 'unlabeled') AS status,
+    st.source, st.author, st.origin
+"""
+"""Those of `Outgoing.schema` when all values are plain."""
+
 _SUGGESTED = ", g.label AS suggested, g.content::VARCHAR AS proposed, g.confidence, g.source AS suggested_by"
 
 
@@ -196,24 +208,35 @@ class Exports:
     async def _write(self, made: _Making) -> None:
         outgoing = await self._database.read(lambda cursor: self._outgoing(cursor, made), long=True)
         writer = await asyncio.to_thread(open_writer, made.path, made.new.format, outgoing)
-        batch = await self._read(made, 0)
-        while batch:
-            # The next ones are read while these are written.
-            batch_after, _ = await asyncio.gather(
-                self._read(made, batch[-1].id), asyncio.to_thread(writer.write, batch)
-            )
-            made.rows_written += len(batch)
-            batch = batch_after
+        if isinstance(writer, ColumnWriter) and outgoing.is_columnar:
+            await self._pass_on(made, _table, writer.write_table, lambda table: table["id"][-1].as_py())
+        else:
+            await self._pass_on(made, _samples, writer.write, lambda samples: samples[-1].id)
         await asyncio.to_thread(writer.close)
 
-    async def _read(self, made: _Making, after: int) -> list[LabeledSample]:
-        return await self._database.read(lambda cursor: _batch(cursor, made, after), long=True)
+    async def _pass_on(
+        self,
+        made: _Making,
+        read: Callable[[Cursor, _Making, int], Batch],
+        write: Callable[[Batch], None],
+        last_id: Callable[[Batch], int],
+    ) -> None:
+        def behind(after: int) -> Awaitable[Batch]:
+            return self._database.read(lambda cursor: read(cursor, made, after), long=True)
+
+        batch = await behind(0)
+        while len(batch):
+            # The next ones are read while these are written.
+            next_batch, _ = await asyncio.gather(behind(last_id(batch)), asyncio.to_thread(write, batch))
+            made.rows_written += len(batch)
+            batch = next_batch
 
     def _outgoing(self, cursor: Cursor, made: _Making) -> Outgoing:
         project = made.project
         found, parameters = matching(project, made.new.samples)
-        made.rows_total = cursor.value(f"SELECT count(*) {found}", *parameters)
-        splits = cursor.column(f"SELECT DISTINCT s.split {found} ORDER BY s.split NULLS LAST", *parameters)
+        ((made.rows_total, splits),) = cursor.tuples(
+            f"SELECT count(*), list_sort(list(DISTINCT s.split)) {found}", *parameters
+        )
         shared: list[str] = []
         features: dict[str, pa.DataType] = {}
         content = CONTENT_COLUMN[project.require_task()]
@@ -229,7 +252,7 @@ class Exports:
             project,
             self._blobs.read,
             features,
-            [split for split in splits if split is not None],
+            [split for split in splits or () if split is not None],
             frozenset(shared),
             made.new.suggestions,
             made.problems,
@@ -258,17 +281,27 @@ def _features(cursor: Cursor, project_id: int) -> Iterator[tuple[str, pa.DataTyp
             yield row["name"], pa.string()
 
 
-def _batch(cursor: Cursor, made: _Making, after: int) -> list[LabeledSample]:
-    """The next samples behind an id: as many as memory should hold, but one at least."""
+def _samples(cursor: Cursor, made: _Making, after: int) -> list[LabeledSample]:
+    """The next samples behind an id."""
+    columns = _COLUMNS + (_SUGGESTED if made.new.suggestions else "")
+    sql, parameters = _batch(made, columns, BATCH_ROWS)
+    return [LabeledSample(*row) for row in cursor.tuples(sql, *parameters, after)]
+
+
+def _table(cursor: Cursor, made: _Making, after: int) -> pa.Table:
+    """The next samples behind an id with the columns of `Outgoing.schema`."""
+    sql, parameters = _batch(made, _PLAIN_COLUMNS, TABLE_ROWS)
+    return cursor.table(sql, *parameters, after)
+
+
+def _batch(made: _Making, columns: str, most: int) -> tuple[str, list[Any]]:
+    """A query for the next samples behind an id: as many as memory should hold, but one at least."""
     found, parameters = identities(made.project, made.new.samples)
-    columns, suggestions = _COLUMNS, ""
-    if made.new.suggestions:
-        columns += _SUGGESTED
-        suggestions = "LEFT JOIN suggestions g ON g.sample_id = s.id"
-    rows = cursor.tuples(
+    suggestions = "LEFT JOIN suggestions g ON g.sample_id = s.id" if made.new.suggestions else ""
+    return (
         f"""
         WITH wanted AS MATERIALIZED (
-            SELECT id FROM ({found}) WHERE id > ? ORDER BY id LIMIT {BATCH_ROWS:d}
+            SELECT id FROM ({found}) WHERE id > ? ORDER BY id LIMIT {most:d}
         ), found AS (
             SELECT {columns}, length(coalesce(s.text, '')) + length(coalesce(s.fields::VARCHAR, ''))
                 + length(coalesce(st.content::VARCHAR, '')) AS size
@@ -278,10 +311,8 @@ def _batch(cursor: Cursor, made: _Making, after: int) -> list[LabeledSample]:
         SELECT * EXCLUDE (size) FROM found
         QUALIFY sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size < {BATCH_CHARACTERS:d} ORDER BY id
         """,
-        *parameters,
-        after,
+        parameters,
     )
-    return [LabeledSample(*row) for row in rows]
 
 
 def _tidy(made: _Making) -> None:

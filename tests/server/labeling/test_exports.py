@@ -14,6 +14,9 @@ from PIL import Image
 
 from modelship_lab.client.exchange.event_file import records
 from modelship_lab.client.exchange.protobuf import fields, varint
+from modelship_lab.records.labeling import Project
+from modelship_lab.server.labeling.formats import open_writer
+from modelship_lab.server.labeling.formats.outgoing import ColumnWriter, LabeledSample, Outgoing
 
 
 def png(color, size=(8, 6)):
@@ -288,3 +291,62 @@ def test_pascal_voc_has_pixels_that_count_from_one(labeled):
         "11",
         "5",
     ]
+
+
+AWKWARD = [
+    "",
+    " a ",
+    "a,b",
+    "t\tb",
+    'q"q',
+    "n\nx",
+    "r\rx",
+    "r\r\nx",
+    "é🎉\u2028",
+    "\x1b\x7f\b\f",
+    "\\n",
+    "#x",
+    "null",
+    "1.5",
+]
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "parquet", "arrow"])
+def test_what_is_written_column_by_column_is_the_same_as_row_by_row(format, tmp_path):
+    project = Project.model_construct(
+        name="p", task="text_classification", classes=tuple(AWKWARD), multilabel=False
+    )
+    outgoing = Outgoing(project, lambda digest: b"", {}, [], frozenset(), False)
+    assert outgoing.is_columnar
+    samples = [
+        LabeledSample(
+            id=number,
+            name=text or None,
+            group=text[::-1],
+            split=None,
+            text=text,
+            image=None,
+            fields=None,
+            width=None,
+            height=None,
+            status="labeled",
+            source="human",
+            author=text,
+            origin="",
+            label=text if number % 3 else None,
+            content=None,
+        )
+        for number, text in enumerate(AWKWARD, 1)
+    ]
+    contents = []
+    for way in ("rows", "columns"):
+        writer = open_writer(tmp_path / way, format, outgoing)
+        for some in (samples[:5], samples[5:]):
+            if way == "rows":
+                writer.write(some)
+            else:
+                assert isinstance(writer, ColumnWriter)
+                writer.write_table(pa.Table.from_pylist([outgoing.row(one) for one in some]))
+        writer.close()
+        contents.append((tmp_path / way).read_bytes())
+    assert contents[0] == contents[1]

@@ -133,6 +133,10 @@ class TableWriter:
             ]
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
+    def write_table(self, samples: pa.Table) -> None:
+        """`write` for samples of plain values."""
+        self._writer.write_table(samples.cast(self._schema))
+
     def close(self) -> None:
         self._writer.close()
 
