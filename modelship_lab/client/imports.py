@@ -30,6 +30,8 @@ FORMATS: dict[str, ImportFormat] = {
     ".iob": "conll",
     ".iob2": "conll",
     ".bio": "conll",
+    ".tfrecord": "tfrecord",
+    ".tfrecords": "tfrecord",
     ".zip": "zip",
 }
 """The format of a file by its suffix."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.client.exchange.event_file import records
-from modelship_lab.client.exchange.protobuf import Value, fields, float32, float64, signed, varint
 from modelship_lab.client.exchange.transfer import (
     SourceFile,
     SourceRun,
@@ -19,6 +18,7 @@ from modelship_lab.client.exchange.transfer import (
     points_table,
 )
 from modelship_lab.records.artifacts import ArtifactKind
+from modelship_lab.records.protobuf import Value, fields, float32, float64, signed, varint
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,8 +18,10 @@ ImportFormat = Literal[
     "conll",
     "coco",
     "yolo",
+    "voc",
     "image_folder",
     "hf",
+    "tfrecord",
     "zip",
 ]
 """`zip` is a folder of which nothing is said: what lies in it tells what it is."""

@@ -262,11 +262,8 @@ class Exports:
 def _features(cursor: Cursor, project_id: int) -> Iterator[tuple[str, pa.DataType]]:
     """The features of a tabular project in the order in which they first occur, as `feature_columns` has them."""
     rows = cursor.rows(
-        "SELECT name, list_distinct(list(kind)) AS kinds FROM (SELECT f.id, unnest(f.names) AS name, "
-        "generate_subscripts(f.names, 1) AS place, unnest(json_type(f.fields, f.paths)) AS kind FROM ("
-        "SELECT id, fields, json_keys(fields) AS names, "
-        "list_transform(json_keys(fields), lambda name: '/' || replace(replace(name, '~', '~0'), '/', '~1')) AS paths "
-        "FROM samples WHERE project_id = ?) f) GROUP BY name ORDER BY min(id), min(place)",
+        "SELECT f.key AS name, list_distinct(list(f.type)) AS kinds FROM samples s, json_each(s.fields) f "
+        "WHERE s.project_id = ? GROUP BY f.key ORDER BY min(s.id), min(f.id)",
         project_id,
     )
     for row in rows:

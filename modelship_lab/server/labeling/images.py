@@ -51,11 +51,18 @@ def checked_image(value: Any) -> CheckedImage:
 
 
 def image_size(data: bytes | Path) -> tuple[int, int]:
-    """Width and height of an encoded image as it is shown, in pixels."""
-    with Image.open(data if isinstance(data, Path) else io.BytesIO(data)) as image:
-        width, height = image.size
-        # From this on it lies on its side, see `ImageOps.exif_transpose`.
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _ON_ITS_SIDE
+    """Width and height of an encoded image as it is shown, in pixels.
+
+    Raises:
+        InvalidInput: it is no image.
+    """
+    try:
+        with Image.open(data if isinstance(data, Path) else io.BytesIO(data)) as image:
+            width, height = image.size
+            # From this on it lies on its side, see `ImageOps.exif_transpose`.
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _ON_ITS_SIDE
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise InvalidInput("it is not an image that can be read") from None
     return (height, width) if turned else (width, height)
 
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from modelship_lab.client.exchange.event_file import records
-from modelship_lab.client.exchange.protobuf import fields, varint
 from modelship_lab.records.labeling import Project
+from modelship_lab.records.protobuf import fields, varint
 from modelship_lab.server.labeling.formats import open_writer
 from modelship_lab.server.labeling.formats.outgoing import ColumnWriter, LabeledSample, Outgoing
 
@@ -124,8 +124,9 @@ ROUND_TRIPS = [
     *[(kind, format, {}) for kind in ("image", "boxes") for format in ("parquet", "arrow")],
     *[(kind, format, OWN) for kind in KINDS for format in ("label_studio", "hf")],
     *[(kind, "zip", {"made": format}) for kind in ("image", "boxes") for format in ("csv", "jsonl")],
-    *[("boxes", format, OWN) for format in ("coco", "yolo")],
-    *[("boxes", "zip", {"made": format, **OWN}) for format in ("coco", "yolo", "hf", "label_studio")],
+    *[("boxes", format, OWN) for format in ("coco", "yolo", "voc")],
+    *[("boxes", "zip", {"made": format, **OWN}) for format in ("coco", "yolo", "voc", "hf", "label_studio")],
+    *[(kind, "tfrecord", OWN) for kind in KINDS],
     ("spans", "conll", OWN),
     ("image", "image_folder", OWN),
     ("image", "zip", {"made": "image_folder", **OWN}),
@@ -150,10 +151,112 @@ def test_a_round_trip_keeps_every_label(labeled, new_project, kind, format, opti
         if field == "boxes":
             assert [box["label"] for box in one["boxes"]] == [box["label"] for box in before["boxes"]]
             for box, earlier in zip(one["boxes"], before["boxes"], strict=True):
-                assert box == pytest.approx(earlier, abs=1e-9)
+                # The floats of TFRecord have 32 bits.
+                assert box == pytest.approx(earlier, abs=1e-6 if format == "tfrecord" else 1e-9)
         else:
             assert one[field] == before[field]
     assert not expected
+
+
+ROWS = pa.table(
+    {
+        "age": pa.array([1, None, 3, 4]),
+        "height": [1.5, 2.25, None, 0.5],
+        "town": ["Rome", "Köln", None, 'say "hi"'],
+        "said": ["yes", "no", "yes", None],
+        "split": ["train", "test", None, None],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "format", ["csv", "tsv", "json", "jsonl", "parquet", "arrow", "label_studio", "hf", "tfrecord"]
+)
+def test_rows_of_tables_come_back_from_every_format(new_project, format, arrow_bytes):
+    source = new_project("tabular_classification", ("yes", "no"))
+    source.import_file(arrow_bytes(ROWS), format="arrow", label="said", split="split")
+    back = new_project("tabular_classification", ("yes", "no"))
+    named = {"label": "label", "split": "split", "features": ["age", "height", "town"]}
+    if format == "label_studio":
+        named = {}
+    if format == "tfrecord":
+        del named["label"]
+    done = back.import_file(export(source, format), format=format, **named)
+    assert (done.get("samples_added"), done.get("labels_added"), done.get("bad_rows")) == (3, 3, 0), done
+    said = [(one["label"], one["split"], one["row"]) for one in source.samples()[:3]]
+    found = [(one["label"], one["split"], one["row"]) for one in back.samples()]
+    key = lambda one: str(one[2].get("height"))  # noqa: E731
+    for before, after in zip(sorted(said, key=key), sorted(found, key=key), strict=True):
+        assert after[:2] == before[:2]
+        assert {name: value for name, value in after[2].items() if value is not None} == {
+            name: value for name, value in before[2].items() if value is not None
+        }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_library_datasets_opens_what_is_written_for_it(labeled, tmp_path, kind):
+    import datasets
+
+    with zipfile.ZipFile(io.BytesIO(export(labeled(kind), "hf"))) as archive:
+        archive.extractall(tmp_path)
+    found = datasets.load_from_disk(str(tmp_path))
+    rows = {row["id"]: row for part in found.values() for row in part}
+    field = {"barred": "labels", "image": "label"}.get(kind, kind)
+    features = next(iter(found.values())).features
+    _, _, classes, content, _, _ = KINDS[kind]
+    for sample in labeled(kind).samples()[:3]:
+        row = rows[sample["id"]]
+        said = {
+            "label": lambda value: classes[value],
+            "labels": lambda value: [classes[code] for code in value],
+        }.get(field, lambda value: [{**part, "label": classes[part["label"]]} for part in value])
+        assert said(row[field]) == sample[field]
+        if content == "image":
+            assert row["image"].size in ((8, 6), (20, 10))
+        else:
+            assert row["text"] == sample["text"]
+    assert list(classes) in (
+        getattr(features[field], "names", None),
+        getattr(getattr(features[field], "feature", None), "names", None),
+        (getattr(features[field], "feature", None) or {}).get("label", features[field]).names
+        if kind in ("spans", "boxes")
+        else None,
+    )
+
+
+def test_boxes_of_a_hugging_face_data_set_of_detection_are_read(new_project, tmp_path):
+    import datasets
+
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "objects": datasets.Sequence(
+                {
+                    "bbox": datasets.Sequence(datasets.Value("float32"), length=4),
+                    "category": datasets.ClassLabel(names=["cat", "dog"]),
+                }
+            ),
+        }
+    )
+    objects = [
+        {"bbox": [[10.0, 2.0, 1.0, 3.0], [0.0, 0.0, 20.0, 10.0]], "category": [1, 0]},
+        {"bbox": [], "category": []},
+    ]
+    images = [{"bytes": data, "path": None} for data in PICTURES[1:3]]
+    datasets.Dataset.from_dict({"image": images, "objects": objects}, features).save_to_disk(
+        str(tmp_path / "saved")
+    )
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for file in sorted((tmp_path / "saved").iterdir()):
+            archive.write(file, file.name)
+    project = new_project("object_detection", ("cat", "dog"))
+    done = project.import_file(sink.getvalue(), format="hf")
+    assert (done.get("samples_added"), done.get("labels_added")) == (2, 2), done
+    dog, cat = project.samples()[0]["boxes"]
+    assert dog == {"x": 0.5, "y": 0.2, "width": 0.05, "height": 0.3, "label": "dog"}
+    assert cat == {"x": 0, "y": 0, "width": 1, "height": 1, "label": "cat"}
+    assert project.samples()[1]["boxes"] == []
 
 
 def test_a_table_tells_where_each_label_is_from(labeled):

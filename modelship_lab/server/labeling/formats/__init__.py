@@ -35,8 +35,8 @@ from modelship_lab.server.labeling.formats.label_studio import (
 )
 from modelship_lab.server.labeling.formats.outgoing import Outgoing, Write, Writer
 from modelship_lab.server.labeling.formats.rows import Reader
-from modelship_lab.server.labeling.formats.tfrecord import TfRecordWriter
-from modelship_lab.server.labeling.formats.voc import VocWriter
+from modelship_lab.server.labeling.formats.tfrecord import TfRecordReader, TfRecordWriter
+from modelship_lab.server.labeling.formats.voc import VocReader, VocWriter
 from modelship_lab.server.labeling.formats.yolo import YoloReader, YoloWriter
 
 Read = Callable[[Path, Project], Reader]
@@ -128,7 +128,7 @@ FORMATS: dict[ImportFormat | ExportFormat, Format] = {
     ),
     "coco": Format(_archived(read_coco), CocoWriter, kinds=BOXES, contents=IMAGES, zipped=IMAGES),
     "yolo": Format(_archived(YoloReader), YoloWriter, kinds=BOXES, contents=IMAGES, zipped=IMAGES),
-    "voc": Format(write=VocWriter, kinds=BOXES, contents=IMAGES, zipped=IMAGES),
+    "voc": Format(_archived(VocReader), VocWriter, kinds=BOXES, contents=IMAGES, zipped=IMAGES),
     "image_folder": Format(
         _archived(ImageFolderReader),
         ImageFolderWriter,
@@ -137,7 +137,7 @@ FORMATS: dict[ImportFormat | ExportFormat, Format] = {
         zipped=IMAGES,
     ),
     "hf": Format(_archived(read_hugging_face), HuggingFaceWriter, zipped=TEXTS | IMAGES | TABLES),
-    "tfrecord": Format(write=TfRecordWriter, suffixes=(".tfrecord",)),
+    "tfrecord": Format(TfRecordReader, TfRecordWriter, (".tfrecord", ".tfrecords")),
     "zip": Format(folder.read_folder, suffixes=(".zip",)),
 }
 

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import Project
-from modelship_lab.server.labeling.formats import coco, hugging_face, json, label_studio, yolo
+from modelship_lab.server.labeling.formats import coco, hugging_face, json, label_studio, voc, yolo
 from modelship_lab.server.labeling.formats.archive import SPLITS, Archive, Chain
 from modelship_lab.server.labeling.formats.arrow import ArrowReader, ParquetReader
 from modelship_lab.server.labeling.formats.delimited import DelimitedReader
@@ -34,6 +34,8 @@ def read_folder(path: Path, project: Project, encoding: str = "utf-8") -> Reader
 
 def _images(archive: Archive, project: Project, documents: list[str], encoding: str) -> Reader:
     named = [name for name in archive.names if _suffix(name) in (".csv", ".tsv", ".jsonl")]
+    if project.kind == "boxes" and not documents and voc.documents(archive):
+        return voc.VocReader(archive, project)
     if project.kind == "boxes" and not documents and yolo.has_classes(archive):
         return yolo.YoloReader(archive, project)
     if documents and not named:

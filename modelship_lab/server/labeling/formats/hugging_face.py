@@ -19,6 +19,7 @@ from modelship_lab.server.labeling.formats.outgoing import (
     Outgoing,
 )
 from modelship_lab.server.labeling.formats.rows import Batch, Problems
+from modelship_lab.server.labeling.images import image_size
 
 STATE = "state.json"
 INFO = "dataset_info.json"
@@ -47,6 +48,10 @@ class HuggingFaceReader:
         )
         if label is not None:
             self.roles["label"] = label
+        objects = next((name for name, one in features.items() if _holds_boxes(one)), None)
+        if kind == "boxes" and label is None and objects is not None:
+            label = self.roles["label"] = objects
+        self._objects = objects if label == objects else None
         image = next((name for name, one in features.items() if _type(one) == "Image"), None)
         if image is not None:
             self.roles["image"] = image
@@ -61,6 +66,10 @@ class HuggingFaceReader:
                 feature = self._features.get(name)
                 if _mentions_classes(feature):
                     batch.columns[name] = [_named(feature, cell) for cell in cells]
+            if self._objects in batch.columns and "image" in self.roles:
+                images = batch.columns.get(self.roles["image"]) or [None] * len(batch.rows)
+                pairs = zip(batch.columns[self._objects], images, strict=True)
+                batch.columns[self._objects] = [_boxes(cell, image) for cell, image in pairs]
             yield batch
 
 
@@ -227,6 +236,41 @@ def _holds_classes(feature: Any, kind: Kind) -> bool:
         return _type(feature) == "ClassLabel"
     # Tags of tokens are a class for each, too.
     return kind in ("labels", "spans") and _type(_element(feature)) == "ClassLabel"
+
+
+_BOX, _CATEGORIES = "bbox", ("category", "label", "category_id", "categories", "labels")
+
+
+def _holds_boxes(feature: Any) -> bool:
+    """Whether it is what data sets of detection call `objects`: boxes, each with its class."""
+    one = _element(feature)
+    fields = one if isinstance(one, dict) else feature
+    return isinstance(fields, dict) and _BOX in fields and any(name in fields for name in _CATEGORIES)
+
+
+def _boxes(cell: Any, image: Any) -> Any:
+    """Boxes as fractions of the image. They are left, top, width and height in pixels, as those of COCO."""
+    if isinstance(cell, dict):
+        cell = [dict(zip(cell, values, strict=False)) for values in zip(*cell.values(), strict=False)]
+    if not isinstance(cell, list):
+        return cell
+    data = (image.get("bytes") if isinstance(image, dict) else image) or b""
+    try:
+        edges = [[float(edge) for edge in one[_BOX]] for one in cell]
+        width, height = (1, 1) if all(max(one) <= 1 for one in edges) else image_size(data)
+        return [
+            {
+                "x": x / width,
+                "y": y / height,
+                "width": wide / width,
+                "height": high / height,
+                "label": next((one[name] for name in _CATEGORIES if name in one), None),
+            }
+            for one, (x, y, wide, high) in zip(cell, edges, strict=True)
+        ]
+    except (TypeError, KeyError, ValueError, InvalidInput):
+        # What it is instead is told with the row.
+        return "boxes that are not four numbers each"
 
 
 def _mentions_classes(feature: Any) -> bool:

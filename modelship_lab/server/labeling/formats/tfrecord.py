@@ -1,24 +1,191 @@
-"""TFRecord: `tf.train.Example` messages, written without TensorFlow. It is written only.
+"""TFRecord: `tf.train.Example` messages, read and written without TensorFlow.
 
 Features have the names that TensorFlow's own examples and its object detection use. A class stands there by its name and
 by its number; numbers count from 0, and in object detection from 1, where 0 is the background.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import pyarrow as pa
 
+from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.labeling import Project
+from modelship_lab.records.protobuf import fields, signed, varint
 from modelship_lab.server.labeling.formats.coco import pixels
 from modelship_lab.server.labeling.formats.outgoing import OWN_COLUMNS, LabeledSample, Outgoing
+from modelship_lab.server.labeling.formats.rows import BATCH_BYTES, BATCH_ROWS, Batch, Problems
 
 Values = list[bytes] | list[float] | list[int]
 """The values of a feature, of one type; an empty list is one of bytes."""
 
+MAX_RECORD = 128 << 20
+"""Bytes of one record."""
+
 _MASK_DELTA = 0xA282EAD8
+
+_LOOKED_AT = 1000
+"""Examples whose features tell which there are."""
+
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "boxes": (
+        "image/object/bbox/xmin",
+        "image/object/bbox/ymin",
+        "image/object/bbox/xmax",
+        "image/object/bbox/ymax",
+        "image/object/class/text",
+    ),
+    "spans": ("span/start", "span/end", "span/class/text"),
+}
+"""The features that tell the parts of a label together, one value of each for every part."""
+
+_LABELS = ("image/class/text", "class/text")
+
+
+class TfRecordReader:
+    """A file of examples, one for each sample.
+
+    Raises:
+        InvalidData: it is no such file.
+    """
+
+    untyped = False
+
+    def __init__(self, path: Path, project: Project) -> None:
+        self._path = path
+        kind = project.kind
+        found: dict[str, None] = {}
+        for data, problem in islice(_records(path), _LOOKED_AT):
+            if data is not None and not problem:
+                found.update(dict.fromkeys(_example(data) or ()))
+        parts = [name for name, features in _PARTS.items() if any(one in found for one in features)]
+        self.columns = [*parts, *(name for name in found if not any(name in one for one in _PARTS.values()))]
+        self.roles: dict[str, str] = {
+            name: name for name in ("text", "name", "group", "split") if name in found
+        }
+        usual = [("image", "image/encoded"), ("name", "image/filename")]
+        if kind in ("label", "labels"):
+            usual += [("label", name) for name in _LABELS]
+        for role, name in usual:
+            if name in found:
+                self.roles.setdefault(role, name)
+        if kind in parts:
+            self.roles["label"] = kind
+
+    def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
+        rows: list[int] = []
+        columns: dict[str, list[Any]] = {name: [] for name in wanted}
+        size = number = 0
+        for number, (data, problem) in enumerate(_records(self._path), 1):
+            features = None if problem or data is None else _example(data)
+            if features is None:
+                problems.add(number, problem or "it is no tf.train.Example")
+                continue
+            rows.append(number)
+            size += len(data or b"")
+            for name, cells in columns.items():
+                cells.append(_cell(name, features))
+            if size > BATCH_BYTES or len(rows) >= BATCH_ROWS:
+                yield Batch(rows, columns, number)
+                rows, columns, size = [], {name: [] for name in wanted}, 0
+        yield Batch(rows, columns, number)
+
+
+def _records(path: Path) -> Iterator[tuple[bytes | None, str]]:
+    """The records of a file, or what is wrong with each.
+
+    Raises:
+        InvalidData: it is no such file, or is damaged from here on.
+    """
+    with path.open("rb") as file:
+        number = 0
+        while header := file.read(12):
+            number += 1
+            if len(header) < 12 or _masked_crc(header[:8]) != header[8:]:
+                what = f"is damaged from record {number:,} on" if number > 1 else "is no TFRecord file"
+                raise InvalidData(f"The file {what}.")
+            (length,) = struct.unpack_from("<Q", header)
+            if length > MAX_RECORD:
+                file.seek(length + 4, 1)
+                yield None, f"the record has more than {MAX_RECORD >> 20} MiB"
+                continue
+            data, crc = file.read(length), file.read(4)
+            if len(data) < length or len(crc) < 4:
+                raise InvalidData(f"The file ends within record {number:,}.")
+            yield data, "" if _masked_crc(data) == crc else "its checksum is wrong"
+
+
+def _example(data: bytes) -> dict[str, list[Any]] | None:
+    """The features of an example by their names; None if it is none."""
+    found: dict[str, list[Any]] = {}
+    try:
+        for _, features in fields(memoryview(data)):
+            for _, entry in fields(_message(features)):
+                pair = dict(fields(_message(entry)))
+                feature = _message(pair.get(2, memoryview(b"")))
+                name = bytes(_message(pair[1])).decode()
+                found[name] = [value for kind, values in fields(feature) for value in _values(kind, values)]
+    except (ValueError, KeyError):
+        return None
+    return found
+
+
+def _values(kind: int, values: Any) -> Iterator[Any]:
+    for _, value in fields(_message(values)):
+        if kind == 1:
+            yield bytes(_message(value))
+        elif kind == 2:
+            # Numbers are packed, or stand one by one.
+            packed = value if isinstance(value, memoryview) else struct.pack("<I", value)
+            yield from (one for (one,) in struct.iter_unpack("<f", packed))
+        elif isinstance(value, int):
+            yield signed(value)
+        else:
+            position = 0
+            while position < len(value):
+                number, position = varint(value, position)
+                yield signed(number)
+
+
+def _message(value: Any) -> memoryview:
+    if not isinstance(value, memoryview):
+        raise ValueError("a number stands where a message belongs")
+    return value
+
+
+def _cell(name: str, features: Mapping[str, list[Any]]) -> Any:
+    """A feature, or the parts of a label, as other formats have it."""
+    if name in _PARTS:
+        columns = [features.get(one) for one in _PARTS[name]]
+        if any(column is None for column in columns):
+            return None
+        parts = zip(*(column or [] for column in columns), strict=False)
+        return [_part(name, *part) for part in parts]
+    values = features.get(name)
+    if values is None:
+        return None
+    if name in _LABELS:
+        return [_text(one) for one in values]
+    if name == "image/encoded":
+        return values[0] if values else None
+    plain = [_text(one) if isinstance(one, bytes) else one for one in values]
+    return plain[0] if len(plain) == 1 else plain or None
+
+
+def _part(kind: str, *values: Any) -> dict[str, Any]:
+    if kind == "spans":
+        start, end, label = values
+        return {"start": start, "end": end, "label": _text(label)}
+    left, top, right, bottom, label = values
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top, "label": _text(label)}
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 class TfRecordWriter:
