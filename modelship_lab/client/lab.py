@@ -13,6 +13,7 @@ from modelship_lab.client.accounts import Users
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW, Connection
 from modelship_lab.client.credits import AccountCredits
+from modelship_lab.client.job_verbs import JobVerbs
 from modelship_lab.client.keys import Keys
 from modelship_lab.client.labeling_functions import LabelingFunction
 from modelship_lab.client.logins import LoginCredential, Logins, log_in
@@ -113,7 +114,7 @@ def _one_credential(
     return api_key if token is None else token
 
 
-class Lab(RunVerbs, SweepVerbs, ShippingVerbs):
+class Lab(RunVerbs, SweepVerbs, JobVerbs, ShippingVerbs):
     """A lab server and what it keeps: projects, runs, models and deployments.
 
     Args:

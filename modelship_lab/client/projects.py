@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from modelship_lab.client.jobs import JobHandle
     from modelship_lab.client.lab import Lab
     from modelship_lab.client.runs import RunHandle
 
@@ -344,8 +345,19 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
         """All snapshots of the project."""
         return self._lab.whole(Page[Snapshot], f"projects/{self.id}/snapshots")
 
-    def train(self, recipe: str, **options: Any) -> "RunHandle":
-        """Train a model in a thread of this process; see `learning.train.start` for the options."""
+    def train(
+        self, recipe: str | None = None, *, background: bool = False, **options: Any
+    ) -> "RunHandle | JobHandle":
+        """Train a model in a thread of this process, or in the background.
+
+        Args:
+            recipe: default: the one for the project's task.
+            background: as a job on the lab server's machine, which outlives this process; see
+                `Lab.train_in_background` for more to say, e.g. where the files go.
+            options: of the recipe.
+        """
+        if background:
+            return self._lab.train_in_background(self, recipe, options)
         run: RunHandle = self._lab.verbs.train(self, recipe, options)
         return run
 

@@ -32,7 +32,7 @@ class Verbs(Protocol):
     def map(self, project: "ProjectHandle", by: "MapColor", most: int) -> Any:
         """Show the map of samples."""
 
-    def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
+    def train(self, project: "ProjectHandle", recipe: str | None, options: dict[str, Any]) -> Any:
         """Start training in this process."""
 
     def show_sweep(self, sweep: "Sweep") -> None:
@@ -70,7 +70,7 @@ class NoVerbs:
     def map(self, project: "ProjectHandle", by: "MapColor", most: int) -> Any:
         raise _missing("The map of samples")
 
-    def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
+    def train(self, project: "ProjectHandle", recipe: str | None, options: dict[str, Any]) -> Any:
         raise _missing("Training")
 
     def show_sweep(self, sweep: "Sweep") -> None:

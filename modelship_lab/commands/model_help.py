@@ -1,4 +1,4 @@
-"""Verbs of help from models: retrain, rules, embed, jobs, threshold, revoke, spotcheck, mislabeled."""
+"""Verbs of help from models: retrain, rules, embed, threshold, revoke, spotcheck, mislabeled."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import click
 from modelship_lab.commands.parameters import PROJECT
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
-from modelship_lab.commands.table import table
 from modelship_lab.records.errors import InvalidInput
 
 
@@ -40,23 +39,6 @@ def embed(session: Session, project: str, encoder: Any) -> Done:
     """Find where the samples of PROJECT lie among each other, for the order `diversity` and for the map."""
     job = session.project(project).embed(encoder)
     return Done(f"{job.result['samples']:,} samples are embedded.")
-
-
-@click.command()
-@click.argument("project", type=PROJECT)
-@pass_session
-def jobs(session: Session, project: str) -> Any:
-    """List the background jobs of PROJECT, the newest first."""
-    return table(
-        session.project(project).jobs(),
-        id=("integer", lambda one: one.id),
-        kind=("text", lambda one: one.kind),
-        status=("text", lambda one: one.status),
-        progress=("number", lambda one: one.progress),
-        message=("text", lambda one: one.error or one.message),
-        author=("text", lambda one: one.author),
-        created_at=("time", lambda one: one.created_at),
-    )
 
 
 @click.command()
@@ -164,4 +146,4 @@ def mislabeled(session: Session, project: str, count: int | None) -> Any:
     return Done(f"{added:,} of {len(found):,} doubtful labels are sent to the queue.")
 
 
-VERBS = (retrain, rules, embed, jobs, threshold, revoke, spotcheck, mislabeled)
+VERBS = (retrain, rules, embed, threshold, revoke, spotcheck, mislabeled)

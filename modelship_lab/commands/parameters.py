@@ -368,6 +368,27 @@ PERMISSIONS = Several("permission", get_args(Permission))
 EVENTS = Several("event", ("*", *get_args(EventType)))
 EVENT = EventName()
 MOMENT = Moment()
+
+
+class JobNumber(click.ParamType[int]):
+    """The number of a background job."""
+
+    name = "job"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value).removeprefix("job:")
+        if not text.isdecimal():
+            self.fail(f"'{value}' is not the number of a job; `mlship jobs` lists them.", param, ctx)
+        return int(text)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        jobs = [(str(job["id"]), f"{job['kind']} · {job['status']}") for job in known("jobs?limit=100", ctx)]
+        return _starting_with(incomplete, jobs)
+
+
+JOB = JobNumber()
 RUN = RunNumber()
 RUN_OR_PROJECT = RunOrProject()
 MODEL_OR_RUN = ModelOrRun()

@@ -20,7 +20,7 @@ from modelship_lab.records.errors import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client import JobHandle, Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import OnMoved
     from modelship_lab.client.imports import OnProgress
     from modelship_lab.client.project_samples import MapColor
@@ -143,6 +143,10 @@ class Session(ABC):
     @abstractmethod
     def follow(self, run: "RunHandle", *, wait: bool | None, epochs: int | None) -> Any:
         """Show how a run goes on. `wait` None: as is usual here."""
+
+    @abstractmethod
+    def follow_job(self, job: "JobHandle", *, wait: bool | None) -> Any:
+        """Show how a background job goes on. `wait` None: as is usual here."""
 
     def table_of_runs(
         self,

@@ -28,7 +28,7 @@ from modelship_lab.commands.session import Session
 from modelship_lab.records.errors import InvalidInput, MissingDependency
 
 if TYPE_CHECKING:
-    from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client import JobHandle, Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
     from modelship_lab.client.sweeps.report import SweepReport
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 100
 _PIPE_WIDTH = 240
 _STOP_TIMEOUT_S = 120.0
+_LOOK_AT_JOB_S = 0.5
 
 
 class ShellSession(Session):
@@ -168,6 +169,30 @@ class ShellSession(Session):
                     run.stop()
                     deadline = time.monotonic() + _STOP_TIMEOUT_S
         return report(run)
+
+    def follow_job(self, job: "JobHandle", *, wait: bool | None) -> "JobHandle":
+        """It goes on without this process: nobody waits unless that is asked, and an interrupt ends the waiting."""
+        from modelship_lab.client.jobs import state
+
+        if not wait:
+            return job
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            console=self.console,
+            transient=True,
+        ) as bars:
+            task = bars.add_task(f"Job {job.id}", total=1.0)
+            while job.is_going_on:
+                bars.update(
+                    task, completed=job.record.progress, description=f"Job {job.id}: {state(job.record)}"
+                )
+                try:
+                    job.wait(_LOOK_AT_JOB_S)
+                except KeyboardInterrupt:
+                    break
+        return job
 
     def follow_sweep(self, sweep: "Sweep", *, wait: bool | None) -> "SweepReport":
         """Wait for the end whatever is asked: the trials end with this process."""

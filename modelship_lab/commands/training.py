@@ -1,5 +1,6 @@
 """Verbs of training: train, stop."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ from click.shell_completion import CompletionItem
 from modelship_lab.commands.parameters import PROJECT, RUN, KeyValue, OneOf
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.base import Task
 from modelship_lab.records.errors import InvalidInput
 
 
@@ -90,6 +92,12 @@ def _default(value: Any) -> str:
     default=None,
     help="Whether to wait for the end. Default: in a shell yes, in a notebook no.",
 )
+@click.option(
+    "--background",
+    is_flag=True,
+    help="As a job on the lab server's machine, which outlives this process, the browser and the server.",
+)
+@click.option("--output", help="With --background: a folder of the workspace that gets the model, too.")
 @pass_session
 def train(
     session: Session,
@@ -104,6 +112,8 @@ def train(
     name: str,
     tags: tuple[str, ...],
     wait: bool | None,
+    background: bool,
+    output: str | None,
 ) -> Any:
     """Train a model on the labels of PROJECT, in a thread of this process.
 
@@ -123,10 +133,31 @@ def train(
             )
         if session.lab.run(resume).record.project_id != handle.id:
             raise InvalidInput(f"Run {resume} is of another project than {project}.")
+    if background:
+        # What can be refused is refused here, and not by a job that fails later.
+        checked_recipe(handle.record.require_task(), recipe, options)
+        job = session.lab.train_in_background(
+            handle, recipe, options, snapshot=snapshot, name=name, tags=tags, output=output, resume=resume
+        )
+        return session.follow_job(job, wait=wait)
+    if output is not None:
+        raise InvalidInput("--output is for a training in the background: add --background.")
+    if resume is not None:
         going_on = training.resume(session.lab, resume)
         return session.follow(going_on, wait=wait, epochs=going_on.record.params.get("epochs"))
     run = training.start(session.lab, handle, recipe, options, snapshot=snapshot, name=name, tags=tags)
     return session.follow(run, wait=wait, epochs=run.record.params.get("epochs"))
+
+
+def checked_recipe(task: Task, recipe: str | None, options: Mapping[str, Any]) -> None:
+    """See that there is such a recipe for a task, with such options.
+
+    Raises:
+        InvalidInput: there is not.
+    """
+    from modelship_lab.learning.recipes import recipe_named, recipe_of_task
+
+    (recipe_named(recipe, task) if recipe else recipe_of_task(task)).checked(options)
 
 
 @click.command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelship_lab.records.serving import Attribution
 
 _SHOWN = (
+    ("modelship_lab.client.jobs", "JobHandle"),
     ("modelship_lab.client.projects", "ProjectHandle"),
     ("modelship_lab.client.snapshots", "SnapshotData"),
     ("modelship_lab.client.exchange.transfer", "Transfer"),
@@ -47,6 +48,7 @@ _SHOWN = (
     ("modelship_lab.records.identity", "Account"),
     ("modelship_lab.records.identity", "ApiKey"),
     ("modelship_lab.records.identity", "CreatedApiKey"),
+    ("modelship_lab.records.jobs", "Job"),
     ("modelship_lab.records.labeling.automatic", "AuditReport"),
     ("modelship_lab.records.labeling.automatic", "Thresholds"),
     ("modelship_lab.records.labeling.snapshots", "SnapshotDiff"),

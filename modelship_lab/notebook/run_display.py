@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
     from IPython.display import DisplayHandle
 
-    from modelship_lab.client import RunHandle
+    from modelship_lab.client import JobHandle, RunHandle
     from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.notebook.widgets import LabWidget
 
 _POLL_S = 0.5
+_LOOK_AT_JOB_S = 1.0
 
 _shown: dict[int, int] = {}
 """The number of the cell under which a run was shown last."""
@@ -41,6 +42,40 @@ def show_sweep(sweep: "Sweep") -> None:
         return as_html(sweep.report())
 
     _show(sweep.run, summary, summary)
+
+
+def show_job(job: "JobHandle") -> None:
+    """Show a background job: how far it is, in words that change until it has ended, and its run's chart."""
+    from modelship_lab.notebook.displays import as_html, as_text
+
+    place = display({"text/html": _job_html(job), "text/plain": as_text(job)}, raw=True, display_id=True)
+    if job.record.kind == "training":
+        show_run(job.run)
+
+    def follow() -> None:
+        from modelship_lab.records.errors import LabError
+
+        told = ""
+        try:
+            while job.is_going_on:
+                job.wait(_LOOK_AT_JOB_S)
+                if place is not None and job.is_going_on and (html := _job_html(job)) != told:
+                    told = html
+                    place.update({"text/html": html, "text/plain": as_text(job)}, raw=True)
+        except LabError:
+            # What is shown stays: the server says more when it is back.
+            return
+        if place is not None:
+            place.update({"text/html": as_html(job), "text/plain": as_text(job)}, raw=True)
+
+    threading.Thread(target=follow, name=f"mlship-job-{job.id}", daemon=True).start()
+
+
+def _job_html(job: "JobHandle") -> str:
+    from modelship_lab.client.jobs import state
+    from modelship_lab.notebook.displays import progress_html
+
+    return progress_html(f"Job {job.id}", job.record.progress, state(job.record))
 
 
 def _show(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
     from IPython.core.interactiveshell import InteractiveShell
 
-    from modelship_lab.client import Lab, ProjectHandle, RunHandle
+    from modelship_lab.client import JobHandle, Lab, ProjectHandle, RunHandle
     from modelship_lab.client.exchange.transfer import Moved, OnMoved
     from modelship_lab.client.imports import ImportProgress, OnProgress
     from modelship_lab.client.project_samples import MapColor
@@ -104,6 +104,17 @@ class NotebookSession(Session):
         if wait:
             wait_for(run)
         return run
+
+    def follow_job(self, job: "JobHandle", *, wait: bool | None) -> "JobHandle | None":
+        from modelship_lab.notebook.run_display import show_job
+
+        show_job(job)
+        if wait:
+            try:
+                job.wait()
+            except KeyboardInterrupt:
+                print(f"Job {job.id} goes on; `%mlship cancel {job.id}` ends it.")
+        return None
 
     def table_of_runs(self, table: "pl.DataFrame", **asked: Any) -> "pl.DataFrame":
         from modelship_lab.notebook.table import RunsTable
@@ -238,7 +249,7 @@ class NotebookVerbs:
 
         return SampleMap(project, by, most)
 
-    def train(self, project: "ProjectHandle", recipe: str, options: dict[str, Any]) -> Any:
+    def train(self, project: "ProjectHandle", recipe: str | None, options: dict[str, Any]) -> Any:
         from modelship_lab.learning import train
 
         return train.start(project.lab, project, recipe, options)

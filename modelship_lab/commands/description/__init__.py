@@ -4,6 +4,7 @@
 from modelship_lab.commands.description import access as access
 from modelship_lab.commands.description import comparison as comparison
 from modelship_lab.commands.description import exchange as exchange
+from modelship_lab.commands.description import jobs as jobs
 from modelship_lab.commands.description import labeling as labeling
 from modelship_lab.commands.description import model_help as model_help
 from modelship_lab.commands.description import sweeps as sweeps

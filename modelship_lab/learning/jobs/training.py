@@ -1,19 +1,25 @@
 """Train a model in the background, as a notebook does in its kernel: the same fit, client and spool."""
 
+import contextlib
 import json
 import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelship_lab.learning import train
-from modelship_lab.learning.checkpoint import NAME
-from modelship_lab.learning.fit import Progress
 from modelship_lab.learning.jobs.lab_job import PATIENCE_S, LabJob
-from modelship_lab.learning.recipes import recipe_named, recipe_of_task
-from modelship_lab.records.errors import TrainingFailed
+from modelship_lab.learning.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
+from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.records.base import Task
+from modelship_lab.records.errors import NotFound, TrainingFailed
 from modelship_lab.records.jobs import JobProgress
+
+if TYPE_CHECKING:
+    # torch takes seconds to load, in which nobody need wait for a refusal.
+    from modelship_lab.client import RunHandle
+    from modelship_lab.learning.fit import Progress
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +42,8 @@ def run(job: LabJob) -> dict[str, Any]:
     job.stop = run.stop_event
     try:
         snapshot = job.lab.snapshot(order["snapshot_id"])
-        task = snapshot.info.task
-        recipe = recipe_named(order["recipe"], task) if order["recipe"] else recipe_of_task(task)
-        options = recipe.checked(order["options"])
+        state = _state(run, order["resume"])
+        recipe, options = _chosen(run, order, snapshot.info.task)
         run.set_recipe(recipe.name)
         run.log_params(options.model_dump())
     except BaseException as error:
@@ -47,20 +52,59 @@ def run(job: LabJob) -> dict[str, Any]:
     log.info("Training %s on snapshot %d: %d rows", recipe.name, snapshot.info.id, snapshot.info.rows)
     telling = _Telling(job)
     run.observe(telling.hear)
-    train.execute(run, snapshot, recipe, options, telling.tell)
+    output = Path(order["output"]) if order["output"] else None
+    train.execute(run, snapshot, recipe, options, telling.tell, state, output)
     # The run's end is behind all that was logged: once it has arrived, everything has.
     if not run.flush(PATIENCE_S):
         log.warning("The lab server did not come back: what was logged waits for the next client.")
     record = run.record
     if record.status == "failed":
         raise TrainingFailed(record.error)
-    if order["output"]:
-        _write(run, Path(order["output"]))
+    if output is not None:
+        _write(run, output)
     log.info("Run %d is %s", run.id, record.status)
     return {"run_id": run.id, "status": record.status, "stopped": record.status == "stopped"}
 
 
-def _write(run: Any, folder: Path) -> None:
+def _state(run: "RunHandle", resume: int | str | None) -> bytes | None:
+    """Where training goes on; None: at its beginning, also for a run that ended before it had a state."""
+    if isinstance(resume, str):
+        try:
+            return (Path(resume) / train.STATE).read_bytes()
+        except OSError:
+            raise NotFound(
+                f"The folder {Path(resume).name} has no file {train.STATE} to go on from."
+            ) from None
+    try:
+        return None if resume is None else run.artifact(train.STATE)
+    except NotFound:
+        return None
+
+
+def _chosen(run: "RunHandle", order: Mapping[str, Any], task: Task) -> tuple[Recipe, TrainingOptions]:
+    """How to train: as is ordered, or as the run or checkpoint that is gone on with was begun."""
+    name, options = order["recipe"], order["options"]
+    if isinstance(order["resume"], int) and run.record.recipe in RECIPES:
+        recipe = RECIPES[run.record.recipe]
+        params = run.record.params
+        return recipe, recipe.checked(
+            {key: params[key] for key in recipe.options.model_fields if key in params}
+        )
+    if isinstance(order["resume"], str):
+        from modelship_lab.learning.checkpoint import NAME, Checkpoint
+
+        with contextlib.suppress(OSError):
+            earlier = Checkpoint.from_bytes((Path(order["resume"]) / NAME).read_bytes())
+            name = name or earlier.recipe.name
+            if name == earlier.recipe.name:
+                options = {**earlier.options.model_dump(), **options}
+    recipe = recipe_named(name, task) if name else recipe_of_task(task)
+    return recipe, recipe.checked(options)
+
+
+def _write(run: "RunHandle", folder: Path) -> None:
+    from modelship_lab.learning.checkpoint import NAME
+
     model = folder / "model"
     model.mkdir(parents=True, exist_ok=True)
     for name in (NAME, "evaluation.json"):
@@ -77,7 +121,7 @@ class _Telling:
         self._began_at_s: float | None = None
         self._last = JobProgress(progress=0)
 
-    def tell(self, progress: Progress) -> None:
+    def tell(self, progress: "Progress") -> None:
         """Called at every step."""
         if progress.stage != "training":
             share = 0.99 if progress.stage == "evaluating" else 0.0

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,9 +90,12 @@ class _Going:
     process: DetachedProcess | None = None
     told: JobProgress | None = None
     is_cancelled: bool = False
+    is_killed: bool = False
+    """Whether it did not end when it was asked to."""
     is_orphaned: bool = False
     """Whether its project or run is gone."""
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+    """Kills it when it does not end for too long."""
 
 
 class Jobs:
@@ -174,6 +177,8 @@ class Jobs:
         """Begin a job whose process goes on without the server, with a credential for its run."""
         job = await self._insert(kind, params, project_id, owner_id, caller, run_id)
         self._begin(job, self._outlive(job))
+        # It takes its place in the queue.
+        await asyncio.sleep(0)
         return self._now(job)
 
     async def _insert(
@@ -310,10 +315,16 @@ class Jobs:
         return await self.get(job_id)
 
     def _end_gracefully(self, going: _Going) -> None:
-        if going.process is not None and not going.timers:
-            going.process.terminate()
-            loop = asyncio.get_running_loop()
-            going.timers.append(loop.call_later(CANCEL_GRACE_S, going.process.kill))
+        process = going.process
+        if process is None or going.timer is not None:
+            return
+
+        def kill() -> None:
+            going.is_killed = True
+            process.kill()
+
+        process.terminate()
+        going.timer = asyncio.get_running_loop().call_later(CANCEL_GRACE_S, kill)
 
     def _turns_of(self, kind: JobKind) -> Turns:
         return self._long if kind in OUTLIVING else self._short
@@ -357,7 +368,9 @@ class Jobs:
                     await asyncio.sleep(LOOK_EVERY_S)
                 outcome = await asyncio.to_thread(going.process.outcome)
                 if outcome.died and going.is_cancelled:
-                    outcome = Outcome({}, Interrupted(NOT_IN_TIME), died=True)
+                    # Who is asked while it loads ends at once: there was nothing to save yet.
+                    failure = Interrupted(NOT_IN_TIME) if going.is_killed else None
+                    outcome = Outcome({}, failure, died=going.is_killed)
         except asyncio.CancelledError:
             if going.is_orphaned:
                 if going.process is not None:
@@ -513,7 +526,7 @@ class Jobs:
                     going.task.cancel()
 
     def _forget(self, job_id: int) -> None:
-        for timer in self._going.pop(job_id).timers:
+        if (timer := self._going.pop(job_id).timer) is not None:
             timer.cancel()
 
 

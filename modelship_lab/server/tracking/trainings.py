@@ -39,7 +39,7 @@ class Trainings:
         if new.output is not None:
             self._workspace.folder(new.output)
         earlier = await self._resumed(project, new, caller)
-        snapshot_id = new.snapshot_id if earlier is None else new.snapshot_id or earlier.snapshot_id
+        snapshot_id = new.snapshot_id if earlier is None else earlier.snapshot_id
         if snapshot_id is None:
             snapshot_id = (await self._snapshots.create(project, NewSnapshot(), caller)).id
         elif (await self._snapshots.get(snapshot_id, caller)).project_id != project.id:
@@ -69,6 +69,10 @@ class Trainings:
             return None
         if new.resume is None:
             return None
+        if new.recipe or new.options or new.snapshot_id is not None:
+            raise InvalidInput(
+                "A run goes on as it began: with 'resume', leave 'recipe', 'options' and 'snapshot_id' out."
+            )
         run = await self._runs.get(new.resume, caller, "train")
         if run.project_id != project.id:
             raise InvalidInput(f"Run {run.id} belongs to another project than {project.name}.")

@@ -1,13 +1,16 @@
 """Trainings in the background: each a process that outlives kernel, browser and lab server."""
 
+import itertools
 import json
 import time
 import uuid
 
+import httpx
+import psutil
 import pyarrow as pa
 import pytest
 
-from tests.server.labeling.conftest import LabeledProject, ipc
+from tests.server.labeling.conftest import ARROW, LabeledProject, ipc
 
 WAIT_S = 200
 """Loading torch takes a minute on a machine that is busy enough."""
@@ -81,3 +84,117 @@ def test_a_training_logs_to_its_run_and_leaves_a_model(lab_server, project, trai
     assert (written / "checkpoint.ckpt").stat().st_size > 1000
     # Nothing of the job is left but its log.
     assert [one.name for one in (lab_server.data_dir / "jobs" / str(job["id"])).iterdir()] == ["log.jsonl"]
+
+
+def test_what_it_logged_is_read_by_level_and_in_parts(project, trained):
+    job, _ = trained
+    path = f"jobs/{job['id']}/logs"
+    everything = project.client.get(path).json()
+    said = [line["message"] for line in everything["items"]]
+    assert everything["total"] == len(said) >= 5
+    assert sum("val_loss" in line for line in said) == 3
+    assert project.client.get(path, params={"level": "WARNING"}).json()["items"] == []
+    part = project.client.get(path, params={"limit": 2, "offset": 1}).json()
+    assert [line["message"] for line in part["items"]] == said[1:3]
+    assert project.client.get(path, params={"level": "LOUD"}).status_code == 422
+
+
+def test_an_export_is_a_job_and_refuses_what_has_no_model(project, trained):
+    run = project.client.post("runs", json={"name": "bare", "project": project.id}).json()["id"]
+    assert project.client.post(f"runs/{run}/exports", json={}).status_code == 409
+    outside = {"output": "../elsewhere"}
+    for path in (f"{project.path}/trainings", f"runs/{trained[0]['run_id']}/exports"):
+        refused = project.client.post(path, json=outside)
+        assert refused.status_code == 403 and "workspace" in refused.json()["error"]["message"]
+
+
+def test_what_cannot_be_trained_fails_with_what_to_do(lab_server, project):
+    """The process says so itself: options are the recipe's business, which the server does not know."""
+    job = ended(project.client, begun(project, options={"epoch": 3})["job"]["id"])
+    assert job["status"] == "failed" and "epochs" in job["error"]
+    run = project.client.get(f"runs/{job['run_id']}").json()
+    assert run["status"] == "failed" and "epochs" in run["error"]
+    errors = project.client.get(f"jobs/{job['id']}/logs", params={"level": "ERROR"}).json()["items"]
+    assert [line["message"] for line in errors] == [job["error"]]
+
+
+def test_the_server_is_killed_and_the_next_one_takes_over(start_server, tmp_path):
+    """No point is lost, those that wait keep their order, and a cancelled training saves its checkpoint."""
+    server = start_server(tmp_path / "lab")
+    project = labeled(server.client)
+    started = begun(project, options=LONG)
+    job, run = started["job"]["id"], started["run"]["id"]
+    second, third = (begun(project, options={"epochs": 1})["job"] for _ in range(2))
+    assert (second["status"], second["position"], third["position"]) == ("waiting", 0, 1)
+
+    until(lambda: server.client.get(f"jobs/{job}").json()["step"])
+    process = json.loads((server.data_dir / "jobs" / str(job) / "process.json").read_bytes())["pid"]
+    token = (server.data_dir / "jobs" / str(job) / "token").read_text()
+    assert token not in " ".join(psutil.Process(process).cmdline())
+    assert token not in str(psutil.Process(process).environ())
+    reach_nothing_else(server, token, project, run)
+    server.kill()
+    assert psutil.pid_exists(process)
+
+    server = start_server(tmp_path / "lab")
+    client = project.client = server.client
+    taken_over = client.get(f"jobs/{job}").json()
+    assert (taken_over["status"], taken_over["run_id"]) == ("running", run)
+    until(lambda: client.get(f"jobs/{job}").json()["step"] > taken_over["step"])
+    assert client.get(f"jobs/{third['id']}").json()["position"] == 1
+    # Of those that wait, one is cancelled and one's run is stopped: neither ever begins.
+    assert client.delete(f"jobs/{second['id']}").json()["status"] == "cancelled"
+    client.post(f"runs/{third['run_id']}/stop").raise_for_status()
+    assert ended(client, third["id"])["status"] == "cancelled"
+    for one in (second, third):
+        assert client.get(f"runs/{one['run_id']}").json()["status"] == "stopped"
+
+    assert client.delete(f"jobs/{job}").json()["cancel_requested"]
+    assert ended(client, job)["status"] == "cancelled"
+    assert client.delete(f"jobs/{job}").status_code == 409
+    stopped = client.get(f"runs/{run}").json()
+    assert stopped["status"] == "stopped" and stopped["summary"]["test_accuracy"] > 0.9
+    assert client.get(f"runs/{run}/artifacts/checkpoint.ckpt").status_code == 200
+    table = client.get(f"runs/{run}/metrics", params={"names": "val_loss"}, headers={"Accept": ARROW})
+    steps = pa.ipc.open_stream(table.content).read_all()["step"].to_pylist()
+    # One value for each epoch, also for those without a server; the last one was stopped in its middle.
+    gaps = {after - before for before, after in itertools.pairwise(sorted(steps)[:-1])}
+    assert len(steps) > 10 and len(gaps) == 1
+    assert (
+        httpx.get(f"{server.url}mlship/api/lab", headers={"Authorization": f"Bearer {token}"}).status_code
+        == 401
+    )
+
+
+def reach_nothing_else(server, token, project, run):
+    """A job's credential is good for its own run alone."""
+    other = server.client.post("runs", json={"name": "other", "project": project.id}).json()["id"]
+    with httpx.Client(
+        base_url=server.client.base_url, headers={"Authorization": f"Bearer {token}"}
+    ) as client:
+        assert client.get(f"runs/{run}").status_code == client.get(project.path).status_code == 200
+        for method, path in (
+            ("GET", f"runs/{other}"),
+            ("DELETE", f"runs/{run}"),
+            ("GET", "projects"),
+            ("DELETE", project.path),
+            ("GET", f"{project.path}/samples"),
+            ("POST", f"{project.path}/trainings"),
+            ("POST", "auth/keys"),
+            ("GET", "jobs"),
+        ):
+            assert client.request(method, path).status_code == 403, (method, path)
+        elsewhere = f"{server.url}mlship/ai-manager/projects/"
+        assert client.get(elsewhere).status_code in (401, 403)
+
+
+def test_a_process_that_is_killed_is_told_with_its_reason(lab_server, project):
+    started = begun(project, options=LONG)
+    job, run = started["job"]["id"], started["run"]["id"]
+    folder = lab_server.data_dir / "jobs" / str(job)
+    until((folder / "process.json").exists)
+    psutil.Process(json.loads((folder / "process.json").read_bytes())["pid"]).kill()
+    failed = ended(project.client, job)
+    assert failed["status"] == "failed" and "memory" in failed["error"]
+    seen = until(lambda: one if (one := project.client.get(f"runs/{run}").json())["error"] else None)
+    assert (seen["status"], seen["error"]) == ("interrupted", failed["error"])
