@@ -108,7 +108,9 @@ def _write(run: "RunHandle", folder: Path) -> None:
     model = folder / "model"
     model.mkdir(parents=True, exist_ok=True)
     for name in (NAME, "evaluation.json"):
-        (model / name).write_bytes(run.artifact(name))
+        # One that was stopped before its first step has neither.
+        with contextlib.suppress(NotFound):
+            (model / name).write_bytes(run.artifact(name))
     about = {"run_id": run.id, "project": run.record.project, "recipe": run.record.recipe}
     (model / "run.json").write_text(json.dumps(about))
 
