@@ -346,16 +346,35 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
         return self._lab.whole(Page[Snapshot], f"projects/{self.id}/snapshots")
 
     def train(
-        self, recipe: str | None = None, *, background: bool = False, **options: Any
+        self,
+        recipe: str | None = None,
+        *,
+        module: Any = None,
+        datamodule: Any = None,
+        background: bool = False,
+        **options: Any,
     ) -> "RunHandle | JobHandle":
         """Train a model in a thread of this process, or in the background.
 
         Args:
             recipe: default: the one for the project's task.
+            module: instead of a recipe, one's own LightningModule, or a function that returns one (and its data);
+                see `learning.own_module.start`, which says what else there is: `snapshot`, `resume`, `name`, `tags`.
+            datamodule: the data of the module.
             background: as a job on the lab server's machine, which outlives this process; see
                 `Lab.train_in_background` for more to say, e.g. where the files go.
-            options: of the recipe.
+            options: of the recipe, or of `learning.own_module.OwnModuleOptions`.
+
+        Raises:
+            InvalidInput: a module together with a recipe or in the background, or options that do not fit.
         """
+        if module is not None or datamodule is not None:
+            if recipe is not None or background:
+                raise InvalidInput(
+                    "A module of your own takes the place of the recipe, and trains in this process."
+                )
+            own: RunHandle = self._lab.verbs.train_module(self, module, datamodule, options)
+            return own
         if background:
             return self._lab.train_in_background(self, recipe, options)
         run: RunHandle = self._lab.verbs.train(self, recipe, options)

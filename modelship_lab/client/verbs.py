@@ -35,6 +35,11 @@ class Verbs(Protocol):
     def train(self, project: "ProjectHandle", recipe: str | None, options: dict[str, Any]) -> Any:
         """Start training in this process."""
 
+    def train_module(
+        self, project: "ProjectHandle", module: Any, datamodule: Any, options: dict[str, Any]
+    ) -> Any:
+        """Start training somebody's own LightningModule in this process."""
+
     def show_sweep(self, sweep: "Sweep") -> None:
         """Show a sweep that has begun, where there is something to show it in."""
 
@@ -71,6 +76,11 @@ class NoVerbs:
         raise _missing("The map of samples")
 
     def train(self, project: "ProjectHandle", recipe: str | None, options: dict[str, Any]) -> Any:
+        raise _missing("Training")
+
+    def train_module(
+        self, project: "ProjectHandle", module: Any, datamodule: Any, options: dict[str, Any]
+    ) -> Any:
         raise _missing("Training")
 
     def show_sweep(self, sweep: "Sweep") -> None:

@@ -79,6 +79,11 @@ def _default(value: Any) -> str:
     type=RECIPE,
     help="How to train. Default: the first for the project's task.",
 )
+@click.option(
+    "--module",
+    help="Instead of a recipe: a LightningModule of the notebook, or a function that returns one (and its data).",
+)
+@click.option("--datamodule", help="The module's LightningDataModule, if the function does not return it.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Most passes over the training rows.")
 @click.option("--seed", type=click.IntRange(min=0), help="Split, weights and order follow from it.")
 @click.option(
@@ -105,6 +110,8 @@ def train(
     resume: int | None,
     time_budget: float | None,
     recipe: str | None,
+    module: str | None,
+    datamodule: str | None,
     epochs: int | None,
     seed: int | None,
     settings: tuple[tuple[str, Any], ...],
@@ -126,6 +133,17 @@ def train(
     options = dict(settings)
     named = {"epochs": epochs, "seed": seed, "time_budget_s": time_budget}
     options.update({key: value for key, value in named.items() if value is not None})
+    if module is not None or datamodule is not None:
+        if recipe is not None or background:
+            raise InvalidInput(
+                "A module of your own takes the place of --recipe, and trains in this process."
+            )
+        from modelship_lab.learning import own_module
+
+        made, data = (_variable(session, one) for one in (module, datamodule))
+        more: dict[str, Any] = {"snapshot": snapshot, "resume": resume, "name": name, "tags": tags}
+        run = own_module.start(session.lab, handle, made, data, options, **more)
+        return session.follow(run, wait=wait, epochs=run.record.params.get("epochs"))
     if resume is not None:
         if options or recipe or snapshot is not None:
             raise InvalidInput(
@@ -158,6 +176,24 @@ def checked_recipe(task: Task, recipe: str | None, options: Mapping[str, Any]) -
     from modelship_lab.learning.recipes import recipe_named, recipe_of_task
 
     (recipe_named(recipe, task) if recipe else recipe_of_task(task)).checked(options)
+
+
+def _variable(session: Session, name: str | None) -> Any:
+    """The notebook's variable of that name; None for none.
+
+    Raises:
+        InvalidInput: there is none of that name, or there is no notebook.
+    """
+    if name is None:
+        return None
+    if session.is_shell:
+        raise InvalidInput(
+            "A module of your own is trained where it is: in a notebook, or by `project.train(module=...)`."
+        )
+    found = session.variable(name)
+    if found is None:
+        raise InvalidInput(f"The notebook has nothing named {name!r}. Run the cell that defines it first.")
+    return found
 
 
 @click.command()

@@ -89,6 +89,11 @@ class Checkpoint:
         """
         try:
             loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            if "pytorch-lightning_version" in loaded:
+                raise InvalidData(
+                    "The checkpoint is that of somebody's own LightningModule: only its class makes it again, by "
+                    "`load_from_checkpoint`. The run's artifact model.onnx is the module as ONNX."
+                )
             about = json.loads(loaded["about"])
             if about["format"] != _FORMAT:
                 raise InvalidData(

@@ -12,6 +12,7 @@ _LOGGERS = (
     "lightning.pytorch.utilities.rank_zero",
     "lightning.fabric.utilities.rank_zero",
     "lightning.pytorch",
+    "lightning.pytorch.trainer.connectors.checkpoint_connector",
     "lightning.fabric",
     "torch.onnx._internal.exporter._registration",
 )
@@ -38,6 +39,8 @@ def quiet() -> Iterator[None]:
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     # A pretrained network that is not trained stays as it predicts.
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+    # Small data have few batches: there is nothing to be set.
+    warnings.filterwarnings("ignore", message=r"The number of training batches")
     # Two inputs have the same number of rows: so they should.
     warnings.filterwarnings("ignore", message=r"# The axis name: .* will not be used")
     _quiet_threads.add(threading.get_ident())

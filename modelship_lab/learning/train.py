@@ -72,7 +72,7 @@ def start(
         tags=tags,
         snapshot_id=snapshot.info.id,
     )
-    _begin(run, snapshot, chosen, checked, on_progress, None)
+    _in_thread(run, execute, run, snapshot, chosen, checked, on_progress)
     return run
 
 
@@ -99,7 +99,10 @@ def resume(
     earlier = lab.run(run if isinstance(run, int) else run.id)
     record = earlier.record
     if record.recipe not in RECIPES or record.snapshot_id is None:
-        raise InvalidInput(f"Run {record.id} was not trained by a recipe: there is nothing to go on with.")
+        raise InvalidInput(
+            f"Run {record.id} was not trained by a recipe: there is nothing to go on with. A module of your own goes on "
+            "by `project.train(module=..., resume=run)`."
+        )
     recipe = RECIPES[record.recipe]
     known = {name: value for name, value in record.params.items() if name in recipe.options.model_fields}
     options = recipe.checked(known)
@@ -109,21 +112,19 @@ def resume(
         state = None
     snapshot = lab.snapshot(record.snapshot_id)
     resumed = lab.resume_run(record.id)
-    _begin(resumed, snapshot, recipe, options, on_progress, state)
+    _in_thread(resumed, execute, resumed, snapshot, recipe, options, on_progress, state)
     return resumed
 
 
-def _begin(
-    run: "RunHandle",
-    snapshot: "SnapshotData",
-    recipe: Recipe,
-    options: TrainingOptions,
-    on_progress: "Callable[[Progress], None] | None",
-    state: bytes | None,
-) -> None:
+def begin(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> None:
+    """Do the work of a run in a thread; the run ends with the figures that come out, or failed."""
+    _in_thread(run, _end_by, run, work)
+
+
+def _in_thread(run: "RunHandle", target: Callable[..., None], *arguments: Any) -> None:
     thread = threading.Thread(
-        target=execute,
-        args=(run, snapshot, recipe, options, on_progress, state),
+        target=target,
+        args=arguments,
         name=f"mlship-train-{run.id}",
         # A kernel that is shut down must not wait for hours; `_stop_all` ends training cleanly.
         daemon=True,
@@ -191,12 +192,13 @@ def execute(
         resume: the content of a run's artifact `STATE`, to go on from there.
         output: a folder for checkpoints, as in `fit.fit`.
     """
-    try:
+
+    def work() -> Mapping[str, float]:
         # Here, because loading torch and Lightning takes seconds that the notebook's cell need not wait.
         from modelship_lab.learning.fit import fit
         from modelship_lab.learning.training_state import TrainingState
 
-        result = fit(
+        return fit(
             run,
             snapshot,
             recipe.name,
@@ -205,8 +207,14 @@ def execute(
             on_progress or (lambda progress: None),
             resume=None if resume is None else TrainingState.from_bytes(resume),
             output=output,
-        )
-        run.finish(result.summary)
+        ).summary
+
+    _end_by(run, work)
+
+
+def _end_by(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> None:
+    try:
+        run.finish(dict(work()))
     except Interrupted:
         run.finish()
     except BaseException as error:

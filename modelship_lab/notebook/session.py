@@ -254,6 +254,16 @@ class NotebookVerbs:
 
         return train.start(project.lab, project, recipe, options)
 
+    def train_module(
+        self, project: "ProjectHandle", module: Any, datamodule: Any, options: dict[str, Any]
+    ) -> Any:
+        from modelship_lab.learning import own_module
+
+        arguments = {
+            name: options.pop(name) for name in ("snapshot", "resume", "name", "tags") if name in options
+        }
+        return own_module.start(project.lab, project, module, datamodule, options, **arguments)
+
     def suggest(self, project: "ProjectHandle", run_id: int, source: str) -> Any:
         from modelship_lab.learning import suggest
 

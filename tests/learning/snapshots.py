@@ -148,6 +148,8 @@ class Recorder:
         self.params |= params
 
     def save_artifact(self, name: str, content: Any, content_type: str | None = None) -> None:
+        if isinstance(content, Path):
+            content = content.read_bytes()
         self.artifacts[name] = content.encode() if isinstance(content, str) else bytes(content)
 
     def series(self, name: str) -> list[float]:
