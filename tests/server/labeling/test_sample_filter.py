@@ -1,7 +1,11 @@
 """Which samples a filter means, in which order, and selections of them."""
 
+import random
+
+import numpy as np
 import pytest
 
+from modelship_lab.server.labeling.sample_lists import by_value
 from tests.server.labeling.conftest import LabeledProject
 
 TEXTS = {
@@ -144,3 +148,25 @@ def test_a_wrong_filter_is_refused(project, query):
     answer = project.client.get(f"{project.path}/samples", params=query)
     assert answer.status_code == 422
     assert answer.json()["error"]["details"][0]["field"].split(".")[0] == next(iter(query))
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("missing", [0, 30, 120])
+def test_an_order_by_numbers_is_exact(descending, missing):
+    chosen = random.Random(missing)
+    close = [0.5 + number * 2.0**-53 for number in range(20)]
+    value_of = {
+        one: chosen.choice([0.0, -0.0, 1.0, -3.5, 1e300, *close])
+        for one in chosen.sample(range(1, 200), 150 - missing)
+    }
+    ids = sorted(chosen.sample(range(1, 220), 120))
+    found = by_value(
+        np.array(ids),
+        np.array([*value_of], dtype=np.int64),
+        np.array([*value_of.values()]),
+        descending=descending,
+    )
+    sign = -1 if descending else 1
+    assert found.tolist() == sorted(
+        ids, key=lambda one: (one not in value_of, sign * value_of.get(one, 0.0), one)
+    )
