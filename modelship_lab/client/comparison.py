@@ -10,6 +10,7 @@ from modelship_lab.records.errors import InvalidInput
 if TYPE_CHECKING:
     from modelship_lab.client.lab import Lab
     from modelship_lab.client.runs import RunHandle
+    from modelship_lab.client.significance import Significance
 
 CODE = ("source/cells.py", "cell.py", "source/changes.patch")
 """The files of a run that say what was executed."""
@@ -54,6 +55,16 @@ class RunComparison:
     def figures(self) -> list[Difference]:
         """All final figures."""
         return _differences([run.record.summary for run in self.runs], everything=True)
+
+    def significance(self) -> "list[Significance]":
+        """How the models of the others differ from the first one's on the samples that were held out in both.
+
+        There is none of runs that have kept no predictions, or of which no held-out sample is the same.
+        """
+        from modelship_lab.client.significance import significance
+
+        found = (significance(self.runs[0], other) for other in self.runs[1:])
+        return [one for one in found if one is not None]
 
     def environment(self, *, everything: bool = False) -> list[Difference]:
         """Versions and machines that differ, or all of what is known of both."""

@@ -1,6 +1,6 @@
 """How well a model does on rows that it has not seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 from sklearn import metrics
 
 from modelship_lab.learning.objectives import Objective, OneClass, SeveralClasses
+from modelship_lab.learning.slices import worst_slices
 from modelship_lab.records.base import Task
-from modelship_lab.records.evaluation import ClassReport, Curve, Evaluation, WorstError
+from modelship_lab.records.evaluation import Baseline, Calibration, ClassReport, Curve, Evaluation, WorstError
 
 __all__ = ["evaluate", "summary"]
 
@@ -17,6 +18,7 @@ CURVE_POINTS = 200
 CURVE_CLASSES = 20
 """Curves are drawn for so many classes at most, those with the most rows."""
 WORST = 50
+CALIBRATION_BINS = 10
 DECISION = 0.5
 """A sample is said to have a class of which the probability is higher."""
 
@@ -30,6 +32,8 @@ def evaluate(
     training_targets: np.ndarray,
     sample_ids: np.ndarray,
     preview: Callable[[int], str] = lambda row: "",
+    slices: Iterable[tuple[str, np.ndarray]] = (),
+    baselines: Iterable[Baseline] = (),
 ) -> Evaluation:
     """Compare what a model says of held-out rows with what they are.
 
@@ -41,6 +45,8 @@ def evaluate(
         training_targets: of the training rows, for the baseline.
         sample_ids: int (rows).
         preview: a glimpse of the sample at a row, for the list of the worst errors.
+        slices: names of groups of rows, and of each the rows, bool (rows).
+        baselines: what simpler models reach on these rows.
     """
     if isinstance(objective, OneClass):
         found = _of_one_class(objective, outputs, targets, training_targets)
@@ -64,6 +70,9 @@ def evaluate(
         classes=objective.classes,
         rows=len(targets),
         worst=worst,
+        calibration=None if found.certainty is None else _calibration(*found.certainty),
+        slices=worst_slices(slices, found.score, is_error=objective.kind == "number"),
+        baselines=tuple(baselines),
         **found.figures,
     )
 
@@ -77,6 +86,10 @@ class _Found:
     """By row; 0 where nothing is wrong."""
     actual: Callable[[int], str]
     predicted: Callable[[int], str]
+    score: np.ndarray
+    """By row: whether it is right, or the absolute error."""
+    certainty: tuple[np.ndarray, np.ndarray] | None
+    """Probabilities of what was predicted, and whether it was right."""
 
 
 def _of_one_class(
@@ -106,6 +119,8 @@ def _of_one_class(
         np.where(wrong, exact.max(1), 0.0),
         lambda row: classes[labels[row]],
         lambda row: classes[predicted[row]],
+        ~wrong,
+        (exact.max(1), ~wrong),
     )
 
 
@@ -138,6 +153,8 @@ def _of_several(
         np.where(predicted != actual, np.maximum(exact, 1 - exact), 0.0).max(1),
         lambda row: names(actual[row]),
         lambda row: names(predicted[row]),
+        (predicted == actual).all(1),
+        (np.maximum(exact, 1 - exact).ravel(), (predicted == actual).ravel()),
     )
 
 
@@ -163,7 +180,19 @@ def _of_numbers(outputs: np.ndarray, numbers: np.ndarray, training_numbers: np.n
         errors / (spread or 1.0),
         lambda row: f"{numbers[row]:.6g}",
         lambda row: f"{predicted[row]:.6g}",
+        errors,
+        None,
     )
+
+
+def _calibration(confidence: np.ndarray, right: np.ndarray) -> Calibration:
+    """In bins of equally many decisions (Nguyen and O'Connor, "Posterior calibration", 2015)."""
+    order = np.argsort(confidence, kind="stable")
+    bins = [rows for rows in np.array_split(order, CALIBRATION_BINS) if len(rows)]
+    means = [(float(confidence[rows].mean()), float(right[rows].mean()), len(rows)) for rows in bins]
+    error = sum(abs(sure - accuracy) * rows for sure, accuracy, rows in means) / len(confidence)
+    sure, accuracies, sizes = zip(*means, strict=True)
+    return Calibration(error=error, confidence=sure, accuracy=accuracies, rows=sizes)
 
 
 def _most_wrong(wrongness: np.ndarray) -> list[int]:
@@ -199,6 +228,7 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
     figures |= {
         "baseline_accuracy": evaluation.baseline_accuracy,
         "baseline_mae": evaluation.baseline_mae,
+        "test_calibration_error": evaluation.calibration.error if evaluation.calibration else None,
         "test_rows": float(evaluation.rows),
     }
     return {name: value for name, value in figures.items() if value is not None}

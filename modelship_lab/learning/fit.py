@@ -15,12 +15,14 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
+from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.evaluate import evaluate, summary
 from modelship_lab.learning.hardware import Hardware, choose
 from modelship_lab.learning.loop import Loop, on_cpu
 from modelship_lab.learning.network import Network, predicted
 from modelship_lab.learning.objectives import Objective, objective_of
+from modelship_lab.learning.predictions import predictions_file
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.rate_finder import find_rate
 from modelship_lab.learning.recipes import Recipe, recipe_named
@@ -29,6 +31,7 @@ from modelship_lab.learning.rows import Batches, Rows
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.saver import Saver
+from modelship_lab.learning.slices import slices_of
 from modelship_lab.learning.split import Split, check_trainable
 from modelship_lab.learning.training_state import TrainingState
 from modelship_lab.records.bundle import Preprocessing
@@ -119,6 +122,8 @@ class _Data:
     """Encoded rows with what they are."""
 
     samples: Samples
+    encoded: Rows
+    """As the preprocessing makes them; `rows` are what the network takes in training."""
     rows: Rows
     targets: Tensor
     labels: np.ndarray
@@ -170,13 +175,13 @@ class _Fit:
         with _seeded(self.options.seed, hardware.device), _explained():
             network = self.recipe.network(self.options, preprocessing, objective.outputs)
             network.to(hardware.device)
-            rows = network.prepared(rows, self._check)
+            encoded, rows = rows, network.prepared(rows, self._check)
             network.adapt(rows, torch.from_numpy(split.train).to(targets.device))
-            data = _Data(samples, rows, targets, labels, split)
+            data = _Data(samples, encoded, rows, targets, labels, split)
             trained = self._train(network, objective, preprocessing, data, hardware)
         checkpoint, loop = trained
         self.on_progress(Progress("evaluating"))
-        evaluation = self._evaluate(checkpoint, network, samples, rows, labels, split)
+        evaluation = self._evaluate(checkpoint, network, data)
         state = loop.state
         figures = summary(evaluation) | {
             **{name: state.figures.get(name, math.nan) for name in ("val_loss", "val_accuracy", "val_rmse")},
@@ -290,23 +295,25 @@ class _Fit:
         self.log.log_params({"found_learning_rate": state.learning_rate})
         return state.learning_rate
 
-    def _evaluate(
-        self,
-        checkpoint: Checkpoint,
-        network: Network,
-        samples: Samples,
-        rows: Rows,
-        labels: np.ndarray,
-        split: Split,
-    ) -> Evaluation:
+    def _evaluate(self, checkpoint: Checkpoint, network: Network, data: "_Data") -> Evaluation:
+        test, objective = data.split.test, checkpoint.objective
+        outputs = predicted(network, objective, _inputs(data.rows, test))
+        self.log.save_artifact(
+            "predictions.arrow",
+            predictions_file(objective, outputs, data.labels[test], data.samples.ids[test]),
+        )
         return evaluate(
-            checkpoint.objective,
-            predicted(network, checkpoint.objective, _inputs(rows, split.test)),
-            labels[split.test],
+            objective,
+            outputs,
+            data.labels[test],
             task=self.snapshot.info.task,
-            training_targets=labels[split.train],
-            sample_ids=samples.ids[split.test],
-            preview=lambda row: samples.preview(int(split.test[row])),
+            training_targets=data.labels[data.split.train],
+            sample_ids=data.samples.ids[test],
+            preview=lambda row: data.samples.preview(int(test[row])),
+            slices=slices_of(data.samples, test, data.split.train, objective, data.labels[test]),
+            baselines=baselines(
+                objective, data.samples, data.encoded, data.labels, data.split, self.options.seed
+            ),
         )
 
     def _check(self) -> None:

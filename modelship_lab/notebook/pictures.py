@@ -4,7 +4,8 @@ Figures are made without pyplot: it keeps every figure alive, and these are draw
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.evaluation import Calibration, Evaluation
 from modelship_lab.records.metrics import Series
 from modelship_lab.records.serving import Attribution
 
@@ -65,15 +66,58 @@ def thumbnail(image: bytes) -> bytes:
 
 
 def evaluation(result: Evaluation) -> Figure:
-    """Confusion matrix, if there is one, precision-recall curves and ROC curves side by side."""
-    shown = 3 if result.confusion else 2
-    figure = Figure(figsize=(13 / 3 * shown, 4.2), layout="constrained")
-    *matrix, precision_recall, roc = figure.subplots(1, shown)
-    if matrix:
-        confusion_matrix(matrix[0], result)
-    curves(precision_recall, result.precision_recall, "Precision and recall", "recall", "precision")
-    curves(roc, result.roc, "ROC", "false positive rate", "true positive rate", diagonal=True)
+    """What there is of it side by side: confusion matrix, precision-recall and ROC curves, calibration, baselines."""
+    parts: list[Callable[[Axes], None]] = []
+    if result.confusion:
+        parts.append(lambda axes: confusion_matrix(axes, result))
+    if result.precision_recall or result.roc or not result.baselines:
+        parts.append(
+            lambda axes: curves(axes, result.precision_recall, "Precision and recall", "recall", "precision")
+        )
+        parts.append(
+            lambda axes: curves(
+                axes, result.roc, "ROC", "false positive rate", "true positive rate", diagonal=True
+            )
+        )
+    if (found := result.calibration) is not None:
+        parts.append(lambda axes: calibration(axes, found))
+    if result.baselines:
+        parts.append(lambda axes: baselines(axes, result))
+    figure = Figure(figsize=(13 / 3 * len(parts), 4.2), layout="constrained")
+    for axes, draw in zip(np.atleast_1d(figure.subplots(1, len(parts))), parts, strict=True):
+        draw(axes)
     return figure
+
+
+def calibration(axes: Axes, found: Calibration) -> None:
+    """Draw how often the model is right by how sure it is; on the diagonal it is as often right as it says."""
+    axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=0.8, linestyle="--")
+    sizes = 20 + 80 * np.array(found.rows) / max(found.rows)
+    axes.plot(found.confidence, found.accuracy, linewidth=1.4)
+    axes.scatter(found.confidence, found.accuracy, s=sizes)
+    low = max(0.0, min(*found.confidence, *found.accuracy) - 0.05)
+    axes.set(
+        title=f"Calibration (error {found.error:.3f})",
+        xlabel="confidence",
+        ylabel="share that is right",
+        xlim=(low, 1.02),
+        ylim=(low, 1.02),
+    )
+    axes.grid(alpha=0.25)
+
+
+def baselines(axes: Axes, result: Evaluation) -> None:
+    """Draw what this model and simpler ones reach on the same rows."""
+    is_number = result.kind == "number"
+    names = ["this model", *(one.name for one in result.baselines)]
+    mine = result.mae if is_number else result.accuracy
+    scores = [mine, *(one.mae if is_number else one.accuracy for one in result.baselines)]
+    heights = [score or 0.0 for score in scores]
+    bars = axes.bar(range(len(names)), heights, color=["C0", *[NEUTRAL] * len(result.baselines)], width=0.6)
+    axes.bar_label(bars, [f"{height:.3g}" for height in heights])
+    axes.set_xticks(range(len(names)), [textwrap.fill(name, 16) for name in names])
+    axes.set(title="Mean absolute error" if is_number else "Accuracy on the same rows")
+    axes.margins(y=0.12)
 
 
 def confusion_matrix(axes: Axes, result: Evaluation) -> None:

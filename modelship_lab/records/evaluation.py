@@ -34,6 +34,44 @@ class WorstError(Record):
     preview: str = ""
 
 
+class Calibration(Record):
+    """How often the model is right when it is so sure."""
+
+    error: float
+    """Expected calibration error: the mean distance between confidence and accuracy over the bins, by their rows."""
+    confidence: tuple[float, ...]
+    """Of each bin the mean probability of what was predicted."""
+    accuracy: tuple[float, ...]
+    rows: tuple[int, ...]
+
+
+class Slice(Record):
+    """Held-out rows that have something in common, in which the model does worse than in all."""
+
+    name: str
+    """What they have in common, e.g. `length: 120 characters or more`."""
+    rows: int
+    score: float
+    """Accuracy; of numbers the mean absolute error."""
+    low: float
+    """Between `low` and `high` the score of such rows lies with 95 % confidence."""
+    high: float
+
+
+class Baseline(Record):
+    """What a simpler model reaches on the same held-out rows."""
+
+    name: str
+    accuracy: float | None
+    """None for numbers, like the next one."""
+    macro_f1: float | None
+    mae: float | None
+    """None for classes."""
+    train_rows: int
+    """Training rows that it was given: of very many only a part."""
+    seconds: float
+
+
 class Evaluation(Record):
     """How a run's model did on the held-out rows. Stored as the artifact `evaluation.json`."""
 
@@ -62,3 +100,8 @@ class Evaluation(Record):
     roc: tuple[Curve, ...]
     precision_recall: tuple[Curve, ...]
     worst: tuple[WorstError, ...]
+    calibration: Calibration | None = None
+    """None for numbers."""
+    slices: tuple[Slice, ...] = ()
+    """The worst first; of many slices some are worse by chance."""
+    baselines: tuple[Baseline, ...] = ()

@@ -499,20 +499,55 @@ export interface WorstError {
   preview: string;
 }
 
+/** How often the model is right when it is so sure, by bins. */
+export interface Calibration {
+  error: number;
+  confidence: number[];
+  accuracy: number[];
+  rows: number[];
+}
+
+/** Held-out rows with something in common in which the model does worse than in all. */
+export interface Slice {
+  name: string;
+  rows: number;
+  score: number;
+  low: number;
+  high: number;
+}
+
+/** What a simpler model reaches on the same rows. */
+export interface Baseline {
+  name: string;
+  accuracy: number | null;
+  macro_f1: number | null;
+  mae: number | null;
+  train_rows: number;
+  seconds: number;
+}
+
 export interface Evaluation {
   task: Task;
+  kind?: "label" | "labels" | "number";
   classes: string[];
   rows: number;
-  accuracy: number;
-  macro_f1: number;
-  log_loss: number;
-  baseline_accuracy: number;
+  accuracy: number | null;
+  macro_f1: number | null;
+  log_loss: number | null;
+  baseline_accuracy: number | null;
+  mae?: number | null;
+  rmse?: number | null;
+  r2?: number | null;
+  baseline_mae?: number | null;
   /** Row: actual class, column: predicted class. */
   confusion: number[][];
   per_class: ClassReport[];
   roc: Curve[];
   precision_recall: Curve[];
   worst: WorstError[];
+  calibration?: Calibration | null;
+  slices?: Slice[];
+  baselines?: Baseline[];
 }
 
 export interface TextHashing {

@@ -3,11 +3,13 @@
 from typing import Any
 
 from modelship_lab.client.comparison import Difference, RunComparison
+from modelship_lab.client.significance import Significance
 from modelship_lab.commands.description.words import Description, Grid, describe, duration, number, preview
 from modelship_lab.commands.results import Compared
 
 _LONGEST_VALUE = 60
 _MOST_RUNS = 12
+_JUDGED = ("run", "figure", "score", "difference", "95 % interval", "p-value", "samples", "not the same")
 
 
 @describe.register
@@ -44,6 +46,11 @@ def _described(value: RunComparison, everything: bool, code: str | None) -> Desc
             _rows(value.environment(everything=everything)),
         ),
     ]
+    judged = value.significance()
+    if judged:
+        grids.insert(
+            1, Grid(f"On the same held-out samples, less run {runs[0].id}", _JUDGED, _judged(judged))
+        )
     if code is not None:
         lines = tuple((line,) for line in (code or "The code of both is equal.").splitlines())
         grids.append(Grid("Code", ("",), lines))
@@ -55,6 +62,22 @@ def _described(value: RunComparison, everything: bool, code: str | None) -> Desc
         f"Runs {', '.join(str(run.id) for run in value.runs)} compared",
         grids=tuple(grids),
         note=" ".join(notes),
+    )
+
+
+def _judged(found: list[Significance]) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (
+            f"{one.other}",
+            one.metric,
+            f"{one.score:.4f} → {one.other_score:.4f}",
+            f"{one.difference:+.4f}",
+            f"{one.low:+.4f} to {one.high:+.4f}",
+            f"{one.p_value:.3f}",
+            f"{one.rows:,}",
+            f"{one.only_run + one.only_other + one.changed:,}",
+        )
+        for one in found
     )
 
 

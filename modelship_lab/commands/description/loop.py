@@ -216,6 +216,7 @@ def _(value: RunReport) -> Description:
                 ),
             )
         )
+        grids += _report_grids(evaluation)
         if evaluation.worst:
             grids.append(_grid_of_worst(evaluation))
     if value.artifacts:
@@ -234,7 +235,48 @@ def _figures(evaluation: Evaluation) -> str:
     return (
         f"accuracy {evaluation.accuracy:.4f} (always the {usual}: {evaluation.baseline_accuracy:.4f}), "
         f"macro F1 {evaluation.macro_f1:.4f}, log loss {evaluation.log_loss:.4f}"
+        + (f", calibration error {evaluation.calibration.error:.4f}" if evaluation.calibration else "")
     )
+
+
+def _report_grids(evaluation: Evaluation) -> list[Grid]:
+    """What simpler models reach, and where this one is worst."""
+    grids = []
+    is_number = evaluation.kind == "number"
+    if evaluation.baselines:
+        rows = [("this model", evaluation.mae if is_number else evaluation.accuracy, evaluation.macro_f1, "")]
+        rows += [
+            (one.name, one.mae if is_number else one.accuracy, one.macro_f1, number(one.train_rows))
+            for one in evaluation.baselines
+        ]
+        grids.append(
+            Grid(
+                "On the same rows",
+                ("", "mean absolute error" if is_number else "accuracy", "macro F1", "trained on rows"),
+                tuple((name, _score(score), _score(f1), known) for name, score, f1, known in rows),
+            )
+        )
+    if evaluation.slices:
+        grids.append(
+            Grid(
+                "Where it is worst",
+                (
+                    "held-out rows with",
+                    "mean absolute error" if is_number else "accuracy",
+                    "95 % interval",
+                    "rows",
+                ),
+                tuple(
+                    (one.name, _score(one.score), f"{one.low:.3g} to {one.high:.3g}", number(one.rows))
+                    for one in evaluation.slices
+                ),
+            )
+        )
+    return grids
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _grid_of_worst(evaluation: Evaluation) -> Grid:

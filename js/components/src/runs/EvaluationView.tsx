@@ -25,17 +25,27 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
       <summary>
         <h3>On {count(evaluation.rows)} held-out samples</h3>
         <span className="mls-muted">
-          accuracy <strong>{percent(evaluation.accuracy)}</strong> (always the commonest class:{" "}
-          {percent(evaluation.baseline_accuracy)}) · macro F1 <strong>{percent(evaluation.macro_f1)}</strong> · log loss{" "}
-          <strong>{figure(evaluation.log_loss)}</strong>
+          {evaluation.kind === "number" ? (
+            <>
+              mean absolute error <strong>{figure(evaluation.mae ?? null)}</strong> (always the median:{" "}
+              {figure(evaluation.baseline_mae ?? null)}) · R² <strong>{figure(evaluation.r2 ?? null)}</strong>
+            </>
+          ) : (
+            <>
+              accuracy <strong>{percent(evaluation.accuracy)}</strong> (always the commonest class:{" "}
+              {percent(evaluation.baseline_accuracy)}) · macro F1 <strong>{percent(evaluation.macro_f1)}</strong> · log
+              loss <strong>{figure(evaluation.log_loss)}</strong>
+            </>
+          )}
         </span>
       </summary>
       <div className="mls-evaluation-parts">
-        {evaluation.classes.length <= LARGEST_MATRIX ? (
+        {evaluation.confusion.length === 0 ? null : evaluation.classes.length <= LARGEST_MATRIX ? (
           <ConfusionMatrix evaluation={evaluation} selected={cell} select={setCell} />
         ) : (
           <Confusions evaluation={evaluation} />
         )}
+        <Simpler evaluation={evaluation} />
         <section className="mls-errors">
           <h4>
             {cell ? (
@@ -73,6 +83,33 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
         </section>
       </div>
     </details>
+  );
+}
+
+/** What simpler models reach on the same rows, and in which of them this one is worst. */
+function Simpler({ evaluation }: { evaluation: Evaluation }): ReactNode {
+  const { baselines = [], slices = [] } = evaluation;
+  const shown = evaluation.kind === "number" ? figure : percent;
+  if (baselines.length + slices.length === 0) return null;
+  return (
+    <section>
+      {baselines.length > 0 && <h4>Simpler models</h4>}
+      {baselines.map((one) => (
+        <div key={one.name} className="mls-error">
+          <strong className="mls-number">{shown(one.mae ?? one.accuracy)}</strong>
+          <span className="mls-error-preview">{one.name}</span>
+        </div>
+      ))}
+      {slices.length > 0 && <h4>Worst in</h4>}
+      {slices.map((one) => (
+        <div key={one.name} className="mls-error">
+          <strong className="mls-number">{shown(one.score)}</strong>
+          <span className="mls-error-preview" dir="auto" title={one.name}>
+            {one.name} <span className="mls-muted mls-number">{count(one.rows)}</span>
+          </span>
+        </div>
+      ))}
+    </section>
   );
 }
 
