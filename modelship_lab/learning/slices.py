@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import NormalDist
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +60,7 @@ def slices_of(
 def worst_slices(
     slices: Iterable[tuple[str, np.ndarray]], score: np.ndarray, is_error: bool = False
 ) -> tuple[Slice, ...]:
-    """The slices in which the score is worse than in all rows even at the better end of its interval.
+    """The slices in which the score is worse than in all rows, beyond what is to be expected by chance of so many.
 
     Args:
         slices: names, and which rows are in each, bool (rows).
@@ -67,30 +68,34 @@ def worst_slices(
         is_error: whether a high score is a bad one.
     """
     whole = float(score.mean())
+    scored = [(name, score[rows].astype(float)) for name, rows in slices]
+    scored = [(name, there) for name, there in scored if LEAST_ROWS <= len(there) < len(score)]
+    interval = _of_errors if is_error else _wilson
+    # Bonferroni's correction: the more slices are looked at, the surer one must be.
+    strict = NormalDist().inv_cdf(1 - 0.025 / max(1, len(scored)))
     found = []
-    for name, rows in slices:
-        there = score[rows].astype(float)
-        if not LEAST_ROWS <= len(there) < len(score):
-            continue
-        low, high = _of_errors(there) if is_error else _wilson(float(there.mean()), len(there))
+    for name, there in scored:
+        low, high = interval(there, strict)
         better_end = low - whole if is_error else whole - high
         if better_end > 0:
+            low, high = interval(there, Z_95)
             one = Slice(name=name, rows=len(there), score=float(there.mean()), low=low, high=high)
             found.append((better_end, one))
     found.sort(key=lambda each: -each[0])
     return tuple(one for _, one in found[:MOST_SLICES])
 
 
-def _wilson(share: float, rows: int) -> tuple[float, float]:
+def _wilson(right: np.ndarray, z: float) -> tuple[float, float]:
     """The interval of a share (Wilson, "Probable inference", 1927)."""
-    middle = share + Z_95**2 / (2 * rows)
-    reach = Z_95 * math.sqrt(share * (1 - share) / rows + Z_95**2 / (4 * rows**2))
-    whole = 1 + Z_95**2 / rows
+    share, rows = float(right.mean()), len(right)
+    middle = share + z**2 / (2 * rows)
+    reach = z * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    whole = 1 + z**2 / rows
     return max(0.0, (middle - reach) / whole), min(1.0, (middle + reach) / whole)
 
 
-def _of_errors(errors: np.ndarray) -> tuple[float, float]:
-    mean, reach = float(errors.mean()), Z_95 * float(errors.std(ddof=1)) / math.sqrt(len(errors))
+def _of_errors(errors: np.ndarray, z: float) -> tuple[float, float]:
+    mean, reach = float(errors.mean()), z * float(errors.std(ddof=1)) / math.sqrt(len(errors))
     return max(0.0, mean - reach), mean + reach
 
 

@@ -103,5 +103,5 @@ class Evaluation(Record):
     calibration: Calibration | None = None
     """None for numbers."""
     slices: tuple[Slice, ...] = ()
-    """The worst first; of many slices some are worse by chance."""
+    """The worst first: those that are worse beyond what is to be expected by chance of so many."""
     baselines: tuple[Baseline, ...] = ()

@@ -52,9 +52,9 @@ def test_several_classes_have_baselines_too():
 
 
 def test_calibration_corrects_how_sure_it_is_without_changing_what_is_predicted():
-    options = {"epochs": 2, "learning_rate": 0.01}  # so little that it is hardly ever sure
+    options = {"epochs": 2, "learning_rate": 0.02}  # so little that it is hardly ever sure
     raw, corrected = (
-        fit(Recorder(), reviews(600), "text-linear", {**options, "calibration": calibration})
+        fit(Recorder(), reviews(1500), "text-linear", {**options, "calibration": calibration})
         for calibration in (False, True)
     )
     assert corrected.evaluation.accuracy == raw.evaluation.accuracy
