@@ -163,7 +163,11 @@ def decode_image(spec: ImageScaling, data: bytes) -> np.ndarray:
             elif upright.has_transparency_data:
                 layer = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-            fitted = upright.convert(mode).resize((spec.width, spec.height), Image.Resampling.BILINEAR)
+            shape, smooth = (spec.width, spec.height), Image.Resampling.BILINEAR
+            colored = upright.convert(mode)
+            fitted = (
+                ImageOps.fit(colored, shape, smooth) if spec.fit == "crop" else colored.resize(shape, smooth)
+            )
     except InvalidInput:
         raise
     except Image.DecompressionBombError:

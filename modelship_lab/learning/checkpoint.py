@@ -13,7 +13,7 @@ from torch import Tensor
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.objectives import Objective, OneClass, stored_objective
 from modelship_lab.learning.recipes import RECIPES, Recipe
-from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.records.bundle import Preprocessing
 from modelship_lab.records.errors import Conflict, InvalidData, NotFound
 
@@ -33,7 +33,7 @@ class Checkpoint:
     """Everything that makes a trained network again."""
 
     recipe: Recipe
-    options: TrainingOptions
+    options: RecipeOptions
     preprocessing: Preprocessing
     objective: Objective
     weights: Mapping[str, Tensor]

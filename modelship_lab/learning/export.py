@@ -15,6 +15,7 @@ from modelship_lab.bundles.pack import pack, to_tar
 from modelship_lab.bundles.parity import Model, check_agreement, check_parity
 from modelship_lab.bundles.preprocessing import Arrays, encode
 from modelship_lab.learning.checkpoint import Checkpoint
+from modelship_lab.learning.onnx_network import OnnxNetwork, with_activation
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import BundleManifest, Lineage, Preprocessing, TextTokens
@@ -100,7 +101,10 @@ def write_bundle(
     inputs, _ = held_out(checkpoint, snapshot, PARITY_ROWS)
     network = checkpoint.network()
     activation = checkpoint.objective.activation
-    model = to_onnx(network, inputs, activation, longest_text(checkpoint.preprocessing))
+    if isinstance(network, OnnxNetwork):
+        model = with_activation(network.content, checkpoint.objective)
+    else:
+        model = to_onnx(network, inputs, activation, longest_text(checkpoint.preprocessing))
     parity = check_parity(answers_of(network, activation), model, inputs, BATCH_SIZES, TOLERANCE)
     return pack(
         folder,
@@ -161,6 +165,8 @@ def to_torchscript(network: nn.Module, inputs: Arrays, activation: Activation) -
     Raises:
         ExportFailed: torch cannot trace the network, or what comes of it disagrees with it.
     """
+    if isinstance(network, OnnxNetwork):
+        raise ExportFailed("An estimator of scikit-learn has no form in TorchScript. Export it as ONNX.")
     file = io.BytesIO()
     try:
         with quiet(), torch.inference_mode():

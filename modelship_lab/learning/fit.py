@@ -26,7 +26,7 @@ from modelship_lab.learning.predictions import predictions_file
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.rate_finder import find_rate
 from modelship_lab.learning.recipes import Recipe, recipe_named
-from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.learning.recipes.options import RecipeOptions, TrainingOptions
 from modelship_lab.learning.rows import Batches, Rows
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
@@ -76,7 +76,7 @@ def fit(
     run: RunLog,
     snapshot: "SnapshotData",
     recipe: str,
-    options: Mapping[str, Any] | TrainingOptions | None = None,
+    options: Mapping[str, Any] | RecipeOptions | None = None,
     stop: threading.Event | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     *,
@@ -110,10 +110,21 @@ def fit(
         Interrupted: it was stopped before the first training step.
     """
     chosen = recipe_named(recipe, snapshot.info.task)
-    checked = options if isinstance(options, TrainingOptions) else chosen.checked(options or {})
-    fitting = _Fit(
-        run, snapshot, chosen, checked, stop or threading.Event(), on_progress, resume, output, given
-    )
+    checked = options if isinstance(options, RecipeOptions) else chosen.checked(options or {})
+    asked = stop or threading.Event()
+    if chosen.kind == "estimator":
+        if resume is not None:
+            raise InvalidInput(
+                f"The recipe {chosen.name} cannot go on where it was. Train again: it is fast."
+            )
+        # Loaded here because it needs this module's records.
+        from modelship_lab.learning.fit_estimator import fit_estimator
+
+        return _off_main_thread(
+            lambda: fit_estimator(run, snapshot, chosen, checked, asked, on_progress, given), asked
+        )
+    assert isinstance(checked, TrainingOptions)
+    fitting = _Fit(run, snapshot, chosen, checked, asked, on_progress, resume, output, given)
     return _off_main_thread(fitting.run, fitting.stop)
 
 

@@ -1,6 +1,7 @@
 """What the networks of all recipes have in common."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Network(nn.Module):
 
 def predicted(network: Network, objective: Objective, batches: Iterable[Mapping[str, Tensor]]) -> np.ndarray:
     """What the network says of encoded batches, float32 (rows, outputs): probabilities, or numbers."""
-    device = next(network.parameters()).device
+    device = next(chain(network.parameters(), network.buffers())).device
     network.eval()
     with torch.inference_mode():
         parts = [

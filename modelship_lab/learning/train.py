@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.learning.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
-from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.learning.split import check_counts, check_trainable
 from modelship_lab.records.errors import Interrupted, InvalidInput, LabError, NotFound
 from modelship_lab.records.tracking import Run
@@ -176,7 +176,7 @@ def execute(
     run: "RunHandle",
     snapshot: "SnapshotData",
     recipe: Recipe,
-    options: TrainingOptions,
+    options: RecipeOptions,
     on_progress: "Callable[[Progress], None] | None",
     resume: bytes | None = None,
     output: "Path | None" = None,

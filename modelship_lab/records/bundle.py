@@ -49,6 +49,8 @@ class ImageScaling(Record):
     height: int
     width: int
     channels: Literal[1, 3]
+    fit: Literal["stretch", "crop"] = "stretch"
+    """Of another shape than the model's: stretched to it, or the largest middle part of that shape taken."""
 
 
 class TableEncoding(Record):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modelship_lab.bundles.preprocessing import encode, encode_table, text_tokens
+from modelship_lab.bundles.preprocessing import decode_image, encode, encode_table, text_tokens
 from modelship_lab.records.bundle import ImageScaling, TableEncoding, TextHashing
 from modelship_lab.records.errors import InvalidInput
 
@@ -66,6 +66,18 @@ def test_sixteen_bit_gray_keeps_its_brightness() -> None:
 def test_transparency_is_white() -> None:
     pixels = encode(GRAY, [encoded(Image.new("RGBA", (6, 4), (0, 0, 0, 0)))])["pixels"]
     assert pixels.min() == 255
+
+
+def test_an_image_of_another_shape_is_stretched_or_cut() -> None:
+    wide = Image.new("L", (40, 20), 0)
+    wide.paste(255, (0, 0, 10, 20))
+    file = io.BytesIO()
+    wide.save(file, "PNG")
+    spec = ImageScaling(height=20, width=20, channels=1)
+    stretched = decode_image(spec, file.getvalue())
+    assert stretched[:, :4].min() == 255
+    assert stretched[:, 7:].max() == 0
+    assert not decode_image(spec.model_copy(update={"fit": "crop"}), file.getvalue()).any()
 
 
 def test_orientation_in_the_metadata_is_applied() -> None:

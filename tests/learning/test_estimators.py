@@ -1,0 +1,94 @@
+import threading
+
+import numpy as np
+import pytest
+
+from modelship_lab.bundles.run import BundleModel
+from modelship_lab.learning.checkpoint import Checkpoint
+from modelship_lab.learning.export import write_bundle
+from modelship_lab.learning.fit import fit
+from modelship_lab.learning.samples import Samples
+from modelship_lab.records.bundle import Lineage
+from modelship_lab.records.errors import InvalidInput
+from tests.learning.snapshots import Recorder, snapshot
+
+ESTIMATORS = ["gradient-boosting", "random-forest", "extra-trees", "linear"]
+KEYS = [f"shop {key}" for key in range(45)]
+
+
+def orders(rows=600):
+    """Numbers with gaps, a category of many values of which a set decides, and a class that nobody has."""
+    random = np.random.default_rng(0)
+    shop, amount = random.integers(0, len(KEYS), rows), random.normal(size=rows)
+    late = shop % 3 == 0
+    columns = {
+        "shop": [None if row % 11 == 0 else KEYS[key] for row, key in enumerate(shop)],
+        "amount": [None if row % 7 == 0 else float(value) for row, value in enumerate(amount)],
+        "noise": random.integers(0, 5, rows).astype(float),
+    }
+    return snapshot(
+        "tabular_classification", ["fine", "late", "lost", "odd"], np.where(amount > 1.2, 2, late), columns
+    )
+
+
+@pytest.fixture(scope="module", params=ESTIMATORS)
+def fitted(request):
+    run, data = Recorder(), orders()
+    options = {"estimator": request.param, "iterations": 40, "least_rows": 4}
+    return request.param, run, data, fit(run, data, "tabular-sklearn", options)
+
+
+def test_an_estimator_is_a_run_like_any_other(fitted):
+    _, run, _, result = fitted
+    assert set(run.artifacts) == {"checkpoint.ckpt", "evaluation.json"}
+    points = run.series("val_loss")
+    assert len(points) >= 5
+    assert len(run.series("train_loss")) == len(run.series("val_accuracy")) == len(points)
+    assert result.summary["val_loss"] == min(points)
+    assert result.summary["test_accuracy"] > result.summary["baseline_accuracy"]
+    steps = [step for step, figures in run.points if "val_loss" in figures]
+    assert steps == sorted(set(steps))
+    assert run.series("progress")[-1] == 100
+
+
+def test_what_is_kept_of_an_estimator_says_the_same_without_it(fitted, tmp_path):
+    _, run, data, result = fitted
+    kept = Checkpoint.from_bytes(run.artifacts["checkpoint.ckpt"])
+    manifest = write_bundle(tmp_path / "bundle", kept, data, Lineage(), {})
+    assert manifest.parity.max_difference < 1e-5
+    model = BundleModel(tmp_path / "bundle")
+    inputs = Samples.of_snapshot(data).inputs()
+    places = {int(sample): place for place, sample in enumerate(data.content.column("sample_id").to_numpy())}
+    for error in result.evaluation.worst[:5]:
+        said = model.predict([inputs[places[error.sample_id]]])[0]
+        assert said.prediction == error.predicted
+        assert said.confidence == pytest.approx(error.confidence, abs=1e-5)
+    odd = model.predict([{"shop": "never seen", "amount": 1e30, "noise": None}, {"noise": -3}])
+    assert all(sum(said.probabilities) == pytest.approx(1) for said in odd)
+    assert all(said.probabilities[-1] < 1e-6 for said in odd)
+
+
+def test_gradient_boosting_asks_whether_a_category_is_in_a_set():
+    result = fit(Recorder(), orders(1500), "tabular-sklearn", {"iterations": 80})
+    assert result.summary["test_accuracy"] > 0.85
+
+
+def test_an_estimator_that_is_stopped_keeps_what_it_has_learned():
+    stop, run = threading.Event(), Recorder()
+    options = {"iterations": 4000, "patience": 0}
+
+    def watch(progress):
+        if progress.epoch == 2:
+            stop.set()
+
+    result = fit(run, orders(), "tabular-sklearn", options, stop, watch)
+    assert result.stopped
+    assert len(run.series("val_loss")) == 2
+    assert result.evaluation.rows > 40
+
+
+def test_estimators_learn_one_class_of_each_row():
+    data = orders()
+    several = type(data)(data.info.model_copy(update={"kind": "labels"}), data.content, {})
+    with pytest.raises(InvalidInput, match="one class of each row"):
+        fit(Recorder(), several, "tabular-sklearn")
