@@ -295,7 +295,8 @@ class Forest(_Filled):
     def scores(self, rows: np.ndarray) -> np.ndarray:
         if self.outputs is None:
             return np.asarray(self.model.predict(rows))[:, None]
-        return np.log(np.maximum(self.model.predict_proba(rows), LEAST_PROBABILITY))
+        shares = np.asarray(self.model.predict_proba(rows))
+        return np.asarray(np.log(np.maximum(shares, LEAST_PROBABILITY)))
 
     def graph_of(self) -> tuple[Graph, str]:
         graph = Graph(FOREST_OPSET)

@@ -122,13 +122,16 @@ class Trees:
         limits = below(threshold)
         for node in inner:
             ways = [left[node], right[node]]
-            chosen = categories[node] if len(categories) else None
+            chosen, limit = categories[int(node)] if len(categories) else None, float(limits[node])
+            if chosen is not None and not len(chosen):
+                # Only what is missing goes left; no category is below 0.
+                chosen, limit = None, -1.0
             if chosen is not None:
                 self.members += [*chosen.tolist(), float("nan")]
             self._node(
                 int(feature[node]),
                 LESS_OR_EQUAL if chosen is None else MEMBER,
-                float(limits[node]) if chosen is None else 0.0,
+                limit if chosen is None else 0.0,
                 bool(missing_goes_left[node]),
                 [*(int(places[way]) for way in ways), *(int(is_leaf[way]) for way in ways)],
             )

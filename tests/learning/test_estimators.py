@@ -1,6 +1,7 @@
 import threading
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from modelship_lab.bundles.run import BundleModel
@@ -10,7 +11,7 @@ from modelship_lab.learning.fit import fit
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import Lineage
 from modelship_lab.records.errors import InvalidInput
-from tests.learning.snapshots import Recorder, snapshot
+from tests.learning.snapshots import LocalSnapshot, Recorder, snapshot
 
 ESTIMATORS = ["gradient-boosting", "random-forest", "extra-trees", "linear"]
 KEYS = [f"shop {key}" for key in range(45)]
@@ -89,6 +90,9 @@ def test_an_estimator_that_is_stopped_keeps_what_it_has_learned():
 
 def test_estimators_learn_one_class_of_each_row():
     data = orders()
-    several = type(data)(data.info.model_copy(update={"kind": "labels"}), data.content, {})
+    lists = pa.array([[place] for place in data.content.column("label").to_pylist()], pa.list_(pa.int32()))
+    several = LocalSnapshot(
+        data.info.model_copy(update={"multilabel": True}), data.content.set_column(1, "labels", lists), {}
+    )
     with pytest.raises(InvalidInput, match="one class of each row"):
         fit(Recorder(), several, "tabular-sklearn")
