@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelship_lab.learning import train
 from modelship_lab.learning.jobs.lab_job import PATIENCE_S, LabJob
 from modelship_lab.learning.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
-from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.records.base import Task
 from modelship_lab.records.errors import NotFound, TrainingFailed
 from modelship_lab.records.jobs import JobProgress
@@ -81,7 +81,7 @@ def _state(run: "RunHandle", resume: int | str | None) -> bytes | None:
         return None
 
 
-def _chosen(run: "RunHandle", order: Mapping[str, Any], task: Task) -> tuple[Recipe, TrainingOptions]:
+def _chosen(run: "RunHandle", order: Mapping[str, Any], task: Task) -> tuple[Recipe, RecipeOptions]:
     """How to train: as is ordered, or as the run or checkpoint that is gone on with was begun."""
     name, options = order["recipe"], order["options"]
     if isinstance(order["resume"], int) and run.record.recipe in RECIPES:
