@@ -19,11 +19,13 @@ from modelship_lab.learning.split import split_rows
 from modelship_lab.records.errors import Interrupted, InvalidData, InvalidInput, TrainingFailed
 from modelship_lab.records.evaluation import Evaluation
 from tests.learning.snapshots import (
+    LocalSnapshot,
     Recorder,
     digits,
     encode_png,
     images_snapshot,
     reviews,
+    several_classes,
     snapshot,
     table,
     texts,
@@ -44,6 +46,30 @@ def test_tables_are_learned(name, least):
         fit(Recorder(), table(name), "tabular-mlp", {"seed": seed}).evaluation.accuracy for seed in range(3)
     ]
     assert np.mean(accuracies) >= least
+
+
+def test_a_network_learns_thresholds_of_a_table():
+    values = np.random.default_rng(0).uniform(0, 60, 800)
+    data = snapshot("tabular_classification", ["a", "b"], (values // 10 % 2).astype(int), {"value": values})
+    accuracy = {
+        bins: fit(Recorder(), data, "tabular-mlp", {"bins": bins, "epochs": 12}).evaluation.accuracy
+        for bins in (0, 16)
+    }
+    assert accuracy[16] > 0.85
+    assert accuracy[16] > accuracy[0]
+
+
+def test_images_may_have_several_classes():
+    data = digits(400)
+    drawn = data.content.column("label").to_numpy()
+    both = several_classes({"x": drawn}, np.stack([drawn % 2 == 0, drawn > 4], 1), ["even", "large"])
+    images = data.content.set_column(1, "labels", both.content.column("labels"))
+    info = data.info.model_copy(
+        update={"multilabel": True, "classes": both.info.classes, "by_class": both.info.by_class}
+    )
+    options = {"epochs": 8, "width": 8, "mixup": 0.2}
+    found = fit(Recorder(), LocalSnapshot(info, images, data.encoded), "image-cnn", options).evaluation
+    assert found.macro_f1 > 0.8
 
 
 @pytest.mark.slow

@@ -234,6 +234,12 @@ class TabularMlpOptions(TrainingOptions):
     width: int = Field(default=128, ge=4, le=4096, description="Units of each hidden layer.")
     layers: int = Field(default=2, ge=0, le=16, description="Hidden layers; 0 makes it a linear model.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of units left out in a training step.")
+    bins: int = Field(
+        default=16,
+        ge=0,
+        le=256,
+        description="Quantiles in which each number is told besides its value, so that thresholds are easy to learn.",
+    )
 
 
 class TabularSklearnOptions(RecipeOptions):

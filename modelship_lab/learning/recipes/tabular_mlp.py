@@ -23,6 +23,9 @@ LEAST_ROWS = 2
 FAR = 6.0
 """Standardized numbers beyond this are cut, so that one outlier does not rule a row."""
 
+QUANTILE_ROWS = 20_000
+"""About so many rows tell the quantiles."""
+
 
 def preprocessing(options: TabularMlpOptions, samples: Samples, rows: np.ndarray) -> TableEncoding:
     """As `encoding`."""
@@ -78,14 +81,21 @@ def _is_categorical(kind: pa.DataType) -> bool:
 
 def network(options: TabularMlpOptions, preprocessing: TableEncoding, classes: int) -> "TabularMlp":
     return TabularMlp(
-        preprocessing, classes, width=options.width, layers=options.layers, dropout=options.dropout
+        preprocessing,
+        classes,
+        width=options.width,
+        layers=options.layers,
+        dropout=options.dropout,
+        bins=options.bins,
     )
 
 
 class TabularMlp(Network):
     """Missing numbers become the median, numbers are standardized, categories embedded; then hidden layers.
 
-    Every number comes with a flag that says whether it was missing, if it ever was in training.
+    Every number comes with a flag that says whether it was missing, if it ever was in training, and with how far it
+    reaches into each of its quantiles: with these a network finds thresholds as trees do (Gorishniy et al., "On
+    Embeddings for Numerical Features", 2022).
 
     Args:
         spec: the features.
@@ -93,6 +103,7 @@ class TabularMlp(Network):
         width: units of each hidden layer.
         layers: hidden layers.
         dropout: share of units left out in training.
+        bins: quantiles that each number is told in; 0: none.
     """
 
     median: Tensor
@@ -100,12 +111,17 @@ class TabularMlp(Network):
     deviation: Tensor
     offsets: Tensor
     is_ever_missing: Tensor
+    edges: Tensor
 
-    def __init__(self, spec: TableEncoding, classes: int, *, width: int, layers: int, dropout: float) -> None:
+    def __init__(
+        self, spec: TableEncoding, classes: int, *, width: int, layers: int, dropout: float, bins: int = 0
+    ) -> None:
         super().__init__()
         numbers = len(spec.numeric)
         for name, value in {"median": 0.0, "mean": 0.0, "deviation": 1.0, "is_ever_missing": 0.0}.items():
             self.register_buffer(name, torch.full((numbers,), value))
+        self.register_buffer("edges", torch.linspace(-1.0, 1.0, bins + 1).repeat(numbers, 1))
+        self.bins = bins
         sizes = [len(known) + 1 for known in spec.categories.values()]
         # One table holds all features, each behind the one before: one look-up instead of many.
         self.register_buffer("offsets", torch.tensor(np.cumsum([0, *sizes])[:-1], dtype=torch.int64))
@@ -114,7 +130,7 @@ class TabularMlp(Network):
         if self.categories is not None:
             nn.init.normal_(self.categories.weight, std=0.1)
         hidden: list[nn.Module] = []
-        inputs = 2 * numbers + dimensions * len(sizes)
+        inputs = (2 + bins) * numbers + dimensions * len(sizes)
         for _ in range(layers):
             hidden += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU(), nn.Dropout(dropout)]
             inputs = width
@@ -134,6 +150,10 @@ class TabularMlp(Network):
         deviation = filled.std(0) if len(filled) > 1 else torch.ones_like(median)
         self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
         self.is_ever_missing.copy_(numeric.isnan().any(0))
+        if self.bins:
+            some = filled[:: max(1, len(filled) // QUANTILE_ROWS)]
+            shares = torch.linspace(0, 1, self.bins + 1, dtype=some.dtype, device=some.device)
+            self.edges.copy_(some.quantile(shares, dim=0).T)
 
     def forward(self, numeric: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
         """Logits of numbers, float32 (rows, n) with NaN for missing, and codes, int64 (rows, m)."""
@@ -145,8 +165,16 @@ class TabularMlp(Network):
                 ((filled - self.mean) / self.deviation).clamp(-FAR, FAR),
                 missing.to(filled.dtype) * self.is_ever_missing,
             ]
+            if self.bins:
+                parts.append(self._reached(filled).flatten(1))
         if categories is not None:
             assert self.categories is not None
             parts.append(self.categories(categories + self.offsets).flatten(1))
         logits: Tensor = self.output(self.hidden(torch.cat(parts, 1)))
         return logits
+
+    def _reached(self, numbers: Tensor) -> Tensor:
+        """How far numbers reach into their quantiles, from 0 to 1: float32 (rows, n, bins)."""
+        low, high = self.edges[:, :-1], self.edges[:, 1:]
+        # Where a value is so common that it fills a quantile, this is whether a number is above it.
+        return ((numbers.unsqueeze(2) - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)

