@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelship_lab.commands.parameters import PROJECT
+from modelship_lab.commands.parameters import PROJECT, RUN
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.sample_conditions import given, sample_conditions
 from modelship_lab.commands.session import Session, pass_session
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="review: by somebody else; audit: blindly; repeat: blindly, by who labeled it; error: the label may be wrong.",
 )
+@click.option(
+    "--errors-of",
+    type=RUN,
+    help="The held-out samples that the model of this run got wrong, the most confident first (purpose: error).",
+)
 @click.option("--detail", default="", help="Why, for the labelers.")
 @click.option("--at-most", type=click.IntRange(1), help="A random choice of this many.")
 @sample_conditions
@@ -34,6 +39,7 @@ def request(
     /,
     project: str,
     purpose: RequestPurpose,
+    errors_of: int | None,
     detail: str,
     at_most: int | None,
     **conditions: Any,
@@ -43,6 +49,10 @@ def request(
     Without a condition all samples are meant.
     """
     handle = session.project(project)
+    if errors_of is not None:
+        conditions["ids"] = _errors_of(session, errors_of, handle.id)
+        purpose = "error" if purpose == "request" else purpose
+        detail = detail or f"run {errors_of} predicts another label"
     saved = handle.request(purpose, detail=detail, at_most=at_most, **given(conditions))
     before = f" {saved.waiting:,} waited already." if saved.waiting else ""
     if not saved.added:
@@ -51,6 +61,16 @@ def request(
         f"{saved.added:,} {'sample is' if saved.added == 1 else 'samples are'} asked for in {handle.name} "
         f"({purpose}).{before} `withdraw {handle.name} {saved.batch}` takes that back."
     )
+
+
+def _errors_of(session: Session, run_id: int, project_id: int) -> tuple[int, ...]:
+    run = session.lab.run(run_id)
+    if run.record.project_id != project_id:
+        raise InvalidInput(f"Run {run_id} is of another project.")
+    evaluation = run.evaluation()
+    if evaluation is None or not evaluation.worst:
+        raise InvalidInput(f"Run {run_id} has no errors on held-out samples to look at.")
+    return tuple(one.sample_id for one in evaluation.worst)
 
 
 @click.command()

@@ -63,7 +63,11 @@ class OneClass(Record):
         """Which rows train, validate and test; as `split.split_rows`."""
         counts = np.bincount(targets, minlength=len(self.classes))
         check_counts(dict(zip(self.classes, counts.tolist(), strict=True)))
-        return split_strata(targets, ids, holdout, seed, given)
+        return split_strata(self.strata(targets), ids, holdout, seed, given)
+
+    def strata(self, targets: np.ndarray) -> np.ndarray:
+        """What parts of the rows have about the same shares of, int (rows) from 0."""
+        return targets
 
     def balanced_weights(self, targets: Tensor) -> Tensor:
         """Weights with which every class that is there counts the same; a row's weight is 1 on average."""
@@ -138,11 +142,14 @@ class SeveralClasses(Record):
         check_counts(dict(zip(self.classes, counts.astype(int).tolist(), strict=True)), least_classes=1)
         if not len(targets):
             raise InvalidData("There are no labels to train on. Label some samples first.")
-        rarity = np.where(targets > 0, counts, np.inf)
+        return split_strata(self.strata(targets), ids, holdout, seed, given)
+
+    def strata(self, targets: np.ndarray) -> np.ndarray:
+        rarity = np.where(targets > 0, targets.sum(0), np.inf)
         strata = np.where(targets.any(1), rarity.argmin(1), len(self.classes))
         # What is too rare to be in all parts is split with the rows that have no class.
         strata[np.bincount(strata)[strata] < LEAST_OF_A_CLASS] = len(self.classes)
-        return split_strata(strata, ids, holdout, seed, given)
+        return strata
 
     def balanced_weights(self, targets: Tensor) -> Tensor:
         """How much having each class counts: as much as not having it, within a limit."""
@@ -218,9 +225,12 @@ class Number(Record):
                 f"Training needs at least {LEAST_NUMBERS} samples with a number, but there are {len(targets)}. "
                 "Give more of them their number, then train."
             )
+        return split_strata(self.strata(targets), ids, holdout, seed, given)
+
+    def strata(self, targets: np.ndarray) -> np.ndarray:
         ranks = np.argsort(np.argsort(targets, kind="stable"), kind="stable")
-        strata = ranks * min(NUMBER_STRATA, len(targets) // 3) // len(targets)
-        return split_strata(strata, ids, holdout, seed, given)
+        tenths: np.ndarray = ranks * min(NUMBER_STRATA, len(targets) // 3) // len(targets)
+        return tenths
 
     def balanced_weights(self, targets: Tensor) -> Tensor:
         """Numbers have no classes that could be balanced."""

@@ -8,7 +8,7 @@ import numpy as np
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import Snapshot
 
-__all__ = ["Split", "check_counts", "check_trainable", "split_rows", "split_strata"]
+__all__ = ["Split", "check_counts", "check_trainable", "folds", "split_rows", "split_strata"]
 
 LEAST_OF_A_CLASS = 3
 """Labels that a class needs to be in all three parts."""
@@ -98,6 +98,20 @@ def split_strata(
             part.append(chosen)
     train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
     return Split(train, validation, test)
+
+
+def folds(strata: np.ndarray, sample_ids: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The fold of each row from 0, int64 (rows), with about the same shares of what `strata` says in all of them."""
+    order = _scattered(sample_ids, seed)
+    found = np.zeros(len(strata), np.int64)
+    first = 0
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        rows = rows[np.argsort(order[rows], kind="stable")]
+        # Each goes on where the one before has ended, so that rare ones do not all lie in the first fold.
+        found[rows] = (first + np.arange(len(rows))) % count
+        first += len(rows)
+    return found
 
 
 def _given(names: Sequence[str | None], rows: int) -> np.ndarray:

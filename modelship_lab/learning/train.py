@@ -198,7 +198,7 @@ def execute(
         from modelship_lab.learning.fit import fit
         from modelship_lab.learning.training_state import TrainingState
 
-        return fit(
+        result = fit(
             run,
             snapshot,
             recipe.name,
@@ -207,7 +207,12 @@ def execute(
             on_progress or (lambda progress: None),
             resume=None if resume is None else TrainingState.from_bytes(resume),
             output=output,
-        ).summary
+        )
+        if options.folds < 2 or result.stopped:
+            return result.summary
+        from modelship_lab.learning.cross_validation import cross_validate
+
+        return result.summary | cross_validate(run, snapshot, recipe, options)
 
     _end_by(run, work)
 

@@ -28,6 +28,14 @@ def test_samples_are_asked_for_listed_and_withdrawn(mlship: Shell, lab_server: L
     listed = done("requests", "asked")
     assert batch in listed and "look twice" in listed
     assert "1 samples that still waited" in done("withdraw", "asked", batch)
+    run = client.post("runs", json={"name": "wrong", "project": "asked"}).json()["id"]
+    worst = [{"sample_id": sample, "actual": "ham", "predicted": "spam", "confidence": 0.9}]
+    nothing = dict.fromkeys(("confusion", "per_class", "roc", "precision_recall"), ())
+    figures = dict.fromkeys(("accuracy", "macro_f1", "log_loss", "baseline_accuracy"), 0.5)
+    about = {"task": "text_classification", "classes": ["ham", "spam"], "rows": 2, "worst": worst}
+    evaluation = {**nothing, **figures, **about}
+    client.put(f"runs/{run}/artifacts/evaluation.json", json=evaluation).raise_for_status()
+    assert "1 sample is asked for in asked (error)." in done("request", "asked", "--errors-of", str(run))
     assert "1 known answer is saved" in done("gold", "asked", f"{sample}=spam")
     wrong = mlship("gold", "asked", "spam")
     assert (wrong.returncode, "12=spam" in wrong.stderr) == (2, True)

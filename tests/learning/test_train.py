@@ -1,14 +1,17 @@
 """Training, suggesting and exporting through a real lab server."""
 
+import threading
 import time
 
 import polars as pl
 import pytest
+import torch
 
 from modelship_lab import client
 from modelship_lab.bundles.pack import from_tar
 from modelship_lab.bundles.run import BundleModel
 from modelship_lab.learning import export, suggest, train
+from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput
 from tests.learning.snapshots import digits, reviews, table
 
@@ -203,3 +206,59 @@ def test_the_same_snapshot_can_be_trained_on_again(lab, texts, trained):
     assert again.summary["test_log_loss"] == trained.refresh().summary["test_log_loss"]
     with pytest.raises(InvalidInput, match="another project"):
         train.start(lab, "train wine", snapshot=trained.record.snapshot_id)
+
+
+@pytest.fixture(scope="module")
+def folded(lab, texts, trained):
+    options = {"epochs": 2, "folds": 2, "buckets": 4096, "seed": 1}
+    run = train.start(lab, texts, "text-linear", options, snapshot=trained.record.snapshot_id)
+    record = train.wait(run, TIMEOUT_S)
+    assert record.status == "finished", record.error
+    return run
+
+
+def test_folds_are_nested_runs_and_their_mean_is_the_runs_figure(lab, texts, folded):
+    figures = folded.refresh().summary
+    children = [run for run in lab.run_records(texts.id) if run.parent_id == folded.id]
+    assert [run.status for run in children] == ["finished"] * 2
+    assert {run.params["fold"] for run in children} == {1, 2}
+    accuracies = [run.summary["test_accuracy"] for run in children]
+    assert figures["cv_accuracy"] == pytest.approx(sum(accuracies) / 2)
+    assert figures["cv_accuracy_spread"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
+    assert (
+        sum(run.summary["test_rows"] for run in children) == lab.snapshot(folded.record.snapshot_id).info.rows
+    )
+
+
+def test_two_runs_are_judged_on_the_samples_that_were_held_out_in_both(lab, trained, folded):
+    comparison = lab.compare([trained.id, folded.id])
+    (found,) = comparison.significance()
+    # Another seed holds out other samples: a few are the same by chance.
+    assert 0 < found.rows < 100
+    assert found.only_run > 100
+    assert found.low <= found.difference <= found.high
+    assert 0 < found.p_value <= 1
+    from modelship_lab.commands.description import describe
+
+    assert any("On the same held-out samples" in grid.title for grid in describe(comparison).grids)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_model_it_would_have_become(lab, texts, trained):
+    begun = threading.Event()
+    run = train.start(
+        lab,
+        texts,
+        "text-linear",
+        {"epochs": 12},
+        snapshot=trained.record.snapshot_id,
+        on_progress=lambda progress: progress.step == 50 and begun.wait(TIMEOUT_S) and run.stop(),
+    )
+    begun.set()
+    assert train.wait(run, TIMEOUT_S).status == "stopped"
+    resumed = train.resume(lab, run)
+    assert resumed.id == run.id
+    assert train.wait(resumed, TIMEOUT_S).status == "finished"
+    weights, expected = (Checkpoint.of_run(one).weights for one in (resumed, trained))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    with pytest.raises(InvalidInput, match="not trained by a recipe"):
+        train.resume(lab, lab.start_run("by hand").id)

@@ -90,7 +90,7 @@ class TrainingOptions(RecipeOptions):
         default=0,
         ge=0,
         le=20,
-        description="Cross-validation: so many more models are trained, each tested on another part of the rows.",
+        description="Cross-validation: 2 or more models beside the run's own, each tested on another part of the rows.",
     )
     accelerator: Accelerator = Field(
         default="auto", description="Where to compute; auto: a GPU if there is one."
