@@ -7,7 +7,7 @@ import numpy as np
 from modelship_lab.learning.fit import fit
 from modelship_lab.learning.objectives import objective_of
 from modelship_lab.learning.recipes import Recipe
-from modelship_lab.learning.recipes.options import TrainingOptions
+from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.learning.samples import Samples
 from modelship_lab.learning.split import folds
 from modelship_lab.records.errors import Interrupted
@@ -19,7 +19,7 @@ __all__ = ["cross_validate"]
 
 
 def cross_validate(
-    run: "RunHandle", snapshot: "SnapshotData", recipe: Recipe, options: TrainingOptions
+    run: "RunHandle", snapshot: "SnapshotData", recipe: Recipe, options: RecipeOptions
 ) -> dict[str, float]:
     """Train and test a model for each fold, in a run nested in the given one.
 

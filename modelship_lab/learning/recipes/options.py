@@ -22,6 +22,12 @@ class RecipeOptions(Record):
         description="Share of the labeled rows kept for the final test, and as many again for validation.",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Split, weights and order follow from it.")
+    folds: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Cross-validation: 2 or more models beside the run's own, each tested on another part of the rows.",
+    )
 
 
 class TrainingOptions(RecipeOptions):
@@ -85,12 +91,6 @@ class TrainingOptions(RecipeOptions):
     gradient_checkpointing: bool = Field(
         default=False,
         description="Whether activations are computed again instead of kept, where the network can: less memory, more time.",
-    )
-    folds: int = Field(
-        default=0,
-        ge=0,
-        le=20,
-        description="Cross-validation: 2 or more models beside the run's own, each tested on another part of the rows.",
     )
     accelerator: Accelerator = Field(
         default="auto", description="Where to compute; auto: a GPU if there is one."
