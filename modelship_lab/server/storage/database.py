@@ -209,7 +209,7 @@ class Transaction(Cursor):
         if self.is_plain or sum(map(len, self._put.values())) > MAX_JOURNALED:
             self.settle()
         elif self._put:
-            self._journal.write(self._connection, self._put)
+            self.beside_journal.tuples("INSERT INTO journal VALUES (?, ?)", *self._journal.line(self._put))
 
     def committed(self) -> None:
         """The commit was made."""

@@ -47,13 +47,11 @@ class Journal:
     def __len__(self) -> int:
         return sum(map(len, self.rows.values()))
 
-    def write(self, connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
-        """Have rows on disk with the commit of the present transaction."""
+    def line(self, rows: Rows) -> tuple[int, str]:
+        """A row of the journal for rows of other tables."""
         self._last += 1
-        content = orjson.dumps(
-            [[table, *one] for table, placed in rows.items() for one in placed.values()]
-        ).decode()
-        connection.execute("INSERT INTO journal VALUES (?, ?)", [self._last, content])
+        content = [[table, *one] for table, placed in rows.items() for one in placed.values()]
+        return self._last, orjson.dumps(content).decode()
 
     def recover(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Move what an earlier process has left, or a connection that broke."""
