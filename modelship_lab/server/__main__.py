@@ -19,6 +19,7 @@ import click
 @click.option(
     "--workspace", default="", help="Folder in which clients may name files. Default: the current one."
 )
+@click.option("--ray-address", default="", help="Of the Ray cluster that trains in the background.")
 @click.option(
     "--open-registration",
     is_flag=True,
@@ -40,6 +41,7 @@ def main(
     data_dir: str,
     token: str,
     workspace: str,
+    ray_address: str,
     open_registration: bool,
     rate_limits: bool,
     webhook_target: tuple[str, ...],
@@ -65,6 +67,7 @@ def main(
         f"--ServerApp.base_url={base_url}",
         f"--ModelShipLab.data_dir={data_dir}",
         f"--ModelShipLab.workspace={workspace}",
+        f"--ModelShipLab.ray_address={ray_address}",
         "--ModelShipLab.alone=True",
         f"--ModelShipLab.open_registration={open_registration}",
         f"--ModelShipLab.rate_limits={rate_limits}",

@@ -124,6 +124,14 @@ class ModelShipLab(ExtensionApp):
         1, min=1, help="Trainings and exports in the background at once; others wait."
     ).tag(config=True)
 
+    max_training_memory_gb = Float(
+        0.0, min=0.0, help="Main memory for each training in the background; 0: as much as there is."
+    ).tag(config=True)
+
+    ray_address = Unicode(
+        help="Of the Ray cluster that trains in the background, e.g. 10.0.0.1:6379. Default: this machine does."
+    ).tag(config=True)
+
     rate_limits = Bool(True, help="Whether the APIs' limits of requests hold.").tag(config=True)
     limits = Dict(
         help="Limits instead of an API's own, e.g. {'ai-manager': {'default': ['100/minute']}}; [] lifts one."
@@ -211,7 +219,15 @@ class ModelShipLab(ExtensionApp):
         counts = ProgressCounts(database)
         requests = Requests(database, events)
         queue = LabelQueue(database, counts, requests)
-        jobs = Jobs(database, events, data_dir.jobs, job_tokens, self.max_jobs, self.max_trainings)
+        jobs = Jobs(
+            database,
+            events,
+            data_dir.jobs,
+            job_tokens,
+            self.max_jobs,
+            self.max_trainings,
+            self.max_training_memory_gb,
+        )
         projects = Projects(
             database, events, (counts.forget, queue.forget, jobs.forget_project), (queue.refresh,)
         )
@@ -293,7 +309,7 @@ class ModelShipLab(ExtensionApp):
             metrics=RunMetrics(database, heartbeats, hub.publish_metrics),
             series=MetricSeries(database, runs),
             artifacts=artifacts,
-            trainings=Trainings(jobs, runs, snapshots, workspace),
+            trainings=Trainings(jobs, runs, snapshots, workspace, self.ray_address),
             model_exports=ModelExports(jobs, runs, workspace),
             run_table=RunTable(database),
             bundles=bundles,

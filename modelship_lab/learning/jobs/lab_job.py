@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import orjson
 from modelship_lab.client import Lab
 from modelship_lab.client.connection import Connection
 from modelship_lab.client.discovery import Address, announcement
+from modelship_lab.learning.jobs.engines import engine_of
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import LabError, Unauthenticated
 from modelship_lab.records.jobs import LOG_LEVELS, JobProgress
@@ -59,12 +60,14 @@ class LabJob:
         folder: its own.
         order: what it is told.
         lab: the lab, with the job's credential.
+        token: that credential.
         stop: set when it is asked to end.
     """
 
     folder: Path
     order: dict[str, Any]
     lab: Lab
+    token: str = field(repr=False)
     stop: threading.Event
 
     def __post_init__(self) -> None:
@@ -76,10 +79,16 @@ class LabJob:
         Args:
             now: this must not be.
         """
-        moment = time.monotonic()
-        if now or moment - self._told_at_s > _TELL_EVERY_S:
-            self._told_at_s = moment
+        if self.is_due(now):
             written(self.folder / PROGRESS, progress.model_dump(mode="json"))
+
+    def is_due(self, now: bool) -> bool:
+        """Whether it is time to tell again; if so, the next time is reckoned from here."""
+        moment = time.monotonic()
+        if not now and moment - self._told_at_s <= _TELL_EVERY_S:
+            return False
+        self._told_at_s = moment
+        return True
 
 
 def execute(kind: str, folder: Path) -> int:
@@ -87,12 +96,16 @@ def execute(kind: str, folder: Path) -> int:
     order = json.loads((folder / "job.json").read_bytes())
     _log_to(folder / LOG, order.get("log_level", "INFO"))
     try:
-        job = LabJob(folder, order, _connected(folder, Path(order["data_dir"])), threading.Event())
+        token = (folder / TOKEN).read_text(encoding="ascii")
+        lab = connected(token, Path(order["data_dir"]))
+        job = LabJob(folder, order, lab, token, threading.Event())
         # Whoever is asked to end before this point has nothing to save.
         signal.signal(signal.SIGTERM, lambda *_: job.stop.set())
         # Only now, because loading torch takes seconds in which it could not be asked to end.
-        work = importlib.import_module(f"modelship_lab.learning.jobs.{kind}").run
-        outcome: dict[str, Any] = {"result": work(job)}
+        module = importlib.import_module(f"modelship_lab.learning.jobs.{kind}")
+        outcome: dict[str, Any] = {"result": engine_of(job).do(module.run, job)}
+        # Here, because the engine may have done the work on another machine.
+        module.keep(job)
     except LabError as error:
         log.error("%s", error.message)
         outcome = {"error": {"code": error.code, "message": error.message}}
@@ -104,8 +117,17 @@ def execute(kind: str, folder: Path) -> int:
     return 0 if "result" in outcome else 1
 
 
-def _connected(folder: Path, data_dir: Path) -> Lab:
-    token = (folder / TOKEN).read_text(encoding="ascii")
+def connected(token: str, data_dir: Path, url: str | None = None) -> Lab:
+    """The lab, with a job's credential.
+
+    Args:
+        token: the credential.
+        data_dir: where spools and caches are kept, and the server of this machine announces where it is.
+        url: where the server is, for another machine.
+    """
+    if url is not None:
+        elsewhere = Connection(Address(url, ""), patience_s=PATIENCE_S, credential=JobCredential(token))
+        return Lab(elsewhere, data_dir)
     address = announcement(data_dir)
     # The announcement has the lab's own token, which is none of a job's business: its credential takes the place.
     connection = Connection(

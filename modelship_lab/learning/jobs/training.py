@@ -60,8 +60,6 @@ def run(job: LabJob) -> dict[str, Any]:
     record = run.record
     if record.status == "failed":
         raise TrainingFailed(record.error)
-    if output is not None:
-        _write(run, output)
     log.info("Run %d is %s", run.id, record.status)
     return {"run_id": run.id, "status": record.status, "stopped": record.status == "stopped"}
 
@@ -102,7 +100,11 @@ def _chosen(run: "RunHandle", order: Mapping[str, Any], task: Task) -> tuple[Rec
     return recipe, recipe.checked(options)
 
 
-def _write(run: "RunHandle", folder: Path) -> None:
+def keep(job: LabJob) -> None:
+    """Put the model into the folder that the order names, from what the run has of it."""
+    if not job.order["output"]:
+        return
+    run, folder = job.lab.run(job.order["run_id"]), Path(job.order["output"])
     from modelship_lab.learning.checkpoint import NAME
 
     model = folder / "model"

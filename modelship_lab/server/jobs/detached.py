@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 from pydantic import ValidationError
 
 from modelship_lab.records.errors import LabError, Unavailable, error_from_code
@@ -137,6 +138,15 @@ class DetachedProcess:
         if status is None:
             return "The job's process died while the lab server was away" + (f": {said}" if said else ".")
         return f"The job's process ended with exit status {status}{': ' + said if said else '.'}"
+
+    def memory_bytes(self) -> int:
+        """What it and those that it has started hold in main memory."""
+        try:
+            process = psutil.Process(self._process.pid)
+            found = [process, *process.children(recursive=True)]
+            return sum(int(one.memory_info().rss) for one in found)
+        except psutil.Error:
+            return 0  # It ended in this moment.
 
     def terminate(self) -> None:
         """Ask it to end: a training saves a checkpoint first."""

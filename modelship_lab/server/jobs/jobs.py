@@ -44,6 +44,11 @@ LOOK_EVERY_S = 0.25
 CANCEL_GRACE_S = 60.0
 """For a training that is cancelled to save its checkpoint; then its process is killed."""
 
+TOO_MUCH_MEMORY = (
+    "It took more than {:g} GB of memory, which is the most that a job may take here: train with a smaller "
+    "batch_size or model, or have ModelShipLab.max_training_memory_gb raised."
+)
+
 NOT_IN_TIME = "It was cancelled, did not end by itself and was killed."
 
 _EVENTS: dict[JobStatus, EventType] = {
@@ -105,6 +110,7 @@ class Jobs:
         folder: where their folders lie; when a job has ended, only its log stays for a while.
         most: processes at once that help with labeling; further jobs wait.
         most_trainings: processes at once that train or export; further ones wait.
+        most_memory_gb: of main memory for each of these; 0: as much as there is.
         tokens: the credentials of those that speak to the lab.
     """
 
@@ -116,12 +122,14 @@ class Jobs:
         tokens: JobTokens,
         most: int,
         most_trainings: int,
+        most_memory_gb: float,
     ) -> None:
         self._database = database
         self._events = events
         self._folder = folder
         self._tokens = tokens
         self._short, self._long = Turns(most), Turns(most_trainings)
+        self._most_memory_gb = most_memory_gb
         self._going: dict[int, _Going] = {}
         self._outliving: dict[JobKind, Outliving] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -365,6 +373,9 @@ class Jobs:
                 while going.process.alive():
                     if (progress := going.process.progress()) is not None:
                         self._said(job, progress)
+                    if self._most_memory_gb and going.process.memory_bytes() > self._most_memory_gb * 1e9:
+                        going.process.kill()
+                        raise LabError(TOO_MUCH_MEMORY.format(self._most_memory_gb))
                     await asyncio.sleep(LOOK_EVERY_S)
                 outcome = await asyncio.to_thread(going.process.outcome)
                 if outcome.died and going.is_cancelled:
@@ -379,7 +390,7 @@ class Jobs:
                 # The server stops, and the next one goes on from here.
                 return
         except Exception as error:
-            outcome = Outcome({}, LabError(_said_of(job, error)), died=False)
+            outcome = Outcome({}, LabError(_said_of(job, error)), died=going.process is not None)
         self._tokens.revoke(job.id)
         try:
             await outliving.ended(job, outcome)

@@ -16,12 +16,19 @@ from modelship_lab.server.tracking.runs import Runs
 
 
 class Trainings:
-    """Begins trainings in the background, and sees that their runs end with them."""
+    """Begins trainings in the background, and sees that their runs end with them.
 
-    def __init__(self, jobs: Jobs, runs: Runs, snapshots: Snapshots, workspace: Workspace) -> None:
+    Args:
+        ray_address: of the Ray cluster that trains; empty: the jobs' own processes do.
+    """
+
+    def __init__(
+        self, jobs: Jobs, runs: Runs, snapshots: Snapshots, workspace: Workspace, ray_address: str
+    ) -> None:
         self._jobs = jobs
         self._runs = runs
         self._snapshots = snapshots
+        self._ray_address = ray_address
         self._workspace = workspace
         jobs.handle("training", self)
 
@@ -85,6 +92,7 @@ class Trainings:
         return {
             **params,
             "run_id": job.run_id,
+            "ray_address": self._ray_address,
             "output": _path(self._workspace, params["output"]),
             "resume": _path(self._workspace, params["resume"]),
         }

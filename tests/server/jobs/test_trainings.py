@@ -198,3 +198,30 @@ def test_a_process_that_is_killed_is_told_with_its_reason(lab_server, project):
     assert failed["status"] == "failed" and "memory" in failed["error"]
     seen = until(lambda: one if (one := project.client.get(f"runs/{run}").json())["error"] else None)
     assert (seen["status"], seen["error"]) == ("interrupted", failed["error"])
+
+
+def test_a_deleted_project_or_run_ends_its_jobs(lab_server):
+    project = labeled(lab_server.client, rows=10)
+    first, second = (begun(project, options=LONG) for _ in range(2))
+    folder = lab_server.data_dir / "jobs" / str(first["job"]["id"])
+    until((folder / "process.json").exists)
+    process = psutil.Process(json.loads((folder / "process.json").read_bytes())["pid"])
+    project.client.delete(f"runs/{second['run']['id']}").raise_for_status()
+    assert ended(project.client, second["job"]["id"])["status"] == "cancelled"
+    project.client.delete(project.path).raise_for_status()
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    assert project.client.get(f"jobs/{first['job']['id']}").status_code == 404
+
+
+def test_a_training_takes_no_more_memory_than_is_allowed(start_server, tmp_path):
+    program = tmp_path / "server.py"
+    program.write_text(
+        "from modelship_lab.server.__main__ import main\n"
+        "from modelship_lab.server.extension import ModelShipLab\n"
+        "ModelShipLab.max_training_memory_gb.default_value = 0.01\n"
+        "main()\n"
+    )
+    server = start_server(tmp_path / "lab", program=str(program))
+    job = ended(server.client, begun(labeled(server.client, rows=10))["job"]["id"])
+    assert job["status"] == "failed" and "0.01 GB" in job["error"]
+    assert server.client.get(f"runs/{job['run_id']}").json()["status"] == "interrupted"
