@@ -43,13 +43,15 @@ class RayEngine:
 
     def do(self, work: Work, job: "LabJob") -> dict[str, Any]:
         try:
-            import ray
+            import ray as ray_module
             from ray.train import RunConfig, ScalingConfig
             from ray.train.torch import TorchTrainer
         except ImportError:
             raise MissingDependency(
                 'Training on Ray needs Ray: pip install "modelship-lab[ray]" where the lab server runs.'
             ) from None
+        # Its types are there only where it is installed.
+        ray: Any = ray_module
         if isinstance(job.order["resume"], str):
             raise InvalidInput("On Ray a training goes on with a run, not from a folder: name the run.")
         if job.order["output"]:
@@ -59,9 +61,8 @@ class RayEngine:
             ray.init(address=self.address, namespace="modelship-lab", log_to_driver=False)
         except (ConnectionError, ValueError) as error:
             raise Unavailable(f"There is no Ray cluster at {self.address}: {error!s:.200}") from None
-        board: Any = ray.remote(num_cpus=0)(Board).remote()
-        resources: Any = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        has_gpu = bool(resources.get("GPU"))
+        board = ray.remote(num_cpus=0)(Board).remote()
+        has_gpu = bool(ray.cluster_resources().get("GPU"))
         connection = job.lab.connection
         trainer = TorchTrainer(
             _work_there,
