@@ -162,6 +162,8 @@ class _Growing:
                 step=step - 1,
             )
             self.on_progress(Progress("training", step, self.options.iterations, estimator.stages, stages))
+            if self.options.time_budget_s is not None and self.seconds >= self.options.time_budget_s:
+                break
             patience = self.options.patience
             if patience and (estimator.stages - best_stage) * iterations >= patience:
                 break

@@ -53,7 +53,7 @@ def test_the_whole_loop_in_a_shell(mlship: Shell, tmp_path: Path) -> None:
         (["train", "x", "--recpe", "y"], "--recipe"),
         (
             ["train", "x", "--recipe", "bert"],
-            "'text-linear', 'image-cnn', 'image-backbone', 'tabular-mlp', 'tabular-sklearn'",
+            "'image-cnn', 'image-backbone', 'tabular-mlp', 'tabular-sklearn'",
         ),
         (["train", "x", "--set", "rate"], "name=value"),
         (["new", "x", "--type", "text_classification"], "--classes"),

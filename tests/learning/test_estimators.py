@@ -88,6 +88,13 @@ def test_an_estimator_that_is_stopped_keeps_what_it_has_learned():
     assert result.evaluation.rows > 40
 
 
+def test_an_estimator_ends_when_its_time_is_over():
+    run = Recorder()
+    result = fit(run, orders(), "tabular-sklearn", {"iterations": 4000, "patience": 0, "time_budget_s": 0.01})
+    assert not result.stopped
+    assert len(run.series("val_loss")) == 1
+
+
 def test_estimators_learn_one_class_of_each_row():
     data = orders()
     lists = pa.array([[place] for place in data.content.column("label").to_pylist()], pa.list_(pa.int32()))

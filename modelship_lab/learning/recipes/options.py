@@ -281,6 +281,12 @@ class TabularSklearnOptions(RecipeOptions):
     class_weights: Literal["balanced", "none"] = Field(
         default="none", description="Whether rare classes count as much as common ones."
     )
+    time_budget_s: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds of fitting after which it ends with the best stage.",
+    )
     calibration: bool = Field(
         default=True,
         description="Whether probabilities are corrected on the validation rows, so that they are as high as the "
