@@ -11,6 +11,7 @@ import torch
 
 from modelship_lab.bundles.parity import check_parity
 from modelship_lab.bundles.preprocessing import Arrays
+from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.estimators import Estimator
 from modelship_lab.learning.evaluate import evaluate, summary
@@ -18,10 +19,12 @@ from modelship_lab.learning.fit import FitResult, Progress
 from modelship_lab.learning.network import predicted
 from modelship_lab.learning.objectives import Number, OneClass, SeveralClasses, objective_of
 from modelship_lab.learning.onnx_network import as_weights, with_activation
+from modelship_lab.learning.predictions import predictions_file
 from modelship_lab.learning.recipes import Recipe
 from modelship_lab.learning.recipes.options import RecipeOptions, TabularSklearnOptions
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
+from modelship_lab.learning.slices import slices_of
 from modelship_lab.learning.split import Split, check_trainable
 from modelship_lab.records.errors import Interrupted, InvalidInput, TrainingFailed
 
@@ -88,14 +91,21 @@ def fit_estimator(
     _check(estimator, objective, model, validation)
     checkpoint = Checkpoint(recipe, options, preprocessing, objective, as_weights(model), growing.best)
     run.save_artifact(NAME, checkpoint.to_bytes())
+    test = split.test
+    outputs = predicted(checkpoint.network(), objective, [rows.take(torch.from_numpy(test))])
+    run.save_artifact(
+        "predictions.arrow", predictions_file(objective, outputs, targets[test], samples.ids[test])
+    )
     evaluation = evaluate(
         objective,
-        predicted(checkpoint.network(), objective, [rows.take(torch.from_numpy(split.test))]),
-        targets[split.test],
+        outputs,
+        targets[test],
         task=info.task,
         training_targets=targets[split.train],
-        sample_ids=samples.ids[split.test],
-        preview=lambda row: samples.preview(int(split.test[row])),
+        sample_ids=samples.ids[test],
+        preview=lambda row: samples.preview(int(test[row])),
+        slices=slices_of(samples, test, split.train, objective, targets[test]),
+        baselines=baselines(objective, samples, rows, targets, split, options.seed),
     )
     figures = summary(evaluation) | {
         **{name: value for name, value in growing.best.items() if name.startswith("val_")},

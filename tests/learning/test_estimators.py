@@ -41,7 +41,8 @@ def fitted(request):
 
 def test_an_estimator_is_a_run_like_any_other(fitted):
     _, run, _, result = fitted
-    assert set(run.artifacts) == {"checkpoint.ckpt", "evaluation.json"}
+    assert set(run.artifacts) == {"checkpoint.ckpt", "evaluation.json", "predictions.arrow"}
+    assert len(result.evaluation.baselines) == 2
     points = run.series("val_loss")
     assert len(points) >= 5
     assert len(run.series("train_loss")) == len(run.series("val_accuracy")) == len(points)
