@@ -285,7 +285,7 @@ def filter_of(conditions: Mapping[str, Any]) -> SampleFilter:
         InvalidInput: with every condition that there is not, or whose value is wrong.
     """
     given = {name: value for name, value in conditions.items() if value is not None}
-    for name in ("status", "ids"):
+    for name in ("status", "ids", "excluded"):
         if name in given:
             one = isinstance(given[name], str | int)
             given[name] = (given[name],) if one else tuple(given[name])

@@ -1,5 +1,6 @@
 """Verbs of help from models: retrain, rules, embed, threshold, revoke, spotcheck, mislabeled."""
 
+import shlex
 from typing import Any
 
 import click
@@ -77,7 +78,7 @@ def threshold(
     if saved.outgrown:
         told += (
             f" {saved.outgrown:,} automatic labels would not pass any more: "
-            f"`mlship revoke {handle.name} --outgrown` takes them back."
+            f"`mlship revoke {shlex.quote(handle.name)} --outgrown` takes them back."
         )
     return Done(told)
 

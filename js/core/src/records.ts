@@ -189,6 +189,8 @@ export interface SampleFilter {
   noted?: boolean | null;
   selection?: string | null;
   ids?: number[] | null;
+  /** None of these. */
+  excluded?: number[] | null;
 }
 
 export type SampleColumn =

@@ -35,7 +35,10 @@ class NewExport(Record):
 
 
 class Export(Record):
-    """One export: a file that is made once, and can then be fetched in parts for an hour or so."""
+    """One export: a file that is made once, and can then be fetched in parts for an hour or so.
+
+    It ends with the lab server: after a restart it is begun again, which is said by whoever asks for it.
+    """
 
     id: str
     project_id: int

@@ -75,6 +75,8 @@ class SampleFilter(Record):
     """One of the saved selection of this name."""
     ids: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] | None = None
     """One of these."""
+    excluded: Annotated[tuple[Id, ...], Field(max_length=MAX_IDS)] | None = None
+    """None of these."""
 
 
 SampleColumn = Literal[

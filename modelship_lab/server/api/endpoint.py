@@ -7,9 +7,9 @@
 
 A parameter is recognized by its name: `services`, `caller` and `request` are handed in, `body` is
 the JSON body as the record it is annotated with, `form` the fields of an urlencoded or multipart
-form as such a record, `upload` is the body as a file on disk, a name that stands in the path is
-taken from there, and everything else is a query parameter (repeatable when it is a tuple). From
-this come authentication, authorization, validation with all errors at once, limits, error mapping
+form as such a record, `upload` is the body as a file on disk, `query` a record whose fields are
+query parameters, a name that stands in the path is taken from there, and everything else is a
+query parameter (repeatable when it is a tuple). From this come authentication, authorization, validation with all errors at once, limits, error mapping
 and OpenAPI. `endpoint` here is the native API's; the other APIs have one of their own each
 (`dialect.Dialect.endpoint`), for the same kind of functions.
 """
@@ -59,7 +59,7 @@ Body = TypeVar("Body", bound=BaseModel)
 Place = Literal["path", "query", "body"]
 """Where in a request something is."""
 
-_HANDED_IN = frozenset({"services", "caller", "request", "body", "form", "upload"})
+_HANDED_IN = frozenset({"services", "caller", "request", "body", "form", "upload", "query"})
 
 _NOT_DRESSED = "not_dressed"
 
@@ -226,10 +226,12 @@ class Endpoint:
     parameters: type[BaseModel]
     """Path and query parameters."""
     path_names: tuple[str, ...]
+    query: type[BaseModel] | None
+    """The record of those query parameters that the function takes together."""
     body: TypeAdapter[Any] | None
     form: type[BaseModel] | None
     wanted: frozenset[str]
-    """Which of `services`, `caller`, `request`, `body`, `form`, `upload` the function takes."""
+    """Which of `services`, `caller`, `request`, `body`, `form`, `upload`, `query` the function takes."""
     response: Any
     max_body: int
     limit: str
@@ -291,6 +293,10 @@ class Endpoint:
                 for name, value in arguments.items()
                 if any(isinstance(one, int) and abs(one) > MAX_INTEGER for one in _each(value))
             ]
+            if self.query is not None:
+                together = {name: arguments.pop(name) for name in self.query.model_fields}
+                given = {name: value for name, value in together.items() if name in raw}
+                arguments["query"] = self.query.model_validate(given)
         except ValidationError as error:
             found = problems_of(error, "query")
             problems += [
@@ -354,6 +360,9 @@ def endpoint(
             if name not in _HANDED_IN:
                 default = ... if parameter.default is inspect.Parameter.empty else parameter.default
                 fields[name] = (hints[name], default)
+        query = hints.get("query")
+        if query is not None:
+            fields |= {name: (info.annotation, info) for name, info in query.model_fields.items()}
         missing = [name for name in path_names if name not in fields]
         if missing:
             raise TypeError(f"{function.__name__} does not take {missing} of its path")
@@ -371,6 +380,7 @@ def endpoint(
                 f"{function.__name__}_parameters", __config__=ConfigDict(extra="forbid"), **fields
             ),
             path_names=path_names,
+            query=query,
             body=TypeAdapter(hints["body"]) if "body" in takes else None,
             form=hints["form"] if "form" in takes else None,
             wanted=frozenset(takes & _HANDED_IN),
@@ -398,7 +408,13 @@ def _given(record: type[BaseModel], values: dict[str, list[str]]) -> dict[str, A
 
 
 def _is_tuple(annotation: Any) -> bool:
-    return typing.get_origin(annotation) is tuple
+    """Whether it is a tuple, or may be one."""
+    origin = typing.get_origin(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return any(_is_tuple(one) for one in typing.get_args(annotation))
+    if origin is Annotated:
+        return _is_tuple(typing.get_args(annotation)[0])
+    return origin is tuple
 
 
 def _each(value: Any) -> tuple[Any, ...]:

@@ -1,17 +1,19 @@
 """Labels out of projects."""
 
-from typing import Any
-
-from pydantic import ValidationError
-
 from modelship_lab.records.base import Seconds
 from modelship_lab.records.errors import ExportFailed
 from modelship_lab.records.labeling import Export, ExportFormat, NewExport, SampleFilter, SampleStatus
-from modelship_lab.server.api.endpoint import FileContent, InvalidRequest, endpoint, problems_of
+from modelship_lab.server.api.endpoint import FileContent, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
 MAX_WAIT_S = 60
+
+
+class ExportFilter(SampleFilter):
+    """Which samples are exported at once: those that people have labeled, unless something else is asked for."""
+
+    status: tuple[SampleStatus, ...] = ("labeled",)
 
 
 @endpoint("POST", "projects/{project}/exports", permission="read", status=202)
@@ -39,15 +41,7 @@ async def export_labels(
     caller: Caller,
     project: str,
     format: ExportFormat,
-    status: tuple[SampleStatus, ...] = ("labeled",),
-    label: str | None = None,
-    search: str = "",
-    source: str | None = None,
-    origin: str | None = None,
-    author: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    selection: str | None = None,
+    query: ExportFilter,
     suggestions: bool = False,
 ) -> FileContent:
     """A file of labels at once, as soon as it is made.
@@ -55,21 +49,7 @@ async def export_labels(
     By default of what people have labeled; every row tells by whom, from where and with which status. For much,
     begin an export and fetch it in parts.
     """
-    chosen: dict[str, Any] = {
-        "status": status,
-        "label": label,
-        "search": search,
-        "source": source,
-        "origin": origin,
-        "author": author,
-        "group": group,
-        "split": split,
-        "selection": selection,
-    }
-    try:
-        new = NewExport(format=format, samples=SampleFilter(**chosen), suggestions=suggestions)
-    except ValidationError as error:
-        raise InvalidRequest(problems_of(error, "query")) from None
+    new = NewExport(format=format, samples=query, suggestions=suggestions)
     export = await services.exports.begin(services.projects.get(project, caller), new, caller)
     while export.status == "running":
         export = await services.exports.get(export.id, caller, MAX_WAIT_S)

@@ -1,7 +1,6 @@
 """Samples, their images, and what is suggested for them."""
 
 from dataclasses import replace
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,13 +14,11 @@ from modelship_lab.records.labeling import (
     SampleFilter,
     SampleOrder,
     SampleSelection,
-    SampleStatus,
     SavedSuggestions,
 )
 from modelship_lab.server.api.endpoint import (
     ARROW,
     MAX_PAGE,
-    Body,
     FileContent,
     InvalidRequest,
     Offset,
@@ -46,22 +43,7 @@ async def list_samples(
     caller: Caller,
     request: Request,
     project: str,
-    status: tuple[SampleStatus, ...] = (),
-    label: str | None = None,
-    suggested: str | None = None,
-    search: str = "",
-    source: str | None = None,
-    origin: str | None = None,
-    author: str | None = None,
-    group: str | None = None,
-    split: str | None = None,
-    import_id: int | None = None,
-    min_confidence: float | None = None,
-    max_confidence: float | None = None,
-    below_threshold: bool | None = None,
-    noted: bool | None = None,
-    selection: str | None = None,
-    ids: tuple[int, ...] = (),
+    query: SampleFilter,
     sort: str = "id",
     limit: int | None = None,
     offset: Offset = 0,
@@ -72,31 +54,12 @@ async def list_samples(
     of them come as an Arrow table when that is accepted.
     """
     found = services.projects.get(project, caller)
-    samples = _checked(
-        SampleFilter,
-        status=status,
-        label=label,
-        suggested=suggested,
-        search=search,
-        source=source,
-        origin=origin,
-        author=author,
-        group=group,
-        split=split,
-        import_id=import_id,
-        min_confidence=min_confidence,
-        max_confidence=max_confidence,
-        below_threshold=below_threshold,
-        noted=noted,
-        selection=selection,
-        ids=ids or None,
-    )
-    order = _checked(SampleOrder, by=sort.removeprefix("-"), descending=sort.startswith("-"))
+    order = _order(sort)
     if request.wants_arrow:
         rows = None if limit is None else max(limit, 0)
-        return Table(await services.samples.table(found, samples, order, rows, offset, caller))
+        return Table(await services.samples.table(found, query, order, rows, offset, caller))
     shown = min(max(100 if limit is None else limit, 1), MAX_PAGE)
-    return await services.samples.page(found, samples, order, shown, offset, caller)
+    return await services.samples.page(found, query, order, shown, offset, caller)
 
 
 @endpoint("POST", "projects/{project}/samples/count", permission="read")
@@ -173,18 +136,13 @@ async def accept_suggestions(services: Services, caller: Caller, project: str) -
     return await services.suggestions.accept(services.projects.get(project, caller), caller)
 
 
-def _checked(record: type[Body], **fields: Any) -> Body:
-    """A record from query parameters.
+def _order(sort: str) -> SampleOrder:
+    """An order from its query parameter.
 
     Raises:
-        InvalidRequest: with every wrong parameter.
+        InvalidRequest: it names no column.
     """
     try:
-        return record.model_validate(fields)
+        return SampleOrder.model_validate({"by": sort.removeprefix("-"), "descending": sort.startswith("-")})
     except ValidationError as error:
-        raise InvalidRequest(
-            [
-                replace(one, path=("sort",)) if one.path == ("by",) else one
-                for one in problems_of(error, "query")
-            ]
-        ) from None
+        raise InvalidRequest([replace(one, path=("sort",)) for one in problems_of(error, "query")]) from None

@@ -168,7 +168,9 @@ class Exports:
     async def _find(self, export_id: str, caller: Caller, wait_s: float) -> _Making:
         made = self._made.get(export_id)
         if made is None:
-            raise NotFound(f"There is no export {export_id[:50]} any more: begin it again.")
+            raise NotFound(
+                f"There is no export {export_id[:50]} (any more): exports are kept for an hour or so, and end with the server. Begin it again."
+            )
         self._projects.require(made.project.id, caller, "read", f"export {export_id}")
         made.used_at = time.monotonic()
         if made.task is not None and wait_s > 0:

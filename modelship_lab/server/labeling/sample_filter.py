@@ -207,6 +207,8 @@ def _conditions(project: Project, samples: SampleFilter) -> tuple[list[str], lis
         )
     if samples.ids is not None:
         add("s.id IN (SELECT unnest(?::BIGINT[]))", list(samples.ids))
+    if samples.excluded is not None:
+        add("s.id NOT IN (SELECT unnest(?::BIGINT[]))", list(samples.excluded))
     return conditions, parameters
 
 

@@ -170,3 +170,11 @@ def test_an_order_by_numbers_is_exact(descending, missing):
     assert found.tolist() == sorted(
         ids, key=lambda one: (one not in value_of, sign * value_of.get(one, 0.0), one)
     )
+
+
+def test_what_is_excluded_is_not_meant(project: LabeledProject, mails: dict[str, int]) -> None:
+    without = [mails["lunch"], mails["empty"]]
+    found = project.client.get(f"{project.path}/samples", params={"excluded": without}).json()["items"]
+    assert [one["id"] for one in found] == [mails[name] for name in ("win", "percent", "report")]
+    body = {"excluded": without, "status": ["unlabeled"]}
+    assert project.client.post(f"{project.path}/samples/count", json=body).json() == {"count": 1}

@@ -63,7 +63,7 @@ export function Comparison({ connection, labId, runIds, tab = "curves", opener }
   const shown = runs.slice(0, MOST_COLUMNS);
   return (
     <div className="mls mls-comparison" data-lm-suppress-shortcuts="true" onKeyDown={(event) => event.stopPropagation()}>
-      <header className="mls-header">
+      <div className="mls-header">
         <div className="mls-title">
           <h2>{runIds.length === 1 ? "One run" : `${runIds.length} runs compared`}</h2>
           {runIds.length > MOST_ROWS && <span className="mls-muted">the first {MOST_ROWS} of them</span>}
@@ -75,7 +75,7 @@ export function Comparison({ connection, labId, runIds, tab = "curves", opener }
             </button>
           ))}
         </div>
-      </header>
+      </div>
       {(problem ?? rowsProblem) && <ProblemBanner problem={(problem ?? rowsProblem)!} retry={retry} />}
       {saved.tab === "curves" ? (
         <>

@@ -39,7 +39,7 @@ function DeploymentScreen({ feed }: { feed: DeploymentFeed }): ReactNode {
       data-lm-suppress-shortcuts="true"
       onKeyDown={(event) => event.stopPropagation()}
     >
-      <header className="mls-header">
+      <div className="mls-header">
         <div className="mls-title">
           <h2 dir="auto">{deployment.name}</h2>
           <span className="mls-muted">
@@ -52,7 +52,7 @@ function DeploymentScreen({ feed }: { feed: DeploymentFeed }): ReactNode {
           </span>
         )}
         <StatusBadge status={deployment.status} />
-      </header>
+      </div>
       {problem && <ProblemBanner problem={problem} retry={() => feed.retry()} />}
       {deployment.status === "failed" && (
         <Banner kind="error">

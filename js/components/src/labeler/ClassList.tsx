@@ -173,7 +173,6 @@ const ClassButton = memo(function ClassButton(props: {
       disabled={props.disabled}
       aria-pressed={props.pressed ?? undefined}
       aria-keyshortcuts={keys.join(" ") || undefined}
-      aria-label={`${name}, ${amount} labeled${keys.length ? `, key ${keys.join(" then ")}` : ""}`}
       onClick={() => props.choose(name)}
       style={{ "--mls-class-color": classColor(props.index), "--mls-amount": amount } as CSSProperties}
     >
@@ -187,7 +186,11 @@ const ClassButton = memo(function ClassButton(props: {
       <span className="mls-class-name" title={name} dir="auto">
         {name}
       </span>
-      <span className="mls-class-count">{count(amount)}</span>
+      <span className="mls-class-count">
+        <span className="mls-screen-reader">, </span>
+        {count(amount)}
+        <span className="mls-screen-reader"> labeled{keys.length > 0 ? `, key ${keys.join(" then ")}` : ""}</span>
+      </span>
     </button>
   );
 });

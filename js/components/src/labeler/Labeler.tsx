@@ -292,7 +292,7 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
           leave={leave}
         />
       )}
-      <footer className="mls-footer">
+      <div className="mls-footer">
         {none !== null && <KeyButton name="Save" keyName="Enter" disabled={disabled} run={save} primary />}
         <KeyButton name="Skip" keyName="S" disabled={disabled} run={() => put("skip")} why={() => open("skip")} />
         <KeyButton name="Flag" keyName="F" disabled={disabled} run={() => put("flag")} why={() => open("flag")} />
@@ -302,7 +302,7 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
           {state.notice || (prefix && `${prefix.toUpperCase()} – now the second key, or Esc`)}
         </span>
         <span className="mls-focus-hint">Click here to use the keys</span>
-      </footer>
+      </div>
       <div className="mls-screen-reader" aria-live="polite">
         {announcement}
       </div>

@@ -25,7 +25,7 @@ export function LabelerHeader(props: {
   const outbox = useStore(session.outbox.store);
   const { project } = state;
   return (
-    <header className="mls-header">
+    <div className="mls-header">
       <div className="mls-title">
         <h2 dir="auto">{project?.name ?? "…"}</h2>
         {project?.task && (
@@ -83,7 +83,7 @@ export function LabelerHeader(props: {
       >
         ?
       </button>
-    </header>
+    </div>
   );
 }
 

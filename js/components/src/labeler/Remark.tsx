@@ -32,55 +32,55 @@ export function Remark(props: {
   };
 
   return (
-    <form
-      className="mls-remark"
-      role="dialog"
-      aria-label={TITLES[kind]}
-      onKeyDown={(event) => {
-        if (event.key !== "Escape") return;
-        event.preventDefault();
-        props.leave();
-      }}
-      onSubmit={(event) => {
-        event.preventDefault();
-        props.done(text.trim());
-      }}
-    >
-      <strong>{TITLES[kind]}</strong>
-      {reasons.length > 0 && (
-        <div className="mls-reasons">
-          {reasons.map((reason, index) => (
-            <button key={reason} type="button" className="mls-button" onClick={() => props.done(reason)}>
-              {index < 9 && <kbd className="mls-key">{index + 1}</kbd>} {reason}
-            </button>
-          ))}
-        </div>
-      )}
-      <textarea
-        className="mls-input"
-        aria-label={TITLES[kind]}
-        placeholder={reasons.length > 0 ? "A digit, or another reason" : undefined}
-        rows={2}
-        maxLength={LONGEST}
-        value={text}
-        // The reader has just asked for it.
-        ref={(element) => {
-          if (element && document.activeElement !== element && !element.dataset.shown) {
-            element.dataset.shown = "true";
-            element.focus();
-          }
+    <div role="dialog" aria-label={TITLES[kind]}>
+      <form
+        className="mls-remark"
+        onKeyDown={(event) => {
+          if (event.key !== "Escape") return;
+          event.preventDefault();
+          props.leave();
         }}
-        onChange={(event) => setText(event.target.value)}
-        onKeyDown={press}
-      />
-      <div className="mls-remark-actions">
-        <button type="submit" className="mls-button mls-button-primary">
-          {kind === "note" ? "Save" : kind === "skip" ? "Skip" : "Flag"} <kbd className="mls-key">Enter</kbd>
-        </button>
-        <button type="button" className="mls-button" onClick={props.leave}>
-          Cancel <kbd className="mls-key">Esc</kbd>
-        </button>
-      </div>
-    </form>
+        onSubmit={(event) => {
+          event.preventDefault();
+          props.done(text.trim());
+        }}
+      >
+        <strong>{TITLES[kind]}</strong>
+        {reasons.length > 0 && (
+          <div className="mls-reasons">
+            {reasons.map((reason, index) => (
+              <button key={reason} type="button" className="mls-button" onClick={() => props.done(reason)}>
+                {index < 9 && <kbd className="mls-key">{index + 1}</kbd>} {reason}
+              </button>
+            ))}
+          </div>
+        )}
+        <textarea
+          className="mls-input"
+          aria-label={TITLES[kind]}
+          placeholder={reasons.length > 0 ? "A digit, or another reason" : undefined}
+          rows={2}
+          maxLength={LONGEST}
+          value={text}
+          // The reader has just asked for it.
+          ref={(element) => {
+            if (element && document.activeElement !== element && !element.dataset.shown) {
+              element.dataset.shown = "true";
+              element.focus();
+            }
+          }}
+          onChange={(event) => setText(event.target.value)}
+          onKeyDown={press}
+        />
+        <div className="mls-remark-actions">
+          <button type="submit" className="mls-button mls-button-primary">
+            {kind === "note" ? "Save" : kind === "skip" ? "Skip" : "Flag"} <kbd className="mls-key">Enter</kbd>
+          </button>
+          <button type="button" className="mls-button" onClick={props.leave}>
+            Cancel <kbd className="mls-key">Esc</kbd>
+          </button>
+        </div>
+      </form>
+    </div>
   );
 }

@@ -175,7 +175,7 @@ function RunScreen(props: {
 
   return (
     <>
-      <header className="mls-header">
+      <div className="mls-header">
         {only ? (
           <RunHeader state={only} feed={feeds[0]!} />
         ) : (
@@ -183,7 +183,7 @@ function RunScreen(props: {
             <h2>{feeds.length} runs</h2>
           </div>
         )}
-      </header>
+      </div>
       {problem && <ProblemBanner problem={problem} retry={() => feeds.forEach((feed) => feed.retry())} />}
       {!only && (
         <div className="mls-run-list">

@@ -4,7 +4,7 @@ import { meansEverything, rowAfterKey, rowsOfPage, scrollToRow, useSeen } from "
 import { Picture, type PictureCache } from "../Picture";
 import { Heading } from "../runs/Heading";
 import type { SortKey } from "../runs/columns";
-import { isChosen, type Choice } from "./choice";
+import { amountOf, isChosen, isNothing, type Choice } from "./choice";
 import type { Column } from "./columns";
 
 /** A million rows of these are not higher than an element can be. */
@@ -134,7 +134,7 @@ export function SampleRows(props: SampleRowsProps): ReactNode {
     }
   }
   const active = tiles ? elementOf(cursor) : rowOf(at);
-  const all = choice.everything || (total > 0 && choice.ids.size >= total);
+  const all = amountOf(choice, total) >= total && total > 0;
   return (
     <div
       ref={scroller}
@@ -162,7 +162,7 @@ export function SampleRows(props: SampleRowsProps): ReactNode {
                   aria-label="Select all samples of the filter"
                   checked={all}
                   ref={(box) => {
-                    if (box) box.indeterminate = !all && !choice.everything && choice.ids.size > 0;
+                    if (box) box.indeterminate = !all && !isNothing(choice);
                   }}
                   onChange={props.onPickAll}
                 />
@@ -281,6 +281,7 @@ const Tile = memo(function Tile(props: OneProps & { pictures: PictureCache }): R
   const label = sample ? classesOf(sample).join(", ") : "";
   const said = label || (sample?.status === "unlabeled" ? "" : sample?.status);
   const suggested = sample?.suggestion ? classesOf(sample.suggestion).join(", ") : "";
+  const shown = said || (suggested ? `${suggested}?` : "–");
   return (
     <div
       id={props.id}
@@ -288,7 +289,7 @@ const Tile = memo(function Tile(props: OneProps & { pictures: PictureCache }): R
       role="gridcell"
       aria-selected={picked}
       aria-busy={!sample}
-      aria-label={sample ? `Sample ${sample.id}, ${said || sample.status}` : "On its way"}
+      aria-label={sample ? `Sample ${sample.id}, ${shown}${said ? "" : `, ${sample.status}`}` : "On its way"}
       onClick={clicked(props)}
       onDoubleClick={() => props.onOpen(props.place)}
     >
@@ -298,7 +299,7 @@ const Tile = memo(function Tile(props: OneProps & { pictures: PictureCache }): R
       <div className="mls-tile-line">
         <PickBox {...props} />
         <span className={said ? "mls-tile-label" : "mls-tile-label mls-muted"} dir="auto">
-          {said || (suggested ? `${suggested}?` : "–")}
+          {shown}
         </span>
       </div>
     </div>

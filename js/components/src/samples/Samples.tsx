@@ -149,7 +149,7 @@ function SamplesScreen(
   );
   const pickAll = useCallback((): void => {
     setAsked(null);
-    setChoice((before) => (before.everything ? NOTHING : EVERYTHING));
+    setChoice((before) => (before.everything && before.ids.size === 0 ? NOTHING : EVERYTHING));
   }, []);
   const open = useCallback((place: number): void => {
     setCursor(place);
@@ -295,7 +295,7 @@ function SamplesScreen(
           <SampleActions
             project={project}
             amount={amount}
-            everything={choice.everything}
+            everything={choice.everything && choice.ids.size === 0}
             proposal={asked && { title: asked.title(counted(asked.count, "sample")), count: asked.count }}
             busy={busy}
             failed={failed}

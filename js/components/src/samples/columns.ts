@@ -32,7 +32,7 @@ const OWN: readonly Column[] = [
     name: "confidence",
     title: "Confidence",
     type: "number",
-    width: 104,
+    width: 124,
     sort: "confidence",
     text: ({ suggestion }) => (suggestion ? percent(suggestion.confidence) : ""),
   },

@@ -1,0 +1,103 @@
+"""What a screen reader needs, and contrast, in every screen of labeling: checked by axe-core in Chromium."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.screens import show
+from tests.browser.test_labeler import picture
+from tests.conftest import LabServer
+from tests.server.labeling.conftest import LabeledProject, ipc
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+AXE = Path("node_modules/axe-core/axe.min.js")
+CHECK = """async (rules) => (await axe.run(".mls", { runOnly: rules })).violations.map(
+    ({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)} ${nodes[0].failureSummary}`
+)"""
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+TEXTS = ["Ada met Charles in London.", "The invoice came twice.", "Nothing happened."]
+GUIDELINES = "# How to label\n\n- `ham`: wanted\n"
+
+
+def of_texts(task: str, classes: list[str], suggestion: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"task": task, "classes": classes, "column": {"text": TEXTS}, "suggestion": suggestion, **more}
+
+
+PROJECTS: dict[str, dict[str, Any]] = {
+    "label": of_texts(
+        "text_classification",
+        ["ham", "spam"],
+        {"label": "ham"},
+        settings={"guidelines": GUIDELINES, "threshold": 0.9},
+    ),
+    "labels": of_texts("text_classification", ["bill", "login"], {"labels": ["bill"]}, multilabel=True),
+    "spans": of_texts(
+        "token_classification", ["PER", "LOC"], {"spans": [{"start": 0, "end": 3, "label": "PER"}]}
+    ),
+    "boxes": {
+        "task": "object_detection",
+        "classes": ["cat", "dog"],
+        "column": {"image": [picture((40, 40, 200, 200)), picture((90, 40, 300, 200))]},
+        "suggestion": {"boxes": [{"x": 0.1, "y": 0.1, "width": 0.4, "height": 0.5, "label": "cat"}]},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def projects(lab_server: LabServer) -> dict[str, LabeledProject]:
+    made = {}
+    for kind, body in PROJECTS.items():
+        column, suggestion = body["column"], body["suggestion"]
+        new = {name: value for name, value in body.items() if name not in ("column", "suggestion")}
+        answer = lab_server.client.post("projects", json={"name": f"read aloud {kind}", **new})
+        project = made[kind] = LabeledProject(lab_server.client, answer.raise_for_status().json())
+        project.import_file(ipc(pa.table(column)), format="arrow")
+        first, *_, last = (one["id"] for one in project.samples())
+        project.suggest({"sample_id": first, **suggestion, "confidence": 0.7}).raise_for_status()
+        project.save({"sample_id": last, "action": "flag", "note": "ask Ann"}).raise_for_status()
+    return made
+
+
+def press(*keys: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        page.locator(".mls-labeler, [role=grid]").first.focus()
+        for key in keys:
+            page.keyboard.press(key)
+
+    return act
+
+
+SCREENS: list[tuple[str, str, Callable[[Page], None]]] = [
+    *[("labeler", kind, press()) for kind in PROJECTS],
+    ("labeler", "label", press("?")),
+    ("labeler", "label", press("Shift+S")),
+    ("labeler", "spans", press("Space")),
+    ("labeler", "boxes", press("Space")),
+    ("samples", "label", press("Control+a", "2")),
+    ("samples", "label", press("Enter")),
+    ("samples", "boxes", press("Space")),
+]
+
+
+def test_axe_finds_nothing(lab_server: LabServer, projects: dict[str, LabeledProject], page: Page) -> None:
+    found = {}
+    for number, (view, kind, act) in enumerate(SCREENS):
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        order = {"order": "sequential"} if view == "labeler" else {}
+        show(page, lab_server.url, lab_server.token, {"view": view, "project_id": projects[kind].id, **order})
+        page.wait_for_selector(".mls-why-name, .mls-grid-row, .mls-tile")
+        act(page)
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        # Until what moves has come to rest.
+        page.wait_for_timeout(250)
+        found[f"{number} {view} {kind}"] = page.evaluate(CHECK, RULES)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_timeout(250)
+        found[f"{number} {view} {kind} dark"] = page.evaluate(CHECK, ["wcag2aa"])
+    assert {name: problems for name, problems in found.items() if problems} == {}
