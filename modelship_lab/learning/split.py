@@ -81,7 +81,6 @@ def split_strata(
     strata: np.ndarray, sample_ids: np.ndarray, holdout: float, seed: int, given: Sequence[str | None] = ()
 ) -> Split:
     """As `split_rows`, with about the same shares of what `strata` says of each row, int (rows) from 0."""
-    counts = np.bincount(strata)
     order = _scattered(sample_ids, seed)
     places = _given(given, len(strata))
     free = places <= TRAIN
@@ -89,10 +88,11 @@ def split_strata(
         [np.flatnonzero(places == part)] if part else [] for part in range(3)
     )
     wanted = [0 if len(np.flatnonzero(places == part)) else 1 for part in (VALIDATION, TEST)]
-    for stratum, count in enumerate(counts):
+    for stratum in range(int(strata.max(initial=-1)) + 1):
         rows = np.flatnonzero((strata == stratum) & free)
         rows = rows[np.argsort(order[rows], kind="stable")]
-        held = max(1, round(count * holdout)) if count >= LEAST_OF_A_CLASS else 0
+        # Of rows that nobody has placed: what is given for a test says nothing about how many are held out for validation.
+        held = max(1, round(len(rows) * holdout)) if len(rows) >= LEAST_OF_A_CLASS else 0
         ends = len(rows) - held * np.array([sum(wanted), wanted[1]])
         for part, chosen in zip(parts, np.split(rows, np.maximum(ends, 0)), strict=True):
             part.append(chosen)

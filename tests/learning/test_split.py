@@ -65,7 +65,7 @@ def test_splits_that_the_snapshot_gives_are_kept_and_what_nobody_gave_is_held_ou
     given = ["test" if row < 40 else "train" if row < 150 else None for row in range(200)]
     found = split(labels, given=given)
     assert list(found.test) == list(range(40))
-    assert len(found.validation) == 30
+    assert len(found.validation) == 24  # 15 % of those that are not tested on
     assert sorted([*found.train, *found.validation]) == list(range(40, 200))
     both = split(
         labels, given=["validation" if row % 10 == 1 else "test" if row < 50 else None for row in range(200)]

@@ -104,6 +104,18 @@ def test_the_notebook_of_tracking_keeps_what_it_tells_of(lab: client.Lab) -> Non
 
 
 @pytest.mark.slow
+def test_the_notebook_of_training_runs_recipes_and_a_module_of_ones_own(lab: client.Lab) -> None:
+    execute("training")
+    runs = {run.name: run for project in ("sentences", "cells") for run in lab.run_records(project)}
+    assert {name: run.status for name, run in runs.items()} == dict.fromkeys(
+        ("words", "meaning", "own"), "finished"
+    )
+    assert runs["meaning"].summary["test_accuracy"] > 0.7
+    assert runs["own"].summary["test_accuracy"] > 0.85
+    assert runs["own"].summary["epochs"] == 8
+
+
+@pytest.mark.slow
 def test_an_interrupt_ends_training_cleanly_with_a_checkpoint(lab: client.Lab) -> None:
     project = lab.new_project("interrupted", "text_classification", ["negative", "positive"])
     project.import_frame(pl.read_csv("notebooks/data/reviews.csv"), text="text", label="label")
