@@ -1,6 +1,6 @@
 """The verbs of a lab that are about models and their deployments."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelship_lab.client.checked import checked
@@ -29,6 +29,7 @@ class ShippingVerbs(LabPart):
         stage: Stage = "None",
         description: str = "",
         tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
     ) -> ModelVersion:
         """Register a run's exported model as the next version of `name`.
 
@@ -37,7 +38,13 @@ class ShippingVerbs(LabPart):
         """
         run_id = run if isinstance(run, int) else run.id
         new = checked(
-            NewModelVersion, name=name, run_id=run_id, stage=stage, description=description, tags=tuple(tags)
+            NewModelVersion,
+            name=name,
+            run_id=run_id,
+            stage=stage,
+            description=description,
+            tags=tuple(tags),
+            metadata=dict(metadata or {}),
         )
         return self._lab.connection.record(ModelVersion, "POST", "models", json=new)
 
@@ -55,10 +62,19 @@ class ShippingVerbs(LabPart):
         """One version of a model."""
         return self._lab.connection.record(ModelVersion, "GET", f"models/{quoted(name)}/versions/{version}")
 
-    def set_stage(self, name: str | int, version: int, stage: Stage) -> ModelVersion:
+    def set_stage(self, name: str | int, version: int, stage: Stage, comment: str = "") -> ModelVersion:
         """Move a version to another stage."""
         path = f"models/{quoted(name)}/versions/{version}/stage"
-        return self._lab.connection.record(ModelVersion, "PUT", path, json=checked(StageChange, stage=stage))
+        change = checked(StageChange, stage=stage, comment=comment)
+        return self._lab.connection.record(ModelVersion, "PUT", path, json=change)
+
+    def delete_model_version(self, name: str | int, version: int) -> None:
+        """Delete a version of a model.
+
+        Raises:
+            Conflict: it is deployed.
+        """
+        self._lab.connection.request("DELETE", f"models/{quoted(name)}/versions/{version}")
 
     # Deployments
 

@@ -67,3 +67,19 @@ class DataReport(Record):
     likely_label_errors: int | None
     """None: they were not looked for; the report says why."""
     created_at: UtcTime
+
+
+class DataQuestion(Record):
+    """What is to be found out about a file of data, in a process of its own."""
+
+    file: str
+    shown: str
+    """The file as it is told to people."""
+    format: str | None = None
+    text_column: str = TEXT_COLUMN
+    label_column: str = LABEL_COLUMN
+    output: str | None = None
+    """Where a report is to be written."""
+    shown_output: str = ""
+    rows: bool = False
+    """Whether the rows are to be left as a file to import."""

@@ -35,6 +35,7 @@ EventType = Literal[
     "bundle.saved",
     "model.registered",
     "model.stage_changed",
+    "model.deleted",
     "deployment.created",
     "deployment.starting",
     "deployment.ready",

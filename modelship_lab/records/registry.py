@@ -17,18 +17,23 @@ class NewModelVersion(Record):
     stage: Stage = "None"
     description: str = Field(default="", max_length=10_000)
     tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] = {}
+    """Further facts, as JSON."""
     is_public: bool | None = None
     """Whether every account may see the model and use its versions; None: as it is, and a new one is private."""
 
 
 class StageChange(Record):
     stage: Stage
+    comment: str = Field(default="", max_length=10_000)
+    """Why, for those who read the history."""
 
 
 class StageEntry(Record):
     """One entry of a model version's stage history."""
 
     stage: Stage
+    comment: str
     author: str
     created_at: UtcTime
 
@@ -44,6 +49,7 @@ class ModelVersion(Record):
     stage: Stage
     description: str
     tags: tuple[str, ...]
+    metadata: dict[str, Any]
     run_id: int
     snapshot_id: int | None
     project_id: int | None

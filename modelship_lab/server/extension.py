@@ -33,6 +33,7 @@ from modelship_lab.server.identity.limits import Limits, configured_limits
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.policy import OWNER_ID
 from modelship_lab.server.identity.sessions import Sessions
+from modelship_lab.server.jobs.data_files import DataFiles
 from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.automatic import AutomaticLabels
 from modelship_lab.server.labeling.embeddings import Embeddings
@@ -53,6 +54,7 @@ from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
+from modelship_lab.server.monitoring.machine import Machine
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.registry.models import Models
 from modelship_lab.server.serving.deployments import Deployments
@@ -65,6 +67,7 @@ from modelship_lab.server.storage.database import Database
 from modelship_lab.server.storage.workspace import Workspace
 from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
+from modelship_lab.server.tracking.experiments import Experiments
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.run_table import RunTable
@@ -243,6 +246,9 @@ class ModelShipLab(ExtensionApp):
         events.listen(blob_access.forget)
         bundles = BundleStore(data_dir.bundles, data_dir.uploads)
         models = Models(database, events, bundles, runs.get)
+        imports = Imports(database, events, blobs, data_dir.uploads, projects, counts, queue, labels)
+        trainings = Trainings(jobs, runs, snapshots, workspace, self.ray_address)
+        data_files = DataFiles(workspace, data_dir.uploads)
         deployment_metrics = ServingMetrics(
             database, lambda one, window: hub.publish_deployment(one, supervisor.owner_of(one), window)
         )
@@ -290,7 +296,7 @@ class ModelShipLab(ExtensionApp):
             queue=queue,
             requests=requests,
             projects=projects,
-            imports=Imports(database, events, blobs, data_dir.uploads, projects, counts, queue, labels),
+            imports=imports,
             exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
             selections=Selections(database, events),
@@ -309,8 +315,11 @@ class ModelShipLab(ExtensionApp):
             metrics=RunMetrics(database, heartbeats, hub.publish_metrics),
             series=MetricSeries(database, runs),
             artifacts=artifacts,
-            trainings=Trainings(jobs, runs, snapshots, workspace, self.ray_address),
+            trainings=trainings,
             model_exports=ModelExports(jobs, runs, workspace),
+            data_files=data_files,
+            experiments=Experiments(data_files, projects, imports, trainings),
+            machine=Machine(data_dir.folder),
             run_table=RunTable(database),
             bundles=bundles,
             models=models,

@@ -57,6 +57,7 @@ export type EventType =
   | "bundle.saved"
   | "model.registered"
   | "model.stage_changed"
+  | "model.deleted"
   | "deployment.created"
   | "deployment.starting"
   | "deployment.ready"

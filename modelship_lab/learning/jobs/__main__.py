@@ -20,7 +20,8 @@ from modelship_lab.records.jobs import OUTLIVING, JobKind
 NICENESS, NICENESS_OF_TRAINING = 10, 3
 """Whoever labels comes first; but somebody waits for a training, too."""
 
-KINDS: tuple[str, ...] = get_args(JobKind)
+KINDS: tuple[str, ...] = (*get_args(JobKind), "data_file")
+"""Those of jobs, and what the server asks without making a job of it."""
 
 
 def main() -> int:

@@ -45,6 +45,8 @@ class Subscription:
     """Topics of the hub, e.g. `run:12`."""
     say: Callable[[dict[str, Any]], Iterable[Any]]
     """From a message of the hub to the messages that are sent, in this API's words."""
+    first: tuple[Any, ...] = ()
+    """What is sent before, so that who comes late knows how things are."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,12 @@ async def read_model_version(services: Services, caller: Caller, model: str, ver
     return await services.models.version(model, version, caller)
 
 
+@endpoint("DELETE", "models/{model}/versions/{version}", permission="register", status=204)
+async def delete_model_version(services: Services, caller: Caller, model: str, version: int) -> None:
+    """Delete a version of a model, if it is deployed nowhere."""
+    await services.models.delete_version(model, version, caller)
+
+
 @endpoint("PUT", "models/{model}/versions/{version}/stage", permission="register")
 async def change_stage(
     services: Services, caller: Caller, model: str, version: int, body: StageChange

@@ -17,6 +17,7 @@ from modelship_lab.server.identity.keys import ApiKeys
 from modelship_lab.server.identity.limits import Limits
 from modelship_lab.server.identity.passwords import Passwords
 from modelship_lab.server.identity.sessions import Sessions
+from modelship_lab.server.jobs.data_files import DataFiles
 from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.automatic import AutomaticLabels
 from modelship_lab.server.labeling.embeddings import Embeddings
@@ -36,6 +37,7 @@ from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
+from modelship_lab.server.monitoring.machine import Machine
 from modelship_lab.server.registry.bundles import BundleStore
 from modelship_lab.server.registry.models import Models
 from modelship_lab.server.serving.deployments import Deployments
@@ -45,6 +47,7 @@ from modelship_lab.server.storage.database import Database
 from modelship_lab.server.storage.workspace import Workspace
 from modelship_lab.server.tables.tables import Tables
 from modelship_lab.server.tracking.artifacts import Artifacts
+from modelship_lab.server.tracking.experiments import Experiments
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
 from modelship_lab.server.tracking.run_table import RunTable
@@ -102,6 +105,9 @@ class Services:
     artifacts: Artifacts
     trainings: Trainings
     model_exports: ModelExports
+    data_files: DataFiles
+    experiments: Experiments
+    machine: Machine
     bundles: BundleStore
     models: Models
     deployments: Deployments

@@ -8,7 +8,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.websocket import WebSocketMixin
 from pydantic_core import to_json
 from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from modelship_lab.records.base import as_id
 from modelship_lab.records.errors import InvalidInput, LabError
@@ -194,7 +194,11 @@ class DialectSocket(HubSocket):
     async def open(self, *args: Any, **kwargs: Any) -> None:
         await super().open(*args, **kwargs)
         try:
+            for said in self.subscription.first:
+                await self.write_message(to_json(said).decode())
             await self.hear(self.subscription.topics, self._after)
+        except WebSocketClosedError:
+            return
         except LabError as error:
             self.close(BROKEN, error.code)
 

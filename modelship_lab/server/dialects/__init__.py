@@ -2,5 +2,6 @@
 
 from modelship_lab.server.api.dialect import Dialect
 from modelship_lab.server.dialects.ai_manager import AI_MANAGER
+from modelship_lab.server.dialects.finsight import FINSIGHT
 
-DIALECTS: tuple[Dialect, ...] = (AI_MANAGER,)
+DIALECTS: tuple[Dialect, ...] = (AI_MANAGER, FINSIGHT)

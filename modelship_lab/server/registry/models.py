@@ -28,7 +28,7 @@ FindRun = Callable[[int, Caller], Awaitable[Run]]
 """From a run's id to the run, if the caller may see it."""
 
 _SELECT = """
-    SELECT v.id, v.model_id, m.name AS model, v.version, m.owner_id, m.is_public, v.description, v.tags, v.run_id, v.snapshot_id, v.project_id,
+    SELECT v.id, v.model_id, m.name AS model, v.version, m.owner_id, m.is_public, v.description, v.tags, v.metadata, v.run_id, v.snapshot_id, v.project_id,
            v.bundle, v.manifest, v.created_at,
            (SELECT arg_max(s.stage, s.id) FROM stage_changes s WHERE s.model_version_id = v.id) AS stage
     FROM model_versions v JOIN models m ON m.id = v.model_id
@@ -80,13 +80,17 @@ class Models:
                 )
             elif new.is_public is not None:
                 transaction.execute("UPDATE models SET is_public = ? WHERE id = ?", new.is_public, model_id)
+            # A number that was deleted is not given again: addresses keep meaning what they meant.
             version = 1 + transaction.value(
-                "SELECT coalesce(max(version), 0) FROM model_versions WHERE model_id = ?", model_id
+                "SELECT greatest(m.last_version, (SELECT coalesce(max(version), 0) FROM model_versions "
+                "WHERE model_id = m.id)) FROM models m WHERE m.id = ?",
+                model_id,
             )
+            transaction.execute("UPDATE models SET last_version = ? WHERE id = ?", version, model_id)
             identity = transaction.value(
                 """INSERT INTO model_versions (model_id, version, run_id, snapshot_id, project_id, bundle,
-                                               manifest, description, tags, author, created_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                                               manifest, description, tags, metadata, author, created_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 model_id,
                 version,
                 new.run_id,
@@ -96,10 +100,11 @@ class Models:
                 manifest.model_dump_json(),
                 new.description,
                 list(new.tags),
+                orjson.dumps(new.metadata).decode(),
                 caller.name,
                 moment,
             )
-            _enter_stage(transaction, identity, new.stage, caller)
+            _enter_stage(transaction, identity, new.stage, "", caller)
             self._events.record(
                 transaction,
                 "model.registered",
@@ -187,7 +192,7 @@ class Models:
             before = _version(transaction, found.id, version)
             if before.stage == change.stage:
                 return before
-            _enter_stage(transaction, before.id, change.stage, caller)
+            _enter_stage(transaction, before.id, change.stage, change.comment, caller)
             self._events.record(
                 transaction,
                 "model.stage_changed",
@@ -203,6 +208,69 @@ class Models:
 
         return await self._database.write(work)
 
+    async def every_version(
+        self, caller: Caller, name: str | None, stage: Stage | None, limit: int, offset: int
+    ) -> Page[ModelVersion]:
+        """The versions of all models that the caller may see, the newest first.
+
+        Args:
+            name, stage: of these alone.
+        """
+        visible, parameters = policy.visible(caller, "m.owner_id", "m.is_public")
+        chosen = (
+            f"FROM ({_SELECT} WHERE {visible}) WHERE (?::VARCHAR IS NULL OR model = ?) "
+            "AND (?::VARCHAR IS NULL OR stage = ?)"
+        )
+        parameters = [*parameters, name, name, stage, stage]
+
+        def work(cursor: Cursor) -> Page[ModelVersion]:
+            total = cursor.value(f"SELECT count(*) {chosen}", *parameters)
+            rows = cursor.rows(
+                f"SELECT * {chosen} ORDER BY id DESC LIMIT {limit:d} OFFSET {offset:d}", *parameters
+            )
+            return Page(items=tuple(map(_record, rows)), total=total, limit=limit, offset=offset)
+
+        return await self._database.read(work)
+
+    async def delete_version(self, model: str | int, version: int, caller: Caller) -> ModelVersion:
+        """Delete a version, and the model with its last one; its bundle stays with its run.
+
+        Raises:
+            NotFound: there is no such model or version for the caller.
+            PermissionDenied: the model is somebody else's.
+            Conflict: it is deployed; says where.
+        """
+
+        def work(transaction: Transaction) -> ModelVersion:
+            found = _find(transaction, model, caller, "register")
+            gone = _version(transaction, found.id, version)
+            serving = transaction.rows(
+                "SELECT DISTINCT d.name FROM deployment_versions v JOIN deployments d ON d.id = v.deployment_id "
+                "WHERE v.model_version_id = ? AND NOT d.deleted ORDER BY d.name",
+                gone.id,
+            )
+            if serving:
+                names = ", ".join(f"'{row['name']}'" for row in serving)
+                raise Conflict(
+                    f"{gone.model}/{version} is deployed as {names}: end that first, or deploy another version there."
+                )
+            transaction.execute("DELETE FROM stage_changes WHERE model_version_id = ?", gone.id)
+            transaction.execute("DELETE FROM model_versions WHERE id = ?", gone.id)
+            self._events.record(
+                transaction,
+                "model.deleted",
+                f"model:{found.id}",
+                caller,
+                found.owner_id,
+                model=gone.model,
+                version=version,
+            )
+            if not transaction.value("SELECT count(*) FROM model_versions WHERE model_id = ?", found.id):
+                transaction.execute("DELETE FROM models WHERE id = ?", found.id)
+            return gone
+
+        return await self._database.write(work)
+
     async def stage_history(self, model: str | int, version: int, caller: Caller) -> Page[StageEntry]:
         """Every stage a version was in, the first one first.
 
@@ -213,7 +281,7 @@ class Models:
         def work(cursor: Cursor) -> Page[StageEntry]:
             found = _version(cursor, _find(cursor, model, caller).id, version)
             entries = cursor.rows(
-                "SELECT stage, author, created_at FROM stage_changes WHERE model_version_id = ? ORDER BY id",
+                "SELECT stage, comment, author, created_at FROM stage_changes WHERE model_version_id = ? ORDER BY id",
                 found.id,
             )
             items = tuple(StageEntry(**entry) for entry in entries)
@@ -229,11 +297,14 @@ _STAGES = """
 """
 
 
-def _enter_stage(transaction: Transaction, model_version_id: int, stage: Stage, caller: Caller) -> None:
+def _enter_stage(
+    transaction: Transaction, model_version_id: int, stage: Stage, comment: str, caller: Caller
+) -> None:
     transaction.execute(
-        "INSERT INTO stage_changes (model_version_id, stage, author, created_at) VALUES (?, ?, ?, ?)",
+        "INSERT INTO stage_changes (model_version_id, stage, comment, author, created_at) VALUES (?, ?, ?, ?, ?)",
         model_version_id,
         stage,
+        comment,
         caller.name,
         now(),
     )
@@ -270,7 +341,7 @@ def _version(cursor: Cursor, model_id: int, version: int) -> ModelVersion:
 
 
 def _record(row: dict[str, Any]) -> ModelVersion:
-    row["manifest"] = orjson.loads(row["manifest"])
+    row["manifest"], row["metadata"] = orjson.loads(row["manifest"]), orjson.loads(row["metadata"])
     return ModelVersion(**row, metrics=row["manifest"]["metrics"])
 
 

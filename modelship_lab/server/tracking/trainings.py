@@ -1,5 +1,7 @@
 """What is done with models in the background: trainings and exports, each a job with a run."""
 
+import asyncio
+import json
 from typing import Any
 
 from modelship_lab.records.errors import Conflict, InvalidInput, LabError, NotFound
@@ -13,6 +15,9 @@ from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.storage.workspace import Workspace
 from modelship_lab.server.tracking.runs import Runs
+
+ABOUT = "run.json"
+"""What a training writes beside its model: which run it is."""
 
 
 class Trainings:
@@ -143,6 +148,27 @@ class ModelExports:
         params = {**new.model_dump(), "snapshot_id": run.snapshot_id}
         return await self._jobs.begin_outliving(
             "export", params, run.project_id, run.owner_id, run_id, caller
+        )
+
+    async def run_in(self, path: str, caller: Caller) -> Run:
+        """The run whose model a training has written to a folder of the workspace.
+
+        Raises:
+            NotFound: there is no such folder, or no model of this lab in it.
+        """
+        folder = self._workspace.resolve(path)
+        for place in (folder / ABOUT, folder / "model" / ABOUT):
+            # A link in there could lead out of the workspace.
+            file = self._workspace.resolve(str(place))
+            try:
+                run_id = json.loads(await asyncio.to_thread(file.read_text, "utf-8"))["run_id"]
+                return await self._runs.get(int(run_id), caller)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError):
+                break
+        raise NotFound(
+            f"There is no trained model in '{path:.200}': name the folder 'model' that a training has written."
         )
 
     def order(self, job: Job) -> dict[str, Any]:

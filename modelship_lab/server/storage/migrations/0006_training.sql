@@ -22,3 +22,11 @@ ALTER TABLE imports ADD COLUMN labels_kept BIGINT DEFAULT 0;
 
 -- Small writes that are committed as one row, whatever tables they go to, until they are moved there together.
 CREATE TABLE journal (id BIGINT NOT NULL, rows VARCHAR NOT NULL);
+
+-- Registry ---------------------------------------------------------------------------------------
+
+-- Further facts of a version, and why it came into a stage.
+ALTER TABLE model_versions ADD COLUMN metadata VARCHAR DEFAULT '{}';
+ALTER TABLE stage_changes ADD COLUMN comment VARCHAR DEFAULT '';
+-- Numbers that were given once are never given again: what a version was is in the history of others.
+ALTER TABLE models ADD COLUMN last_version BIGINT DEFAULT 0;

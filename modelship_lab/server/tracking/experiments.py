@@ -1,0 +1,95 @@
+"""A file of labeled texts becomes a project, and a training of it."""
+
+import asyncio
+from pathlib import Path
+
+from modelship_lab.records.data_check import LABEL_COLUMN, TEXT_COLUMN, DataCheck
+from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput, NotFound
+from modelship_lab.records.jobs import NewTraining, TrainingStarted
+from modelship_lab.records.labeling import ImportOptions, NewProject, Project
+from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.jobs.data_files import DataFiles
+from modelship_lab.server.labeling.imports import Imports
+from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.tracking.trainings import Trainings
+
+IMPORT_PATIENCE_S = 600.0
+
+
+class Experiments:
+    """Begins trainings on files of the workspace."""
+
+    def __init__(
+        self, data_files: DataFiles, projects: Projects, imports: Imports, trainings: Trainings
+    ) -> None:
+        self._data_files = data_files
+        self._projects = projects
+        self._imports = imports
+        self._trainings = trainings
+
+    async def train(
+        self,
+        path: str,
+        experiment: str,
+        new: NewTraining,
+        caller: Caller,
+        text_column: str = TEXT_COLUMN,
+        label_column: str = LABEL_COLUMN,
+    ) -> tuple[TrainingStarted, DataCheck]:
+        """Import a file into the project of the experiment's name, which is made if need be, and begin a training.
+
+        Raises:
+            NotFound, PermissionDenied: there is no such file in the workspace.
+            InvalidData: the file cannot be read.
+            InvalidInput: nothing can be learned from it; says why, for each problem.
+            Conflict: the project is of another kind, or has other classes.
+        """
+        caller.require("train")
+        async with self._data_files.checked(path, caller, None, text_column, label_column) as (check, rows):
+            require_valid(check)
+            project = await self._project(experiment, check, caller)
+            await self._import(project, rows, check, caller)
+        return await self._trainings.begin(project, new, caller), check
+
+    async def _project(self, name: str, check: DataCheck, caller: Caller) -> Project:
+        try:
+            project = self._projects.get(name, caller, "train")
+        except NotFound:
+            new = NewProject(name=name, task="text_classification", classes=tuple(sorted(check.classes)))
+            return await self._projects.create(new, caller)
+        if project.task != "text_classification" or project.multilabel:
+            raise Conflict(
+                f"The project '{name}' is not one of texts with one class each: name another experiment."
+            )
+        unknown = sorted(set(check.classes) - set(project.classes))
+        if unknown:
+            raise Conflict(
+                f"The project '{name}' knows the classes {', '.join(project.classes)}, but {check.path} has "
+                f"{', '.join(unknown[:10])}, too: name another experiment."
+            )
+        return project
+
+    async def _import(self, project: Project, rows: Path, check: DataCheck, caller: Caller) -> None:
+        options = ImportOptions(
+            format="jsonl", text="text", label="label", filename=check.path.rpartition("/")[2]
+        )
+        size = (await asyncio.to_thread(rows.stat)).st_size
+        begun = await self._imports.begin(project, options, rows, size, caller)
+        done = await self._imports.get(begun.id, caller, IMPORT_PATIENCE_S)
+        if done.status != "finished":
+            raise InvalidData(f"{check.path} could not be imported: {done.error or 'it took too long'}.")
+
+
+def require_valid(check: DataCheck) -> None:
+    """Raise InvalidInput with every reason for which nothing can be learned from a file."""
+    wrong = [problem for problem in check.problems if problem.is_error]
+    if wrong:
+        details = [{"field": _field(check, problem.column), "reason": problem.message} for problem in wrong]
+        raise InvalidInput(" ".join(problem.message for problem in wrong), details)
+
+
+def _field(check: DataCheck, column: str | None) -> str:
+    """Which setting a problem is about."""
+    if column is None:
+        return "data_path"
+    return "text_column" if column == check.text_column else "label_column"
