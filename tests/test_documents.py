@@ -22,7 +22,7 @@ ROW = re.compile(r"^\| (?:a run's own|parameters, final figures|metrics|several)
 
 
 def test_every_verb_is_in_the_readme() -> None:
-    named = set(re.findall(r"(?:mlship |`)([a-z]+)", README))
+    named = set(re.findall(r"(?:mlship |`)([a-z][a-z-]*)", README))
     assert not mlship.commands.keys() - named
 
 

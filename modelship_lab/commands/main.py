@@ -11,6 +11,7 @@ from modelship_lab.commands import (
     audit,
     autolog,
     data,
+    data_files,
     failures,
     jobs,
     keys,
@@ -52,6 +53,7 @@ def mlship() -> None:
 for _verb in (
     *projects.VERBS,
     *data.VERBS,
+    *data_files.VERBS,
     *labeling.VERBS,
     *requests.VERBS,
     *model_help.VERBS,

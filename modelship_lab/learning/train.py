@@ -39,6 +39,8 @@ def start(
     name: str = "",
     tags: Iterable[str] = (),
     on_progress: "Callable[[Progress], None] | None" = None,
+    state: bytes | None = None,
+    output: "Path | None" = None,
 ) -> "RunHandle":
     """Start training a recipe and return the run at once.
 
@@ -54,6 +56,8 @@ def start(
         name: of the run; default: the recipe's.
         tags: of the run.
         on_progress: called in the training thread at every step; must not take long.
+        state: the content of a file `STATE`, to go on from there.
+        output: a folder for checkpoints, as in `fit.fit`.
 
     Raises:
         InvalidInput: no such recipe or option, or a snapshot of another project.
@@ -72,7 +76,7 @@ def start(
         tags=tags,
         snapshot_id=snapshot.info.id,
     )
-    _in_thread(run, execute, run, snapshot, chosen, checked, on_progress)
+    _in_thread(run, execute, run, snapshot, chosen, checked, on_progress, state, output)
     return run
 
 

@@ -72,3 +72,20 @@ def model_formats(words: str | Iterable[str]) -> tuple[ModelFormat, ...]:
             reason = f"a model cannot be exported as {word.strip()[:50]!r}: choose {', '.join(known)} or both"
             raise InvalidInput(f"{reason[0].upper()}{reason[1:]}.", [{"field": "format", "reason": reason}])
     return tuple(dict.fromkeys(found))
+
+
+class ModelValidation(Record):
+    """What an exported model answers for rows whose labels are known."""
+
+    model: str
+    format: Literal["onnx", "torchscript"]
+    passed: bool
+    """Whether it answers every row, with a probability for each class."""
+    rows: int
+    accuracy: float
+    macro_f1: float
+    per_class: dict[str, float]
+    """The share of each class's rows that are answered right."""
+    rows_per_s: float
+    problems: tuple[str, ...]
+    created_at: UtcTime

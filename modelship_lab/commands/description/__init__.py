@@ -3,6 +3,7 @@
 # Importing a module of things teaches `describe` their kinds.
 from modelship_lab.commands.description import access as access
 from modelship_lab.commands.description import comparison as comparison
+from modelship_lab.commands.description import data_files as data_files
 from modelship_lab.commands.description import exchange as exchange
 from modelship_lab.commands.description import jobs as jobs
 from modelship_lab.commands.description import labeling as labeling

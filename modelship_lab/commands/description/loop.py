@@ -352,6 +352,7 @@ def _(value: ModelVersion) -> Description:
             ("snapshot", "–" if value.snapshot_id is None else str(value.snapshot_id)),
             *((("tags", ", ".join(value.tags)),) if value.tags else ()),
             *((("description", value.description),) if value.description else ()),
+            *((key, str(one)) for key, one in value.metadata.items()),
             ("bundle", value.bundle),
             ("registered", moment(value.created_at)),
             *((name, number(figure)) for name, figure in value.metrics.items()),

@@ -102,9 +102,12 @@ def _chosen(run: "RunHandle", order: Mapping[str, Any], task: Task) -> tuple[Rec
 
 def keep(job: LabJob) -> None:
     """Put the model into the folder that the order names, from what the run has of it."""
-    if not job.order["output"]:
-        return
-    run, folder = job.lab.run(job.order["run_id"]), Path(job.order["output"])
+    if job.order["output"]:
+        write_model(job.lab.run(job.order["run_id"]), Path(job.order["output"]))
+
+
+def write_model(run: "RunHandle", folder: Path) -> None:
+    """Write the model of a run to the folder `model` in a training's folder."""
     from modelship_lab.learning.checkpoint import NAME
 
     model = folder / "model"
