@@ -33,6 +33,7 @@ from modelship_lab.records.errors import (
 from modelship_lab.records.jobs import LOG_LEVELS
 from modelship_lab.records.model_export import ModelValidation, model_formats
 from modelship_lab.records.registry import ModelVersion, Stage
+from modelship_lab.records.tracking import mlflow_id
 from modelship_lab.records.training_config import TrainingConfig, read_config, template
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ def register(
     from modelship_lab.learning.model_export import export_run
 
     run = _run_of(session, model_path)
-    if run_id != str(run.id):
+    if run_id not in (str(run.id), mlflow_id(run.record.tags)):
         raise InvalidInput(f"The model in {model_path} is of run {run.id}, not of {run_id}.")
     if run.record.bundle is None:
         export_run(run, ("onnx",))

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modelship_lab.client.exchange.mirror import Mirror
 from modelship_lab.learning.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
 from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.learning.split import check_counts, check_trainable
@@ -222,6 +223,7 @@ def execute(
 
 
 def _end_by(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> None:
+    mirror = Mirror(run)
     try:
         run.finish(dict(work()))
     except Interrupted:
@@ -232,6 +234,7 @@ def _end_by(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> None:
         if not isinstance(error, Exception):
             raise
     finally:
+        mirror.complete()
         _going_on.pop(threading.current_thread(), None)
 
 

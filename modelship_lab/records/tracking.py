@@ -16,6 +16,15 @@ ENDED: frozenset[RunStatus] = frozenset({"finished", "failed", "stopped", "inter
 MAX_DEPTH = 10
 """How many runs can be nested in each other."""
 
+MLFLOW_TAG = "mlflow:"
+"""Begins the tag of a run that is mirrored to an MLflow server: behind it stands that server's id of the run."""
+
+
+def mlflow_id(tags: tuple[str, ...]) -> str | None:
+    """The id of a run at the MLflow server that it is mirrored to, by its tags; None: it is not."""
+    return next((tag.removeprefix(MLFLOW_TAG) for tag in tags if tag.startswith(MLFLOW_TAG)), None)
+
+
 Group = Annotated[str, Field(max_length=200)]
 """What runs have in common that are repetitions or parts of one experiment."""
 

@@ -83,6 +83,35 @@ def export_to_server(
         server.close()
 
 
+class Mirrored:
+    """One run that is at a tracking server from its beginning, and whole there once it has ended.
+
+    Args:
+        run: it.
+        url: the server.
+
+    Raises:
+        Unavailable: no server answers.
+        PermissionDenied: it does not let us in.
+    """
+
+    def __init__(self, run: "RunHandle", url: str) -> None:
+        self._run = run
+        self._server = MlflowServer(url)
+        self._departure = _Departure(run.lab, self._server, Tally())
+        self._created = self._departure.begin(run)
+        self.id = str(self._created["run_id"])
+        """The server's own id of the run."""
+
+    def complete(self) -> None:
+        """Send what the run has logged, and how it ended."""
+        self._departure.fill(self._run, self._created)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._server.close()
+
+
 class _Departure:
     """Takes one run after the other to a tracking server."""
 
@@ -97,17 +126,35 @@ class _Departure:
     def take(self, run: "RunHandle") -> None:
         """Export one run."""
         record = run.record
-        origin = record.environment.get(ORIGIN, {})
         identity = identity_of(self._lab, record)
-        experiment = self._experiment(record.project or str(origin.get("experiment", "Default")))
-        points = points_of(run)
-        files = run.artifacts()
-        done = f"{record.updated_at.isoformat()} {points.num_rows} {len(files)}"
-        there = self._unchanged(experiment, identity, done)
+        done = _done(record, points_of(run), run.artifacts())
+        there = self._unchanged(self._experiment_of(record), identity, done)
         if there is not None:
             self._there[identity] = there
             self._tally.unchanged += 1
             return
+        self.fill(run, self.begin(run))
+
+    def begin(self, run: "RunHandle") -> dict[str, Any]:
+        """Make the run on the server, with nothing in it; returns what the server says of it."""
+        record = run.record
+        created: dict[str, Any] = self._server.post(
+            "runs/create",
+            repeatable=False,
+            experiment_id=self._experiment_of(record),
+            start_time=milliseconds_of(record.started_at),
+            run_name=record.name,
+            tags=[{"key": ORIGIN_TAG, "value": identity_of(self._lab, record)}],
+        )["run"]["info"]
+        return created
+
+    def fill(self, run: "RunHandle", created: Mapping[str, Any]) -> None:
+        """Send all of a run to the one that was made for it."""
+        record = run.record
+        origin = record.environment.get(ORIGIN, {})
+        identity, experiment = identity_of(self._lab, record), self._experiment_of(record)
+        points, files = points_of(run), run.artifacts()
+        done = _done(record, points, files)
         tags = self._tags(record, identity, experiment)
         if any(_is_series_of_images(file) for file in files):
             tags[LOGGED_IMAGES] = "True"
@@ -126,14 +173,6 @@ class _Departure:
                 for file in files
             },
         }
-        created = self._server.post(
-            "runs/create",
-            repeatable=False,
-            experiment_id=experiment,
-            start_time=milliseconds_of(record.started_at),
-            run_name=record.name,
-            tags=[{"key": ORIGIN_TAG, "value": identity}],
-        )["run"]["info"]
         there = str(created["run_id"])
         for some in _pieces_of({**tags, **record_tags(kept)}, _TAGS_AT_ONCE):
             self._server.post("runs/log-batch", run_id=there, tags=some)
@@ -215,6 +254,10 @@ class _Departure:
         if record.status in ("interrupted", "unreachable"):
             there = TO_STATUS[record.status]
             self._tally.leave_out(f"the state '{record.status}', which is {there} there")
+
+    def _experiment_of(self, record: Run) -> str:
+        origin = record.environment.get(ORIGIN, {})
+        return self._experiment(record.project or str(origin.get("experiment", "Default")))
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
@@ -298,6 +341,11 @@ class _Departure:
                 file = self._lab.download(f"blobs/{artifact.digest}", Path(folder) / "artifact")
                 self._server.upload(posixpath.join(parts.path.lstrip("/"), names[artifact.id]), file)
         return len(names)
+
+
+def _done(record: Run, points: "pa.Table", files: list[Artifact]) -> str:
+    """What tells whether a copy is as the run is now."""
+    return f"{record.updated_at.isoformat()} {points.num_rows} {len(files)}"
 
 
 def _kept(record: Run, identity: str) -> dict[str, Any]:

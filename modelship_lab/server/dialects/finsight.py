@@ -1,6 +1,7 @@
 """The API of FinSight's model builder, as its documentation has it.
 
-- A training is a job of the project that has its experiment's name; `mlflow_run_id` is the id of its run.
+- A training is a job of the project that has its experiment's name; `mlflow_run_id` is the id of its run, and once
+  that is mirrored to an MLflow server, MLflow's. A model is registered by either.
 - Paths are those of the lab's workspace. A model is the folder `model` that a training has written.
 - A version `1` is `1.0.0` in a listing.
 - An export is answered when it is done, or after `EXPORT_WAIT_S`, when it is asked for or heard of.
@@ -32,6 +33,7 @@ from modelship_lab.records.identity import ApiKey, NewApiKey, Permission
 from modelship_lab.records.jobs import ENDED, LOG_LEVELS, Job, LogLevel, NewModelExport, NewTraining
 from modelship_lab.records.model_export import ModelExport, model_formats
 from modelship_lab.records.registry import ModelVersion, NewModelVersion, Stage, StageChange
+from modelship_lab.records.tracking import mlflow_id
 from modelship_lab.records.training_config import TrainingConfig
 from modelship_lab.server.api.dialect import Dialect, Subscription
 from modelship_lab.server.api.endpoint import Dressed, Endpoint, InvalidRequest, Offset, PageSize
@@ -410,7 +412,7 @@ async def get_export(services: Services, caller: Caller, export_id: ExportId) ->
 async def register_model(services: Services, caller: Caller, body: RegisterIn) -> Answer:
     """Register a model; one that was not exported yet is exported first."""
     run = await services.model_exports.run_in(body.model_path, caller)
-    if str(run.id) != str(body.run_id):
+    if str(body.run_id) not in (str(run.id), mlflow_id(run.tags)):
         reason = f"the model in '{body.model_path}' is of run {run.id}"
         raise InvalidInput(
             f"Run '{str(body.run_id)[:100]}' is another one: {reason}.",
@@ -641,7 +643,7 @@ async def _training(services: Services, caller: Caller, job: Job) -> dict[str, A
         },
         "metrics": {**last, **_figures(run.summary)},
         "estimated_completion": None if job.estimated_end_at is None else _time(job.estimated_end_at),
-        "mlflow_run_id": str(job.run_id),
+        "mlflow_run_id": mlflow_id(run.tags) or str(job.run_id),
         "output_dir": output,
         "model_path": None if output is None else f"{output}/model",
         "error": job.error or run.error or None,

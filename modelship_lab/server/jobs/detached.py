@@ -41,6 +41,11 @@ class Outcome:
     """Whether it ended without a word of its own."""
 
 
+def _mlflow() -> dict[str, str]:
+    """Where runs are mirrored to, with the credential for it: that is done by the process which trains."""
+    return {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_TRACKING_")}
+
+
 class DetachedProcess:
     """A process and the folder that it works in.
 
@@ -68,7 +73,7 @@ class DetachedProcess:
             try:
                 child = subprocess.Popen(
                     [sys.executable, "-m", MODULE, kind, str(folder)],
-                    env=environment(),
+                    env=environment() | _mlflow(),
                     cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
