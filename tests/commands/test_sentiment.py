@@ -12,6 +12,8 @@ import yaml
 
 from tests.conftest import LabServer
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 COMMANDS = (
     "train", "export", "validate", "register", "list-models", "transition-stage", "delete-model", "model-info",
     "config", "validate-data", "data-report", "health",

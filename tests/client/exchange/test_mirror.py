@@ -7,6 +7,7 @@ import pytest
 
 from modelship_lab.client import Lab
 from modelship_lab.client.exchange.mirror import Mirror
+from modelship_lab.client.exchange.mlflow_server import MlflowServer
 from modelship_lab.records.tracking import mlflow_id
 from tests.client.exchange.conftest import told
 
@@ -36,6 +37,10 @@ def test_a_run_is_at_mlflow_from_its_beginning_and_whole_after_its_end(
     assert there["params"]["lr"] == "0.1" and len(there["metrics"]["loss"]) == 3
     again = lab.export_runs(url, runs=[run.id])
     assert (again.runs, again.unchanged) == (0, 1)
+    # Other tests look at all that this server has.
+    server = MlflowServer(url)
+    server.post("runs/delete", run_id=there["id"])
+    server.close()
 
 
 def test_a_server_that_is_away_is_no_fault_of_the_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

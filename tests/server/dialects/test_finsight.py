@@ -11,6 +11,8 @@ import websockets
 
 from tests.conftest import run_server
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 MOUNT = "mlship/finsight"
 
 
