@@ -39,7 +39,7 @@ describe("sets of classes", () => {
     const lab = topics();
     const labeler = await open(lab);
     press(labeler, "3", "2", "1", "2");
-    expect(within(labeler).getByRole("button", { name: /^crash, 0/ }).getAttribute("aria-pressed")).toBe("true");
+    expect(within(labeler).getByRole("button", { name: /^crash,/ }).getAttribute("aria-pressed")).toBe("true");
     press(labeler, "Enter");
     await settle();
     expect(lab.labels.map(({ labels, label }) => [labels, label])).toEqual([[["billing", "crash"], undefined]]);

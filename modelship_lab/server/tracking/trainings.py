@@ -50,6 +50,7 @@ class Trainings:
         project.require_task()
         if new.output is not None:
             self._workspace.folder(new.output)
+        self._located(new.options)
         earlier = await self._resumed(project, new, caller)
         snapshot_id = new.snapshot_id if earlier is None else earlier.snapshot_id
         if snapshot_id is None:
@@ -92,11 +93,25 @@ class Trainings:
             raise Conflict(f"Run {run.id} is {run.status}: stop it before it is gone on with.")
         return run
 
+    def _located(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with an encoder that is a folder of the workspace as the path of it.
+
+        Raises:
+            PermissionDenied: it is a path that leads out of the workspace.
+        """
+        encoder = options.get("encoder")
+        if not isinstance(encoder, str):
+            return options
+        folder = self._workspace.resolve(encoder)
+        is_path = folder.is_dir() or encoder.startswith(("/", ".", "~"))
+        return {**options, "encoder": str(folder)} if is_path else options
+
     def order(self, job: Job) -> dict[str, Any]:
         params = job.params
         return {
             **params,
             "run_id": job.run_id,
+            "options": self._located(params["options"]),
             "ray_address": self._ray_address,
             "output": _path(self._workspace, params["output"]),
             "resume": _path(self._workspace, params["resume"]),

@@ -99,12 +99,17 @@ def test_what_it_logged_is_read_by_level_and_in_parts(project, trained):
     assert project.client.get(path, params={"level": "LOUD"}).status_code == 422
 
 
-def test_an_export_is_a_job_and_refuses_what_has_no_model(project, trained):
+def test_an_export_is_a_job_and_refuses_what_has_no_model(project):
     run = project.client.post("runs", json={"name": "bare", "project": project.id}).json()["id"]
     assert project.client.post(f"runs/{run}/exports", json={}).status_code == 409
+
+
+def test_no_path_leads_out_of_the_workspace(project, trained):
+    training, export = f"{project.path}/trainings", f"runs/{trained[0]['run_id']}/exports"
+    encoder = {"recipe": "text-encoder", "options": {"encoder": "models/../../elsewhere"}}
     outside = {"output": "../elsewhere"}
-    for path in (f"{project.path}/trainings", f"runs/{trained[0]['run_id']}/exports"):
-        refused = project.client.post(path, json=outside)
+    for path, body in ((training, outside), (training, encoder), (export, outside)):
+        refused = project.client.post(path, json=body)
         assert refused.status_code == 403 and "workspace" in refused.json()["error"]["message"]
 
 
