@@ -111,12 +111,13 @@ def _space(recipe: Recipe, parameters: Mapping[str, Any]) -> Space:
     for name, values in (space.choices | ends).items():
         for value in values:
             recipe.checked({**space.constants, name: value})
-    fields = recipe.options.model_fields
+
+    def is_whole(name: str, value: float) -> bool:
+        return isinstance(getattr(recipe.checked({**space.constants, name: value}), name), int)
+
     return Space(
         {
-            name: replace(one, integer=fields[name].annotation is not float)
-            if isinstance(one, Range)
-            else one
+            name: replace(one, integer=is_whole(name, one.low)) if isinstance(one, Range) else one
             for name, one in parameters.items()
         }
     )

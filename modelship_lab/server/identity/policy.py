@@ -54,6 +54,7 @@ REGISTERED: frozenset[Permission] = ALL - {"deploy_code", "admin"}
 WITHOUT_CREDENTIAL: dict[str, frozenset[str]] = {
     "api": frozenset({"health", "login", "refresh", "register"}),
     "ai-manager": frozenset({"login", "register"}),
+    "finsight": frozenset({"health"}),
 }
 """The endpoints of each API that answer without a credential. All others need one, and a test holds them to it."""
 
