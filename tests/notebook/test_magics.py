@@ -103,7 +103,7 @@ def test_the_tab_key_completes_verbs_options_values_and_names(
         pass
     assert completions(shell, "%mlship sna") == ["snapshot", "snapshots"]
     assert "--recipe" in completions(shell, "%mlship train tabbed --re")
-    assert completions(shell, "%mlship train tabbed --recipe te") == ["text-linear"]
+    assert completions(shell, "%mlship train tabbed --recipe te") == ["text-encoder", "text-linear"]
     assert completions(shell, "%mlship train tabbed --recipe text-linear --set learn") == ["learning_rate="]
     assert completions(shell, "%mlship label tabbed --order se") == ["sequential"]
     assert completions(shell, "%mlship progress tabb") == ["tabbed"]
