@@ -17,7 +17,7 @@ def test_an_arrow_stream_of_suggestions_is_saved(project, arrow_bytes):
     table = pa.table(
         {"sample_id": [two, one], "label": ["spam", "ham"], "confidence": pa.array([0.5, 0.75], pa.float32())}
     )
-    assert send(project, arrow_bytes(table), source="run 3").json() == {"saved": 2, "auto": 0}
+    assert send(project, arrow_bytes(table), source="run 3").json() == {"saved": 2, "auto": 0, "outgrown": 0}
     suggestion = project.samples()[1]["suggestion"]
     assert {name: value for name, value in suggestion.items() if value is not None} == {
         "label": "spam",
@@ -45,7 +45,7 @@ def test_of_two_for_one_sample_the_last_counts(project):
         {"sample_id": one, "label": "ham", "confidence": 0.6},
         {"sample_id": one, "label": "spam", "confidence": 0.7},
     )
-    assert answer.json() == {"saved": 1, "auto": 0}
+    assert answer.json() == {"saved": 1, "auto": 0, "outgrown": 0}
     assert project.samples()[0]["suggestion"]["label"] == "spam"
 
 
@@ -103,7 +103,7 @@ def test_bytes_that_are_not_arrow_are_refused(project, arrow_bytes):
 
 
 def test_an_empty_list_is_no_mistake(project):
-    assert project.suggest().json() == {"saved": 0, "auto": 0}
+    assert project.suggest().json() == {"saved": 0, "auto": 0, "outgrown": 0}
 
 
 def test_sets_of_classes_are_suggested_as_json_in_a_column(new_project, arrow_bytes):
