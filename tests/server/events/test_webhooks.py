@@ -170,8 +170,8 @@ def test_a_dead_receiver_slows_nobody_else(client):
         start = time.monotonic()
         for number in range(20):
             change(client, run, str(number))
-        assert time.monotonic() - start < 5
-        alive.wait(20, timeout=5)
+        assert time.monotonic() - start < 20
+        alive.wait(20, timeout=20)
         dead.wait(20)
         release.set()
 
@@ -421,7 +421,9 @@ def test_an_account_has_a_limit(client):
 def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(start_server, tmp_path):
     first = start_server(tmp_path / "lab")
     run = new_run(first.client)
-    with receiving(lambda handler: (time.sleep(0.01), reply(handler, 200))) as receiver:
+    killed = threading.Event()
+    # So slow that the server is behind when it is killed, however slow the changes are made.
+    with receiving(lambda handler: (killed.wait(0.05), reply(handler, 200))) as receiver:
         webhook = new_webhook(first.client, receiver.url)
         acknowledged = []
 
@@ -435,9 +437,10 @@ def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(start_server, t
         with ThreadPoolExecutor(4) as pool:
             for number in range(300):
                 pool.submit(make, number)
-            receiver.wait(60)
+            receiver.wait(20)
             first.process.kill()
         before = len(receiver.received)
+        killed.set()
         second = start_server(tmp_path / "lab")
         events = [
             event["id"]
