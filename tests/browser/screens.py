@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Error, Page
 
 SHOW = """async ([url, token, view]) => {
     document.body.replaceChildren(document.createElement("div"));
@@ -23,3 +23,15 @@ def show(page: Page, url: str, token: str, view: dict[str, Any]) -> None:
     """
     page.goto(f"{url}mlship/static/widgets.json")
     page.evaluate(SHOW, [url, token, view])
+
+
+def uncaught_errors(page: Page) -> list[str]:
+    """What no script of the page catches from now on, but JupyterLab's own of a kernel that went before it answered."""
+    errors: list[str] = []
+
+    def note(error: Error) -> None:
+        if not error.message.startswith("Canceled future for "):
+            errors.append(str(error))
+
+    page.on("pageerror", note)
+    return errors

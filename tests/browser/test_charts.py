@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import RESULTS
-from tests.browser.screens import show
+from tests.browser.screens import show, uncaught_errors
 from tests.conftest import LabServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -82,8 +82,7 @@ def test_zoom_fetches_points_and_comes_back_with_the_page(
             asked.append(parse_qs(urlsplit(request.url).query)) if "start=" in request.url else None
         ),
     )
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    errors = uncaught_errors(page)
     view = {"view": "run_chart", "run_ids": [run_id]}
     show(page, lab_server.url, lab_server.token, view)
 

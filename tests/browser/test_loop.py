@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import JupyterLab
+from tests.browser.screens import uncaught_errors
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -78,8 +79,7 @@ def test_label_while_training_and_find_it_again(jupyter_lab: JupyterLab, page: P
     lab = jupyter_lab
     lab.write_notebook("loop.ipynb", PREPARE, SUGGEST, LABEL, TRAIN, BUSY)
     lab.open(page, "loop.ipynb")
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    errors = uncaught_errors(page)
 
     lab.run_next_cell(page)
     lab.run_next_cell(page)

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import RESULTS, JupyterLab
+from tests.browser.screens import uncaught_errors
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -53,8 +54,7 @@ def test_runs_are_filtered_sorted_selected_and_compared(
     jupyter_lab: JupyterLab, sweep: list[int], page: Page
 ) -> None:
     lab = jupyter_lab
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    errors = uncaught_errors(page)
     RESULTS.mkdir(exist_ok=True)
     lab.write_notebook("runs.ipynb", "%load_ext modelship_lab\n%mlship runs sweep")
     lab.open(page, "runs.ipynb")

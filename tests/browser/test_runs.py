@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from modelship_lab import client
 from tests.browser.conftest import RESULTS
-from tests.browser.screens import show
+from tests.browser.screens import show, uncaught_errors
 from tests.conftest import LabServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -61,8 +61,7 @@ def themed_page(chromium: Browser, theme: str) -> Iterator[Page]:
     RESULTS.mkdir(exist_ok=True)
     context = chromium.new_context(viewport={"width": 1100, "height": 900}, color_scheme=theme)
     page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    errors = uncaught_errors(page)
     yield page
     context.close()
     assert errors == []

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import RESULTS, JupyterLab
+from tests.browser.screens import uncaught_errors
 from tests.server.labeling.conftest import LabeledProject, ipc
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,8 +32,7 @@ def test_samples_are_filtered_selected_labeled_at_once_and_taken_back(
     jupyter_lab: JupyterLab, mails: LabeledProject, page: Page
 ) -> None:
     lab = jupyter_lab
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    errors = uncaught_errors(page)
     RESULTS.mkdir(exist_ok=True)
     lab.write_notebook("samples.ipynb", "%load_ext modelship_lab\n%mlship samples mails")
     lab.open(page, "samples.ipynb")
@@ -95,4 +95,4 @@ def test_samples_are_filtered_selected_labeled_at_once_and_taken_back(
     page.keyboard.press("Enter")
     expect(view.get_by_role("status")).to_contain_text("4 samples saved as “doubtful”")
     assert len(mails.samples(selection="doubtful")) == 4
-    assert not errors
+    assert errors == []
