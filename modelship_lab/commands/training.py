@@ -1,6 +1,5 @@
 """Verbs of training: train, stop."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -9,12 +8,11 @@ from click.shell_completion import CompletionItem
 from modelship_lab.commands.parameters import PROJECT, RUN, KeyValue, OneOf
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
-from modelship_lab.records.base import Task
 from modelship_lab.records.errors import InvalidInput
 
 
 def _recipes() -> dict[str, str]:
-    from modelship_lab.learning.recipes import RECIPES
+    from modelship_lab.records.recipes import RECIPES
 
     return {name: recipe.summary for name, recipe in RECIPES.items()}
 
@@ -28,7 +26,7 @@ class RecipeOption(KeyValue):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from modelship_lab.learning.recipes import RECIPES
+        from modelship_lab.records.recipes import RECIPES
 
         chosen = RECIPES.get(str(ctx.params.get("recipe")))
         fields: dict[str, str] = {}
@@ -47,7 +45,7 @@ class TrainCommand(click.Command):
     """Lists the recipes and their options at the end of its help."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from modelship_lab.learning.recipes import RECIPES
+        from modelship_lab.records.recipes import RECIPES
 
         for name, recipe in RECIPES.items():
             with formatter.section(f"Recipe {name} ({recipe.task})"):
@@ -152,8 +150,6 @@ def train(
         if session.lab.run(resume).record.project_id != handle.id:
             raise InvalidInput(f"Run {resume} is of another project than {project}.")
     if background:
-        # What can be refused is refused here, and not by a job that fails later.
-        checked_recipe(handle.record.require_task(), recipe, options)
         job = session.lab.train_in_background(
             handle, recipe, options, snapshot=snapshot, name=name, tags=tags, output=output, resume=resume
         )
@@ -165,17 +161,6 @@ def train(
         return session.follow(going_on, wait=wait, epochs=going_on.record.params.get("epochs"))
     run = training.start(session.lab, handle, recipe, options, snapshot=snapshot, name=name, tags=tags)
     return session.follow(run, wait=wait, epochs=run.record.params.get("epochs"))
-
-
-def checked_recipe(task: Task, recipe: str | None, options: Mapping[str, Any]) -> None:
-    """See that there is such a recipe for a task, with such options.
-
-    Raises:
-        InvalidInput: there is not.
-    """
-    from modelship_lab.learning.recipes import recipe_named, recipe_of_task
-
-    (recipe_named(recipe, task) if recipe else recipe_of_task(task)).checked(options)
 
 
 def _variable(session: Session, name: str | None) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn import functional
 
-from modelship_lab.learning.recipes.options import ImageOptions
+from modelship_lab.records.recipe_options import ImageOptions
 
 __all__ = ["Augmentation", "mixed_loss", "moved", "recolored"]
 

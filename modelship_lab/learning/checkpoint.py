@@ -10,12 +10,13 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from modelship_lab.learning import recipes
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.objectives import Objective, OneClass, stored_objective
-from modelship_lab.learning.recipes import RECIPES, Recipe
-from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.records.bundle import Preprocessing
 from modelship_lab.records.errors import Conflict, InvalidData, NotFound
+from modelship_lab.records.recipe_options import RecipeOptions
+from modelship_lab.records.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from modelship_lab.client import RunHandle
@@ -47,7 +48,7 @@ class Checkpoint:
 
     def network(self) -> Network:
         """The network with its weights, ready to predict."""
-        network = self.recipe.network(self.options, self.preprocessing, self.objective.outputs)
+        network = recipes.network(self.recipe, self.options, self.preprocessing, self.objective.outputs)
         network.load_state_dict(dict(self.weights))
         return network.eval()
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from modelship_lab.learning.fit import fit
 from modelship_lab.learning.objectives import objective_of
-from modelship_lab.learning.recipes import Recipe
-from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.learning.samples import Samples
 from modelship_lab.learning.split import folds
 from modelship_lab.records.errors import Interrupted
+from modelship_lab.records.recipe_options import RecipeOptions
+from modelship_lab.records.recipes import Recipe
 
 if TYPE_CHECKING:
     from modelship_lab.client import RunHandle, SnapshotData

@@ -22,8 +22,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from modelship_lab.bundles.preprocessing import Arrays
 from modelship_lab.learning.onnx_estimators import FOREST_OPSET, Graph, Trees, forest_sums
-from modelship_lab.learning.recipes.options import TabularSklearnOptions
 from modelship_lab.records.bundle import TableEncoding
+from modelship_lab.records.recipe_options import TabularSklearnOptions
 
 __all__ = ["LOGITS", "Estimator", "GradientBoosting"]
 

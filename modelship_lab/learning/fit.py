@@ -15,6 +15,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
+from modelship_lab.learning import recipes
 from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.evaluate import evaluate, summary
@@ -25,8 +26,6 @@ from modelship_lab.learning.objectives import Objective, objective_of
 from modelship_lab.learning.predictions import predictions_file
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.rate_finder import find_rate
-from modelship_lab.learning.recipes import Recipe, recipe_named
-from modelship_lab.learning.recipes.options import RecipeOptions, TrainingOptions
 from modelship_lab.learning.rows import Batches, Rows
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
@@ -37,6 +36,8 @@ from modelship_lab.learning.training_state import TrainingState
 from modelship_lab.records.bundle import Preprocessing
 from modelship_lab.records.errors import Interrupted, InvalidInput, TrainingFailed
 from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.recipe_options import RecipeOptions, TrainingOptions
+from modelship_lab.records.recipes import Recipe, recipe_named
 
 if TYPE_CHECKING:
     from modelship_lab.client import SnapshotData
@@ -94,7 +95,7 @@ def fit(
     Args:
         run: where metrics and artifacts go.
         snapshot: the labeled samples.
-        recipe: a name of `recipes.RECIPES`.
+        recipe: a name of `records.recipes.RECIPES`.
         options: of the recipe; defaults for what is left out.
         stop: when set, training ends after the current step, with the best weights so far.
         on_progress: called at every step; must not take long.
@@ -177,14 +178,14 @@ class _Fit:
         given = self.given or samples.splits()
         split = objective.split(labels, samples.ids, self.options.holdout, self.options.seed, given)
         objective = objective.fitted(labels[split.train])
-        preprocessing = self.recipe.preprocessing(self.options, samples, split.train)
+        preprocessing = recipes.preprocessing(self.recipe, self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples, self._check)
         targets = torch.from_numpy(labels)
         if hardware.has_room_for(rows.nbytes):
             rows, targets = rows.to(hardware.device), targets.to(hardware.device)
         self._check()
         with _seeded(self.options.seed, hardware.device), _explained():
-            network = self.recipe.network(self.options, preprocessing, objective.outputs)
+            network = recipes.network(self.recipe, self.options, preprocessing, objective.outputs)
             network.to(hardware.device)
             encoded, rows = rows, network.prepared(rows, self._check)
             network.adapt(rows, torch.from_numpy(split.train).to(targets.device))

@@ -11,6 +11,7 @@ import torch
 
 from modelship_lab.bundles.parity import check_parity
 from modelship_lab.bundles.preprocessing import Arrays
+from modelship_lab.learning import recipes
 from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.estimators import Estimator
@@ -20,13 +21,13 @@ from modelship_lab.learning.network import predicted
 from modelship_lab.learning.objectives import Number, OneClass, SeveralClasses, objective_of
 from modelship_lab.learning.onnx_network import as_weights, with_activation
 from modelship_lab.learning.predictions import predictions_file
-from modelship_lab.learning.recipes import Recipe
-from modelship_lab.learning.recipes.options import RecipeOptions, TabularSklearnOptions
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.slices import slices_of
 from modelship_lab.learning.split import Split, check_trainable
 from modelship_lab.records.errors import Interrupted, InvalidInput, TrainingFailed
+from modelship_lab.records.recipe_options import RecipeOptions, TabularSklearnOptions
+from modelship_lab.records.recipes import Recipe
 
 if TYPE_CHECKING:
     from modelship_lab.client import SnapshotData
@@ -73,14 +74,16 @@ def fit_estimator(
     targets = objective.targets(samples.table)
     split = objective.split(targets, samples.ids, options.holdout, options.seed, given or samples.splits())
     objective = objective.fitted(targets[split.train])
-    preprocessing = recipe.preprocessing(options, samples, split.train)
+    preprocessing = recipes.preprocessing(recipe, options, samples, split.train)
     rows = encode_samples(preprocessing, samples)
     inputs = {name: np.asarray(column) for name, column in rows.inputs.items()}
     if stop.is_set():
         raise Interrupted("The run was stopped before training began.")
     growing = _Growing(run, objective, targets, split, inputs, options, stop, on_progress)
     estimator = growing.grown(
-        recipe.estimator(options, preprocessing, objective, _taken(inputs, split.train), targets[split.train])
+        recipes.estimator(
+            recipe, options, preprocessing, objective, _taken(inputs, split.train), targets[split.train]
+        )
     )
     on_progress(Progress("evaluating"))
     validation = _taken(inputs, split.validation)

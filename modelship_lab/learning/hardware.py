@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from modelship_lab.learning.recipes.options import Accelerator, Precision
 from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.recipe_options import Accelerator, Precision
 
 __all__ = ["Hardware", "choose"]
 

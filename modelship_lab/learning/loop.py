@@ -13,12 +13,12 @@ from torch import Tensor
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.objectives import Objective
 from modelship_lab.learning.pace import LEAST_STEPS_ON_DEVICE, POINTS, Pace
-from modelship_lab.learning.recipes.options import TrainingOptions
 from modelship_lab.learning.rows import Batches
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.schedules import rate_factor
 from modelship_lab.learning.training_state import TrainingState
 from modelship_lab.records.errors import TrainingFailed
+from modelship_lab.records.recipe_options import TrainingOptions
 
 __all__ = ["Loop", "on_cpu"]
 

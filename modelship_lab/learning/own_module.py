@@ -38,7 +38,6 @@ from modelship_lab.learning.hardware import choose
 from modelship_lab.learning.lightning_logger import LabCallback, LabLogger
 from modelship_lab.learning.objectives import Number, Objective, objective_of
 from modelship_lab.learning.quiet import quiet
-from modelship_lab.learning.recipes.options import Accelerator, Precision
 from modelship_lab.learning.run_log import RunLog, as_params
 from modelship_lab.learning.train import STATE
 from modelship_lab.records.base import Record
@@ -50,6 +49,7 @@ from modelship_lab.records.errors import (
     NotFound,
     TrainingFailed,
 )
+from modelship_lab.records.recipe_options import Accelerator, Precision
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData

@@ -2,7 +2,7 @@
 
 import math
 
-from modelship_lab.learning.recipes.options import Schedule
+from modelship_lab.records.recipe_options import Schedule
 
 __all__ = ["rate_factor"]
 

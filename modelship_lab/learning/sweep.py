@@ -8,9 +8,9 @@ from modelship_lab.client.sweeps.plan import Plan
 from modelship_lab.client.sweeps.space import Range, Space
 from modelship_lab.client.sweeps.sweep import Sweep, find
 from modelship_lab.client.sweeps.sweep import start as start_sweep
-from modelship_lab.learning.recipes import Recipe, recipe_named, recipe_of_task
 from modelship_lab.learning.train import snapshot_of
 from modelship_lab.records.errors import Interrupted, InvalidInput
+from modelship_lab.records.recipes import Recipe, recipe_named, recipe_of_task
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
@@ -43,7 +43,7 @@ def start(
     Args:
         lab: where the project is.
         project: its name or id, or a handle.
-        recipe: a name of `recipes.RECIPES`; default: the one for the project's task.
+        recipe: a name of `records.recipes.RECIPES`; default: the one for the project's task.
         space: for each option what is tried, as in `lab.sweep`.
         metric: one of `METRICS`.
         mode: default: as is meant by the metric.

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.client.exchange.mirror import Mirror
-from modelship_lab.learning.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
-from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.learning.split import check_counts, check_trainable
 from modelship_lab.records.errors import Interrupted, InvalidInput, LabError, NotFound
+from modelship_lab.records.recipe_options import RecipeOptions
+from modelship_lab.records.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
 from modelship_lab.records.tracking import Run
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def start(
     Args:
         lab: where the project is.
         project: its name or id, or a handle.
-        recipe: a name of `recipes.RECIPES`; default: the one for the project's task.
+        recipe: a name of `records.recipes.RECIPES`; default: the one for the project's task.
         options: of the recipe; defaults for what is left out.
         snapshot: what to train on, or its id; default: a new one of the labels as they are now.
         name: of the run; default: the recipe's.

@@ -29,10 +29,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from modelship_lab.learning.fit import fit
-from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.split import split_rows
 from modelship_lab.records.bundle import ImageScaling
+from modelship_lab.records.recipe_options import RecipeOptions
 from tests.learning.snapshots import (
     LocalSnapshot,
     Recorder,

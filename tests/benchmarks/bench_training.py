@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from modelship_lab.learning import recipes
 from modelship_lab.learning.fit import automatic_batch_size, fit
-from modelship_lab.learning.recipes import recipe_named
 from modelship_lab.learning.rows import Batches
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.schedules import rate_factor
 from modelship_lab.learning.split import split_rows
+from modelship_lab.records.recipes import recipe_named
 from tests.learning.snapshots import LocalSnapshot, Recorder, digits, reviews, table
 
 PAIRS = 5
@@ -38,14 +39,14 @@ class Bare:
         samples = Samples.of_snapshot(snapshot)
         labels = np.asarray(samples.table.column("label").to_numpy(), np.int64)
         split = split_rows(labels, samples.ids, snapshot.info.classes, self.options.holdout, 0)
-        preprocessing = chosen.preprocessing(self.options, samples, split.train)
+        preprocessing = recipes.preprocessing(chosen, self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples)
         size = automatic_batch_size(len(split.train))
         targets = torch.from_numpy(labels)
         self.training = Batches(rows, targets, split.train, size, seed=0)
         self.validation = Batches(rows, targets, split.validation, max(size, 64))
         torch.manual_seed(0)
-        self.network = chosen.network(self.options, preprocessing, len(snapshot.info.classes))
+        self.network = recipes.network(chosen, self.options, preprocessing, len(snapshot.info.classes))
         self.network.adapt(rows, torch.from_numpy(split.train))
 
     def train(self) -> float:

@@ -5,18 +5,19 @@ import pickle
 import pytest
 import torch
 
+from modelship_lab.learning import recipes
 from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.objectives import OneClass
-from modelship_lab.learning.recipes import RECIPES
 from modelship_lab.records.bundle import ImageScaling
 from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.recipes import RECIPES
 
 
 def made():
     recipe = RECIPES["image-cnn"]
     options = recipe.checked({"width": 8})
     spec = ImageScaling(height=8, width=8, channels=1)
-    network = recipe.network(options, spec, 2).eval()
+    network = recipes.network(recipe, options, spec, 2).eval()
     checkpoint = Checkpoint(
         recipe, options, spec, OneClass(classes=("a", "b")), network.state_dict(), {"val_loss": 0.5}
     )

@@ -8,16 +8,17 @@ import pytest
 import torch
 from PIL import Image
 
-from modelship_lab.learning.recipes import RECIPES, recipe_named, recipe_of_task
+from modelship_lab.learning import recipes
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.records.bundle import ImageScaling
 from modelship_lab.records.errors import InvalidData, InvalidInput, MissingDependency
+from modelship_lab.records.recipes import RECIPES, recipe_named, recipe_of_task
 from tests.learning.snapshots import encode_png, images_snapshot, reviews, snapshot
 
 
 def test_recipes_and_their_options_can_be_listed_without_torch():
     code = (
-        "import sys; from modelship_lab.learning.recipes import RECIPES; "
+        "import sys; from modelship_lab.records.recipes import RECIPES; "
         "assert all(field.description for r in RECIPES.values() for field in r.options.model_fields.values()); "
         "print(*RECIPES); assert not {'torch', 'lightning', 'pyarrow'} & set(sys.modules)"
     )
@@ -47,8 +48,8 @@ def test_a_recipe_for_another_task_is_refused_with_the_one_that_fits():
 
 def prepare(recipe, snapshot, **options):
     chosen = RECIPES[recipe]
-    return chosen.preprocessing(
-        chosen.checked(options), Samples.of_snapshot(snapshot), np.arange(snapshot.info.rows)
+    return recipes.preprocessing(
+        chosen, chosen.checked(options), Samples.of_snapshot(snapshot), np.arange(snapshot.info.rows)
     )
 
 
@@ -78,7 +79,7 @@ def test_images_keep_their_size_shape_and_color(width, height, mode, value, opti
 @pytest.mark.parametrize("size", [(4, 4), (8, 8), (5, 31), (48, 47), (128, 96)])
 def test_the_cnn_takes_any_size(size):
     spec = ImageScaling(height=size[0], width=size[1], channels=3)
-    network = RECIPES["image-cnn"].network(RECIPES["image-cnn"].checked({}), spec, 3)
+    network = recipes.network(RECIPES["image-cnn"], RECIPES["image-cnn"].checked({}), spec, 3)
     logits = network(torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8))
     assert logits.shape == (2, 3)
     assert logits.isfinite().all()
@@ -115,7 +116,7 @@ def test_a_crop_enlarges_a_part_and_new_colors_keep_the_shape():
 def test_blended_images_count_for_both_labels():
     chosen = RECIPES["image-cnn"]
     spec = ImageScaling(height=8, width=8, channels=1)
-    network = chosen.network(chosen.checked({"mixup": 0.4}), spec, 3)
+    network = recipes.network(chosen, chosen.checked({"mixup": 0.4}), spec, 3)
     seen = []
 
     def loss(logits, targets):
@@ -143,7 +144,7 @@ def test_the_backbone_is_set_free_from_the_last_stage_to_the_first():
     spec = ImageScaling(height=32, width=32, channels=3)
 
     def trained(unfreeze):
-        network = chosen.network(chosen.checked({"unfreeze": unfreeze}), spec, 2)
+        network = recipes.network(chosen, chosen.checked({"unfreeze": unfreeze}), spec, 2)
         for epoch in range(20):
             network.begin_epoch(epoch, 20)
             free = {name for name, weight in network.named_parameters() if weight.requires_grad}
@@ -198,7 +199,7 @@ def test_missing_numbers_and_unknown_categories_give_numbers():
     chosen, table = RECIPES["tabular-mlp"], mixed()
     spec = prepare("tabular-mlp", table)
     rows = encode_samples(spec, Samples.of_snapshot(table))
-    network = chosen.network(chosen.checked({}), spec, 2).eval()
+    network = recipes.network(chosen, chosen.checked({}), spec, 2).eval()
     network.adapt(rows, torch.arange(40))
     inputs = {"numeric": torch.full((1, 2), float("nan")), "categories": torch.zeros(1, 2, dtype=torch.int64)}
     assert network(**inputs).isfinite().all()
@@ -215,7 +216,7 @@ def test_rare_words_weigh_more_and_unseen_ones_nothing():
     table = reviews(200)
     spec = prepare("text-linear", table, buckets=2**16)
     rows = encode_samples(spec, Samples.of_snapshot(table))
-    network = chosen.network(chosen.checked({"buckets": 2**16}), spec, 2)
+    network = recipes.network(chosen, chosen.checked({"buckets": 2**16}), spec, 2)
     network.adapt(rows, torch.arange(200))
     from modelship_lab.bundles.preprocessing import hash_text
 
@@ -230,7 +231,7 @@ def test_training_and_predicting_pool_tokens_alike():
     spec = prepare("text-linear", table)
     rows = encode_samples(spec, Samples.of_snapshot(table))
     for options in ({}, {"dimensions": 5}):
-        network = chosen.network(chosen.checked(options), spec, 2)
+        network = recipes.network(chosen, chosen.checked(options), spec, 2)
         network.adapt(rows, torch.arange(50))
         torch.nn.init.normal_(network.tokens.weight)
         inputs = rows.take(torch.arange(50))
@@ -241,7 +242,7 @@ def test_a_model_that_no_file_could_hold_is_refused():
     chosen = RECIPES["text-linear"]
     options = chosen.checked({"buckets": 2**24, "dimensions": 256})
     with pytest.raises(InvalidInput, match="fewer buckets"):
-        chosen.network(options, chosen.preprocessing(options, None, None), 2)
+        recipes.network(chosen, options, recipes.preprocessing(chosen, options, None, None), 2)
 
 
 def test_an_image_that_cannot_be_read_is_named():

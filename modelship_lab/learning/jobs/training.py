@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from modelship_lab.learning import train
 from modelship_lab.learning.jobs.lab_job import PATIENCE_S, LabJob
-from modelship_lab.learning.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
-from modelship_lab.learning.recipes.options import RecipeOptions
 from modelship_lab.records.base import Task
 from modelship_lab.records.errors import NotFound, TrainingFailed
 from modelship_lab.records.jobs import JobProgress
+from modelship_lab.records.recipe_options import RecipeOptions
+from modelship_lab.records.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
 
 if TYPE_CHECKING:
     # torch takes seconds to load, in which nobody need wait for a refusal.

@@ -11,10 +11,10 @@ from modelship_lab.learning.augmentation import Augmentation, mixed_loss
 from modelship_lab.learning.efficientnet import FEATURES, EfficientNetLite0, pretrained_weights
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.recipes.image_cnn import common_look
-from modelship_lab.learning.recipes.options import ImageBackboneOptions
 from modelship_lab.learning.rows import Rows
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import ImageScaling
+from modelship_lab.records.recipe_options import ImageBackboneOptions
 
 __all__ = ["ImageBackbone", "network", "preprocessing"]
 

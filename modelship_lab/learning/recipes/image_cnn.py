@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from modelship_lab.bundles.preprocessing import decode_image
 from modelship_lab.learning.augmentation import Augmentation, mixed_loss
 from modelship_lab.learning.network import Network
-from modelship_lab.learning.recipes.options import ImageCnnOptions
 from modelship_lab.learning.rows import Rows
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import ImageScaling
 from modelship_lab.records.errors import InvalidData, InvalidInput
+from modelship_lab.records.recipe_options import ImageCnnOptions
 
 __all__ = ["ImageCnn", "common_look", "network", "preprocessing"]
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from modelship_lab.bundles.preprocessing import category_name
 from modelship_lab.learning.network import Network
-from modelship_lab.learning.recipes.options import TabularMlpOptions
 from modelship_lab.learning.rows import Rows
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import TableEncoding
 from modelship_lab.records.errors import InvalidData
+from modelship_lab.records.recipe_options import TabularMlpOptions
 
 __all__ = ["TabularMlp", "encoding", "network", "preprocessing"]
 

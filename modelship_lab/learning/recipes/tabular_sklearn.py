@@ -7,9 +7,9 @@ from modelship_lab.learning.estimators import ESTIMATORS, Estimator
 from modelship_lab.learning.objectives import Number, Objective
 from modelship_lab.learning.onnx_network import OnnxNetwork
 from modelship_lab.learning.recipes import tabular_mlp
-from modelship_lab.learning.recipes.options import TabularSklearnOptions
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import TableEncoding
+from modelship_lab.records.recipe_options import TabularSklearnOptions
 
 __all__ = ["estimator", "network", "preprocessing"]
 

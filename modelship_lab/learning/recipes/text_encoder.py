@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from modelship_lab.learning.embeddings import Embeddings
 from modelship_lab.learning.encoders import encoder_folder
 from modelship_lab.learning.network import Network
-from modelship_lab.learning.recipes.options import TextEncoderOptions
 from modelship_lab.learning.rows import Rows, TokenLists
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import TextTokens
 from modelship_lab.records.errors import InvalidInput, MissingDependency
+from modelship_lab.records.recipe_options import TextEncoderOptions
 
 __all__ = ["TextEncoder", "network", "preprocessing"]
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modelship_lab.learning.network import Network
-from modelship_lab.learning.recipes.options import TextLinearOptions
 from modelship_lab.learning.rows import Rows, TokenLists
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import TextHashing
 from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.recipe_options import TextLinearOptions
 
 __all__ = ["TextLinear", "network", "preprocessing"]
 

@@ -7,6 +7,7 @@ from typing import Any
 from modelship_lab.records.errors import Conflict, InvalidInput, LabError, NotFound
 from modelship_lab.records.jobs import Job, NewModelExport, NewTraining, TrainingStarted
 from modelship_lab.records.labeling import NewSnapshot, Project
+from modelship_lab.records.recipes import recipe_named, recipe_of_task
 from modelship_lab.records.tracking import ENDED, NewRun, Run, RunChange
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import LAB, Caller
@@ -42,12 +43,13 @@ class Trainings:
 
         Raises:
             NotFound: no such snapshot, run or checkpoint for the caller.
-            InvalidInput: the project has no task, or the snapshot or run is another project's.
+            InvalidInput: the project has no task, there is no such recipe or option for it, or the snapshot or run
+                is another project's.
             Conflict: the run to go on with has not ended.
             PermissionDenied: the project is somebody else's, or a path lies outside of the workspace.
         """
         policy.require(caller, "train", project, f"project '{project.name}'")
-        project.require_task()
+        _check_recipe(project, new)
         if new.output is not None:
             self._workspace.folder(new.output)
         self._located(new.options)
@@ -134,6 +136,15 @@ class Trainings:
             await self._runs.change(run.id, RunChange(status="failed", error=failure.message), LAB)
         else:
             await self._runs.change(run.id, RunChange(status="stopped"), LAB)
+
+
+def _check_recipe(project: Project, new: NewTraining) -> None:
+    """Refuse here what would fail in the job; what a checkpoint in a folder was begun with, the job alone can see."""
+    task = project.require_task()
+    if new.recipe is not None:
+        recipe_named(new.recipe, task).checked(new.options)
+    elif new.resume is None:
+        recipe_of_task(task).checked(new.options)
 
 
 class ModelExports:

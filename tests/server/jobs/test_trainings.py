@@ -113,12 +113,32 @@ def test_no_path_leads_out_of_the_workspace(project, trained):
         assert refused.status_code == 403 and "workspace" in refused.json()["error"]["message"]
 
 
-def test_what_cannot_be_trained_fails_with_what_to_do(lab_server, project):
-    """The process says so itself: options are the recipe's business, which the server does not know."""
-    job = ended(project.client, begun(project, options={"epoch": 3})["job"]["id"])
-    assert job["status"] == "failed" and "epochs" in job["error"]
+@pytest.mark.parametrize(
+    ("body", "field", "said"),
+    [
+        ({"options": {"epoch": 3}}, "epoch", "epochs"),
+        ({"options": {"epochs": 0}}, "epochs", "greater"),
+        ({"recipe": "text-linear", "options": {"seed": "x"}}, "seed", "integer"),
+        ({"recipe": "text-tree"}, "recipe", "text-linear or text-encoder"),
+        ({"recipe": "image-cnn"}, "recipe", "image_classification"),
+    ],
+)
+def test_what_a_recipe_does_not_have_is_refused_before_there_is_a_job(project, body, field, said):
+    jobs = project.client.get(f"{project.path}/jobs").json()["total"]
+    refused = project.client.post(f"{project.path}/trainings", json=body)
+    assert refused.status_code == 422
+    detail = refused.json()["error"]["details"][0]
+    assert detail["field"] == field and said in refused.json()["error"]["message"]
+    assert project.client.get(f"{project.path}/jobs").json()["total"] == jobs
+
+
+def test_what_cannot_be_trained_fails_with_what_to_do(lab_server):
+    """The process says so itself, where only it can see that."""
+    project = labeled(lab_server.client, rows=1)
+    job = ended(project.client, begun(project)["job"]["id"])
+    assert job["status"] == "failed" and "good" in job["error"]
     run = project.client.get(f"runs/{job['run_id']}").json()
-    assert run["status"] == "failed" and "epochs" in run["error"]
+    assert (run["status"], run["error"]) == ("failed", job["error"])
     errors = project.client.get(f"jobs/{job['id']}/logs", params={"level": "ERROR"}).json()["items"]
     assert [line["message"] for line in errors] == [job["error"]]
 

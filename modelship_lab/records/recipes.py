@@ -1,0 +1,138 @@
+"""The recipes: named ways to train a model for a task, each with a record of options.
+
+What they do is in `learning.recipes`; here is what the server can know, too, so that what a recipe does not have is
+refused before there is a job.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from modelship_lab.records.base import Task
+from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.recipe_options import (
+    ImageBackboneOptions,
+    ImageCnnOptions,
+    RecipeOptions,
+    TabularMlpOptions,
+    TabularSklearnOptions,
+    TextEncoderOptions,
+    TextLinearOptions,
+)
+
+__all__ = ["RECIPES", "Recipe", "recipe_named", "recipe_of_task"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train a model."""
+
+    name: str
+    task: Task
+    summary: str
+    options: type[RecipeOptions]
+    kind: Literal["network", "estimator"] = "network"
+    """Whether a network is trained, or an estimator of scikit-learn."""
+
+    def checked(self, options: Mapping[str, Any]) -> RecipeOptions:
+        """The options as a record, with defaults for what is left out.
+
+        Raises:
+            InvalidInput: unknown names or values out of range; the details name each of them.
+        """
+        try:
+            return self.options.model_validate(dict(options))
+        except ValidationError as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: ValidationError) -> InvalidInput:
+        details = []
+        for problem in error.errors():
+            name = ".".join(map(str, problem["loc"]))
+            if problem["type"] == "extra_forbidden":
+                reason = f"the recipe has no such option; it has {', '.join(self.options.model_fields)}"
+            else:
+                reason = f"{problem['msg'].lower()}, not {problem['input']!r:.50}"
+            details.append({"field": name, "reason": reason})
+        listed = "; ".join(f"{detail['field']}: {detail['reason']}" for detail in details)
+        return InvalidInput(f"The options do not fit the recipe {self.name}: {listed}.", details)
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="text-linear",
+            task="text_classification",
+            summary="Hashed words and word pairs, weighted by how telling they are, into a linear model.",
+            options=TextLinearOptions,
+        ),
+        Recipe(
+            name="text-encoder",
+            task="text_classification",
+            summary="A pretrained encoder (MiniLM or any of the Hugging Face hub): its sentence vectors into a linear "
+            "model, or trained as a whole.",
+            options=TextEncoderOptions,
+        ),
+        Recipe(
+            name="image-cnn",
+            task="image_classification",
+            summary="A small convolutional network, trained from scratch on images of any size.",
+            options=ImageCnnOptions,
+        ),
+        Recipe(
+            name="image-backbone",
+            task="image_classification",
+            summary="A network that has seen a million photos, and a last layer for your classes.",
+            options=ImageBackboneOptions,
+        ),
+        Recipe(
+            name="tabular-mlp",
+            task="tabular_classification",
+            summary="A neural network on numbers and categories; missing values are no problem.",
+            options=TabularMlpOptions,
+        ),
+        Recipe(
+            name="tabular-sklearn",
+            task="tabular_classification",
+            summary="Gradient boosting, forests or logistic regression of scikit-learn: the honest baseline.",
+            options=TabularSklearnOptions,
+            kind="estimator",
+        ),
+    )
+}
+
+
+def recipe_named(name: str, task: Task | None = None) -> Recipe:
+    """The recipe of a name.
+
+    Raises:
+        InvalidInput: there is none, or it is not for `task`; the message names those that are.
+    """
+    fitting = [recipe.name for recipe in RECIPES.values() if task in (None, recipe.task)]
+    recipe = RECIPES.get(name)
+    if recipe is None:
+        reason = f"There is no recipe {name!r}. Choose {' or '.join(fitting)}."
+    elif recipe.name not in fitting:
+        reason = f"The recipe {name} is for {recipe.task}, not for {task}. " + (
+            f"Choose {' or '.join(fitting)}." if fitting else "There is none for that."
+        )
+    else:
+        return recipe
+    raise InvalidInput(reason, [{"field": "recipe", "reason": reason}])
+
+
+def recipe_of_task(task: Task) -> Recipe:
+    """The recipe to begin with for a task.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    recipe = next((recipe for recipe in RECIPES.values() if recipe.task == task), None)
+    if recipe is None:
+        raise InvalidInput(
+            f"There is no recipe for {task.replace('_', ' ')}. Train with your own LightningModule on a snapshot's table."
+        )
+    return recipe
