@@ -81,3 +81,7 @@ class LabInfo(Record):
     data_dir: str | None
     database_version: int
     started_at: UtcTime
+    refused_rows: int = 0
+    """What was saved and is not in its table, because that did not take it: it is in `refused_rows` of the database."""
+    lacks_room: bool = False
+    """The disk is full: what is saved can be read, though not quickly, and nothing more may be taken."""

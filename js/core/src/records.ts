@@ -27,6 +27,8 @@ export interface LabInfo {
   data_dir: string | null;
   database_version: number;
   started_at: string;
+  refused_rows: number;
+  lacks_room: boolean;
 }
 
 export type EventType =

@@ -461,5 +461,16 @@ def _(value: LabInfo) -> Description:
             ("version", value.version),
             *([("process", str(value.pid))] if value.pid else []),
             ("running since", moment(value.started_at)),
+            *(
+                [
+                    (
+                        "not stored",
+                        f"{value.refused_rows:,} rows, which are in the table refused_rows with the reason",
+                    )
+                ]
+                if value.refused_rows
+                else []
+            ),
+            *([("disk", "full: make room")] if value.lacks_room else []),
         ),
     )

@@ -18,7 +18,9 @@ async def health() -> dict[str, str]:
 async def lab(services: Services, caller: Caller) -> LabInfo:
     """Which lab this is, and which account asks."""
     hidden: dict[str, None] = {} if caller.is_admin else {"pid": None, "data_dir": None}
-    return services.info.model_copy(update={"account_id": caller.account_id, **hidden})
+    database = services.database
+    present = {"refused_rows": database.refused_rows, "lacks_room": database.is_stuck}
+    return services.info.model_copy(update={"account_id": caller.account_id, **present, **hidden})
 
 
 @endpoint("GET", "events", permission="read")

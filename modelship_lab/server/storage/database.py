@@ -4,7 +4,8 @@ DuckDB lets one process open a file, and a commit costs a millisecond or more ho
 So all writes go through one thread that takes every write that is waiting, runs them in one
 transaction and commits once: each caller is answered only when its own write is on disk. Readers
 see committed data through cursors of their own and wait for the writer only when something is in
-the journal, which is moved to its tables before anybody looks at these.
+the journal, which is moved to its tables before anybody looks at these. While the disk has no room
+for that, the writer's thread answers them from a transaction that is rolled back.
 """
 
 import asyncio
@@ -12,21 +13,21 @@ import logging
 import queue
 import shutil
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import LabError, StorageFailed, Unavailable
-from modelship_lab.server.storage.journal import RESERVED, Journal, Key, Put, Rows, merge, move, place
+from modelship_lab.server.storage.journal import NOT_DONE, Journal, is_refusal
 from modelship_lab.server.storage.migrations import migrate
+from modelship_lab.server.storage.transaction import Cursor, Transaction
+
+__all__ = ["Cursor", "Database", "Transaction", "now", "placeholders"]
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +38,8 @@ MAX_GROUP = 256
 
 CLOSE_TIMEOUT_S = 30
 
-BATCH_ROWS = 100_000
-"""How much of a long result is in memory at once."""
-
-MAX_PARSED = 512
-"""Statements that are kept parsed; they are all forgotten when there are more."""
-
 CHECKPOINT_BYTES = 64 << 20
 """Once the write-ahead log is larger, it is moved into the database file."""
-
-MAX_JOURNALED = 200
-"""Rows of one transaction; more are written to their tables at once."""
 
 MAX_IN_JOURNAL = 1000
 """Rows that wait to be moved to their tables."""
@@ -55,199 +47,21 @@ MAX_IN_JOURNAL = 1000
 MOVE_AFTER_S = 0.5
 """Without a write for so long, what is in the journal is moved."""
 
+MOVE_AGAIN_AFTER_S = 5.0
+"""The same when the last try failed."""
+
 
 def now() -> datetime:
     """The present moment as DuckDB's TIMESTAMP columns take it: UTC without a zone."""
     return utc_now().replace(tzinfo=None)
 
 
-class Cursor:
-    """Reads from the database; for use within one `Database.read` or `Database.write`."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, parsed: dict[str, duckdb.Statement]) -> None:
-        self._connection = connection
-        self._parsed = parsed
-
-    def _execute(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
-        """Execute one statement. Parsing is a fifth of what a small one costs, so that is done once."""
-        statement = self._parsed.get(sql)
-        if statement is None:
-            (statement,) = self._connection.extract_statements(sql)
-            if len(self._parsed) >= MAX_PARSED:
-                self._parsed.clear()
-            self._parsed[sql] = statement
-        return self._connection.execute(statement, parameters)
-
-    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
-        """All rows as mappings from column to value."""
-        result = self._execute(sql, parameters)
-        names = [column[0] for column in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-    def tuples(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """All rows as they are selected: for thousands of them, which as mappings take several times as long."""
-        return self._execute(sql, parameters).fetchall()
-
-    def row(self, sql: str, *parameters: Any) -> dict[str, Any] | None:
-        """The first row, or None."""
-        found = self.rows(sql, *parameters)
-        return found[0] if found else None
-
-    def value(self, sql: str, *parameters: Any) -> Any:
-        """The first column of the first row, or None."""
-        # All rows are fetched: DuckDB lets a connection do nothing else while a result is unfinished.
-        found = self._execute(sql, parameters).fetchall()
-        return found[0][0] if found else None
-
-    def column(self, sql: str, *parameters: Any) -> list[Any]:
-        """The first column of all rows."""
-        return [row[0] for row in self._execute(sql, parameters).fetchall()]
-
-    def table(self, sql: str, *parameters: Any) -> pa.Table:
-        """All rows as an Arrow table."""
-        if parameters:
-            return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
-        return self._connection.sql(sql).to_arrow_table()
-
-    def batches(self, sql: str, *parameters: Any) -> pa.RecordBatchReader:
-        """All rows as Arrow batches, which are made one after the other as they are taken."""
-        return self._connection.sql(sql, params=list(parameters)).to_arrow_reader(BATCH_ROWS)
-
-    @contextmanager
-    def registered(self, tables: Mapping[str, pa.Table]) -> Iterator[None]:
-        """Arrow tables that SQL may name within."""
-        try:
-            for name, table in tables.items():
-                self._connection.register(name, table)
-            yield
-        finally:
-            for name in tables:
-                self._connection.unregister(name)
-
-    def rows_with(self, sql: str, tables: Mapping[str, pa.Table], *parameters: Any) -> list[dict[str, Any]]:
-        """Like `rows`, with Arrow tables that the SQL may name."""
-        with self.registered(tables):
-            return self.rows(sql, *parameters)
-
-    def tuples_with(
-        self, sql: str, tables: Mapping[str, pa.Table], *parameters: Any
-    ) -> list[tuple[Any, ...]]:
-        """Like `tuples`, with Arrow tables that the SQL may name."""
-        with self.registered(tables):
-            return self.tuples(sql, *parameters)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """What is read within is of one state of the data. For use within one `Database.read`."""
-        self._connection.begin()
-        try:
-            yield
-        finally:
-            self._connection.rollback()
-
-
-class Transaction(Cursor):
-    """Reads and writes inside the transaction that the writer thread will commit.
-
-    Every statement finds what was put into the journal in the tables, but for those of `beside_journal`.
-    """
-
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, parsed: dict[str, duckdb.Statement], journal: Journal
-    ) -> None:
-        super().__init__(connection, parsed)
-        self.beside_journal = Cursor(connection, parsed)
-        """Reads what is in the tables alone: `find` knows what is not in them yet."""
-        self._after_commit: list[Callable[[], None]] = []
-        self._journal = journal
-        self._put: Rows = {}
-        self.is_plain = False
-        """It has looked into the tables or changed them, so nothing of it goes to the journal."""
-
-    def put(self, table: str, row: Mapping[str, Any], *, key: str, replaces: bool = False) -> None:
-        """Write a row that is small and one of many: it is on disk with the commit, and in its table when needed.
-
-        Args:
-            row: values that JSON has, and times.
-            key: the column that `find` goes by.
-            replaces: there may be an earlier row of the same key, which goes.
-        """
-        place(self._put, table, Put(key, row, replaces))
-
-    def find(self, table: str, key: Key) -> Mapping[str, Any] | None:
-        """The row of this key that was put, unless it is in its table by now."""
-        for rows in (self._put, {} if self.is_plain else self._journal.rows):
-            found = rows.get(table, {}).get(key)
-            if found is not None:
-                return found.row
-        return None
-
-    def next_ids(self, sequence: str, count: int = 1) -> list[int]:
-        """Ids of a sequence that are higher than all that were taken from it before."""
-        reserved = self._journal.reserved.get(sequence)
-        if reserved is None or len(reserved) < count:
-            size = count if self.is_plain else max(count, RESERVED)
-            taken = self.beside_journal.column(f"SELECT nextval('{sequence}') FROM range(?)", size)
-            reserved = self._journal.reserved[sequence] = deque(sorted(taken))
-        return [reserved.popleft() for _ in range(count)]
-
-    def settle(self) -> None:
-        """Move everything that was put to its tables."""
-        # Statements take ids from the sequences themselves, which are higher than those that are left.
-        self._journal.reserved.clear()
-        if not self.is_plain:
-            self.is_plain = True
-            if self._journal.rows:
-                move(self._connection, self._journal.rows)
-                self._connection.execute("DELETE FROM journal").fetchall()
-        if self._put:
-            put, self._put = self._put, {}
-            move(self._connection, put)
-
-    def finish(self) -> None:
-        """Write what was put; the commit follows."""
-        if self.is_plain or sum(map(len, self._put.values())) > MAX_JOURNALED:
-            self.settle()
-        elif self._put:
-            self.beside_journal.tuples("INSERT INTO journal VALUES (?, ?)", *self._journal.line(self._put))
-
-    def committed(self) -> None:
-        """The commit was made."""
-        if self.is_plain:
-            self._journal.rows = {}
-        merge(self._journal.rows, self._put)
-
-    def _execute(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
-        self.settle()
-        return super()._execute(sql, parameters)
-
-    def table(self, sql: str, *parameters: Any) -> pa.Table:
-        self.settle()
-        return super().table(sql, *parameters)
-
-    def batches(self, sql: str, *parameters: Any) -> pa.RecordBatchReader:
-        self.settle()
-        return super().batches(sql, *parameters)
-
-    def execute(self, sql: str, *parameters: Any) -> None:
-        self._execute(sql, parameters).fetchall()
-
-    def insert(self, table: str, rows: pa.Table) -> None:
-        """Append an Arrow table, matching columns by name. The way in for everything that comes in bulk."""
-        self.settle()
-        # DuckDB finds `rows` among the names of this function. To register it takes as long as to insert a few.
-        self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows").fetchall()
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Have `call` run on the writer thread once the transaction is on disk, before the caller is answered."""
-        self._after_commit.append(call)
-
-
 class _Write:
-    """A write that waits for its commit."""
+    """A write that waits for its commit, or a read in the writer's turn, which is rolled back."""
 
-    def __init__(self, work: Callable[[Transaction], Any]) -> None:
+    def __init__(self, work: Callable[[Transaction], Any], *, is_read: bool = False) -> None:
         self.work = work
+        self.is_read = is_read
         self.future: Future[Any] = Future()
 
 
@@ -268,13 +82,15 @@ class Database:
         self._memory_limit = memory_limit
         self._parsed: dict[str, duckdb.Statement] = {}
         self._journal = Journal()
+        self.is_stuck = False
+        """What is in the journal could not be moved to its tables the last time: the disk is full, most likely."""
         try:
             self._connection = self._connect()
         except duckdb.Error as error:
             raise StorageFailed(f"The database {path.name} cannot be opened: {_first_line(error)}") from error
         try:
             self.version = migrate(self._connection, path)
-            self._journal.recover(self._connection)
+            self._journal.load(self._connection)
         except BaseException:
             self._connection.close()
             raise
@@ -307,7 +123,9 @@ class Database:
 
     def submit(self, work: Callable[[Transaction], Result]) -> Future[Result]:
         """`write` for callers on other threads than the event loop's."""
-        write = _Write(work)
+        return self._submit(_Write(work))
+
+    def _submit(self, write: _Write) -> Future[Any]:
         with self._closing:
             if self._closed:
                 raise Unavailable("The lab server is stopping.")
@@ -320,8 +138,8 @@ class Database:
         Args:
             long: it takes seconds; such reads wait for each other, and nobody else for them.
         """
-        if self._journal.rows:
-            await self.write(Transaction.settle)
+        if self._journal.rows and not await self._settled():
+            return await asyncio.wrap_future(self._submit(_Write(work, is_read=True)))
         try:
             found = (self._long_reader if long else self._readers).submit(self._read, work)
         except RuntimeError:
@@ -331,8 +149,24 @@ class Database:
     def read_now(self, work: Callable[[Cursor], Result]) -> Result:
         """`read` that blocks, for the start of the server, before its event loop runs."""
         if self._journal.rows:
-            self.submit(Transaction.settle).result()
+            found: Future[Result] = self._submit(_Write(work, is_read=True))
+            return found.result()
         return self._readers.submit(self._read, work).result()
+
+    @property
+    def refused_rows(self) -> int:
+        """How many rows that were put are not in their tables, because these did not take them."""
+        return self._journal.refused
+
+    async def _settled(self) -> bool:
+        """Have the tables hold everything; False if the disk has no room for that."""
+        if self.is_stuck:
+            return False
+        try:
+            await self.write(Transaction.settle)
+        except StorageFailed:
+            return False
+        return True
 
     def _read(self, work: Callable[[Cursor], Result]) -> Result:
         with self._reading:
@@ -366,6 +200,7 @@ class Database:
         running = True
         while running:
             group: list[_Write] = []
+            reads: list[_Write] = []
             write = self._next()
             while True:
                 if write is None:
@@ -373,7 +208,7 @@ class Database:
                     break
                 # Whoever asked may have gone away meanwhile; from here on its answer cannot be cancelled.
                 if write.future.set_running_or_notify_cancel():
-                    group.append(write)
+                    (reads if write.is_read else group).append(write)
                 if len(group) >= MAX_GROUP or self._queue.empty():
                     break
                 write = self._queue.get()
@@ -381,14 +216,17 @@ class Database:
                 # One of them spoiled the common transaction: each gets its own.
                 for single in group:
                     self._commit([single], alone=True)
-            if self._journal.rows and (not running or len(self._journal) > MAX_IN_JOURNAL):
+            if self._journal.rows and (reads or not running or len(self._journal) > MAX_IN_JOURNAL):
                 self._commit([_Write(Transaction.settle)], alone=True)
+            for read in reads:
+                self._look(read)
             self._checkpoint()
 
     def _next(self) -> _Write | None:
         """The next write; when there is none for a while and something is in the journal, one that moves it."""
+        patience_s = MOVE_AGAIN_AFTER_S if self.is_stuck else MOVE_AFTER_S
         try:
-            return self._queue.get(timeout=MOVE_AFTER_S if self._journal.rows else None)
+            return self._queue.get(timeout=patience_s if self._journal.rows else None)
         except queue.Empty:
             return _Write(Transaction.settle)
 
@@ -403,12 +241,12 @@ class Database:
         except BaseException as error:
             # Those that were taken in it may be given once more.
             self._journal.reserved.clear()
-            broken = _is_broken(error)
-            if broken:
-                # Before anybody is told, so that who asks again finds it whole.
-                self._open_again()
-            else:
-                self._roll_back()
+            broken = self._recover(error)
+            if transaction.moves_journal and isinstance(error, NOT_DONE):
+                # Nobody's write may fail for a row of others that its table refuses.
+                self.is_stuck = not is_refusal(error) or not self._journal.settle_in_parts(self._attempt)
+                if not self.is_stuck and not broken:
+                    return self._commit(group, alone)
             # What a broken database had taken may be on disk: then it must not be done a second time.
             if not alone and len(group) > 1 and not broken:
                 return False
@@ -418,8 +256,9 @@ class Database:
             for write in group:
                 write.future.set_exception(failure)
             return True
+        self.is_stuck = False
         transaction.committed()
-        for call in transaction._after_commit:
+        for call in transaction.after:
             try:
                 call()
             except Exception:
@@ -428,6 +267,40 @@ class Database:
         for write, result in zip(group, results, strict=True):
             write.future.set_result(result)
         return True
+
+    def _look(self, read: _Write) -> None:
+        """Answer a read from a transaction in which the journal is in the tables, and that leaves no trace."""
+        transaction = Transaction(self._connection, self._parsed, self._journal)
+        try:
+            self._connection.begin()
+            transaction.settle()
+            result = read.work(transaction)
+            self._connection.rollback()
+        except BaseException as error:
+            self._recover(error)
+            read.future.set_exception(_storage_failed(error) if isinstance(error, duckdb.Error) else error)
+        else:
+            read.future.set_result(result)
+
+    def _attempt(self, work: Callable[[duckdb.DuckDBPyConnection], None]) -> Exception | None:
+        """Run `work` in a transaction of its own. Returns what DuckDB has against it."""
+        try:
+            self._connection.begin()
+            work(self._connection)
+            self._connection.commit()
+        except NOT_DONE as error:
+            self._recover(error)
+            return error
+        return None
+
+    def _recover(self, error: BaseException) -> bool:
+        """Have a connection that takes writes after one failed. Returns whether the database had to be opened again."""
+        if _is_broken(error):
+            # Before anybody is told, so that who asks again finds it whole.
+            self._open_again()
+            return True
+        self._roll_back()
+        return False
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         # No checkpoint within a commit: one that meets a full disk breaks the database, and nobody
@@ -469,7 +342,7 @@ class Database:
             self._local = threading.local()
             self._connection = self._connect()
             # A commit that broke the database may be in the file.
-            self._journal.recover(self._connection)
+            self._journal.load(self._connection)
         except duckdb.Error:
             log.exception("The database cannot be opened")
         finally:

@@ -3,18 +3,22 @@
 A statement costs DuckDB half a millisecond to two however little it writes, and each table that a commit touches adds to
 that. A small thing that happens often, as a decision about a sample does, is rows of three tables; written one by one
 they would take most of the time of whoever waits for the commit. So they are put here: one row of one narrow table,
-whoever is in the group. They are in the tables before anybody reads these, and a file that was left with a journal is
-put in order when it is opened.
+whoever is in the group. They are in the tables before anybody reads these. What was left in the journal when the
+file was closed is there again when it is opened, and a row that its table refuses is set aside in `refused_rows`.
 """
 
+import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import duckdb
 import orjson
 import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 RESERVED = 256
 """Ids that are taken from a sequence at once."""
@@ -35,6 +39,8 @@ class Put(NamedTuple):
 Rows = dict[str, dict[Key, Put]]
 """By table and key."""
 
+Attempt = Callable[[Callable[[duckdb.DuckDBPyConnection], None]], Exception | None]
+
 
 class Journal:
     """What is on disk and not in its tables yet, and ids that are taken already. For the writer thread."""
@@ -42,6 +48,8 @@ class Journal:
     def __init__(self) -> None:
         self.rows: Rows = {}
         self.reserved: dict[str, deque[int]] = {}
+        self.refused = 0
+        """Rows that were set aside, since there is this file."""
         self._last = 0
 
     def __len__(self) -> int:
@@ -53,25 +61,90 @@ class Journal:
         content = [[table, *one] for table, placed in rows.items() for one in placed.values()]
         return self._last, orjson.dumps(content).decode()
 
-    def recover(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Move what an earlier process has left, or a connection that broke."""
-        self.rows = {}
-        self.reserved.clear()
-        lines = connection.execute("SELECT rows FROM journal ORDER BY id").fetchall()
-        if not lines:
-            return
+    def load(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Know what is on disk and nothing else: what an earlier process has left, or a connection that broke."""
         left: Rows = {}
-        for (content,) in lines:
+        for self._last, content in connection.execute("SELECT id, rows FROM journal ORDER BY id").fetchall():
             for table, *one in orjson.loads(content):
                 place(left, table, Put(*one))
-        connection.begin()
-        try:
-            move(connection, left)
-            connection.execute("DELETE FROM journal")
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+        self.rows = left
+        self.reserved.clear()
+        ((self.refused,),) = connection.execute("SELECT count(*) FROM refused_rows").fetchall()
+
+    def settle_in_parts(self, attempt: Attempt) -> bool:
+        """Move all rows but those that are refused, which are set aside.
+
+        Args:
+            attempt: runs what it is given in a transaction of its own, and returns what went wrong.
+
+        Returns:
+            Whether nothing is left in the journal; otherwise the database takes nothing at the moment.
+        """
+        parts = deque([[(table, put) for table, placed in self.rows.items() for put in placed.values()]])
+        while parts:
+            part = parts.popleft()
+            rest = _rows(one for later in parts for one in later)
+            error = attempt(partial(self._move, part, rest))
+            if error is not None:
+                if not is_refusal(error):
+                    return False
+                if len(part) > 1:
+                    half = len(part) // 2
+                    parts.extendleft((part[half:], part[:half]))
+                    continue
+                if attempt(partial(self._set_aside, part[0], str(error), rest)):
+                    return False
+                self.refused += 1
+                log.error(
+                    "A row was refused by table %s and set aside in refused_rows: %s", part[0][0], error
+                )
+            self.rows = rest
+        return True
+
+    def _move(self, part: list[tuple[str, Put]], rest: Rows, connection: duckdb.DuckDBPyConnection) -> None:
+        move(connection, _rows(part))
+        self._keep(rest, connection)
+
+    def _set_aside(
+        self, refused: tuple[str, Put], reason: str, rest: Rows, connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        table, put = refused
+        content = orjson.dumps(put.row).decode()
+        connection.execute(
+            "INSERT INTO refused_rows VALUES (?, ?, ?, now()::TIMESTAMP)", [table, content, reason]
+        ).fetchall()
+        self._keep(rest, connection)
+
+    def _keep(self, rest: Rows, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("DELETE FROM journal").fetchall()
+        if rest:
+            connection.execute("INSERT INTO journal VALUES (?, ?)", self.line(rest)).fetchall()
+
+
+NOT_DONE = (duckdb.Error, pa.ArrowException)
+"""What a statement that was not executed raises."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether DuckDB will never do this, and it is not the disk, the memory or the connection that is at fault."""
+    return isinstance(error, _REFUSALS)
+
+
+_REFUSALS = (
+    duckdb.IntegrityError,
+    duckdb.DataError,
+    duckdb.ProgrammingError,
+    duckdb.NotSupportedError,
+    duckdb.InternalError,
+    pa.ArrowException,
+)
+
+
+def _rows(puts: Iterable[tuple[str, Put]]) -> Rows:
+    rows: Rows = {}
+    for table, put in puts:
+        place(rows, table, put)
+    return rows
 
 
 def place(rows: Rows, table: str, put: Put) -> None:

@@ -6,6 +6,8 @@ import resource
 import pyarrow as pa
 import pytest
 
+from tests.server.labeling.conftest import LabeledProject
+
 ARROW = "application/vnd.apache.arrow.stream"
 
 
@@ -90,3 +92,28 @@ def test_a_checkpoint_without_room_does_not_end_the_database(start_server, tmp_p
     limit(server, resource.RLIM_INFINITY)
     assert log(server, run, body, acknowledged + 1).status_code == 200
     assert stored(server, run) == (acknowledged + 1) * 100_000
+
+
+def test_what_was_labeled_is_read_while_the_disk_is_full_and_after_it(start_server, tmp_path):
+    server = start_server(tmp_path)
+    new = {"name": "full-disk", "task": "text_classification", "classes": ["a", "b"]}
+    project = LabeledProject(server.client, server.client.post("projects", json=new).json())
+    samples = project.import_texts(*(f"text {one}" for one in range(20)))
+
+    def label(sample):
+        return project.save({"sample_id": sample, "label": "a"}).status_code
+
+    def labeled():
+        return len(project.samples(status="labeled"))
+
+    for sample in samples[:15]:
+        assert label(sample) == 200
+    limit(server, (tmp_path / "lab.duckdb.wal").stat().st_size)
+    for _ in range(2):
+        assert label(samples[18]) == 500
+        assert labeled() == 15
+    assert server.client.get("lab").json()["lacks_room"]
+    limit(server, resource.RLIM_INFINITY)
+    assert label(samples[0]) == label(samples[18]) == 200
+    assert labeled() == 16
+    assert not server.client.get("lab").json()["lacks_room"]

@@ -1,12 +1,15 @@
 """The journal: what is committed in one row is found by everybody, also after a crash, once."""
 
+import json
 import shutil
 from datetime import datetime
+from functools import partial
 
 import pytest
 
-from modelship_lab.records.errors import Conflict
-from modelship_lab.server.storage.database import MAX_JOURNALED, Database, Transaction
+from modelship_lab.records.errors import Conflict, StorageFailed
+from modelship_lab.server.storage.database import Database, Transaction
+from modelship_lab.server.storage.transaction import MAX_JOURNALED
 
 
 @pytest.fixture
@@ -39,6 +42,15 @@ def states(database):
     )
 
 
+def left_behind(database, tmp_path):
+    """The folder of a killed process: the files as they are."""
+    left = tmp_path / "left"
+    left.mkdir()
+    for path in tmp_path.glob("lab.duckdb*"):
+        shutil.copy(path, left)
+    return left / "lab.duckdb"
+
+
 def test_what_was_put_is_read_by_everybody_and_the_newest_of_its_key_counts(database):
     first = database.submit(lambda t: decided(t, 5, "a")).result(5)
     second = database.submit(lambda t: decided(t, 5, "b")).result(5)
@@ -53,16 +65,12 @@ def test_what_was_put_is_read_by_everybody_and_the_newest_of_its_key_counts(data
 def test_what_was_put_outlives_a_crash_once(database, tmp_path):
     database.submit(lambda t: decided(t, 5, "a")).result(5)
     identity = database.submit(lambda t: decided(t, 5, "b")).result(5)
-    # What a killed process leaves: the files as they are.
-    left = tmp_path / "left"
-    left.mkdir()
-    for path in tmp_path.glob("lab.duckdb*"):
-        shutil.copy(path, left)
+    path = left_behind(database, tmp_path)
     for _ in range(2):
-        recovered = Database(left / "lab.duckdb")
+        recovered = Database(path)
         assert [row[:3] for row in states(recovered)] == [(5, "b", identity)]
         recovered.close()
-    recovered = Database(left / "lab.duckdb")
+    recovered = Database(path)
     assert recovered.submit(lambda t: t.next_ids("label_ids")).result(5)[0] > identity
     recovered.close()
 
@@ -107,3 +115,43 @@ def test_many_rows_of_one_transaction_go_to_their_table(database):
 
     database.submit(work).result(5)
     assert len(states(database)) == rows
+
+
+def test_a_row_that_its_table_refuses_is_set_aside_and_all_others_are_read(database, tmp_path):
+    decide = [partial(decided, sample_id=one, label="a") for one in range(9)]
+    for one in decide[:4]:
+        database.submit(one).result(5)
+    database.submit(
+        lambda t: t.put("sample_states", {"sample_id": 100, "status": None}, key="sample_id")
+    ).result(5)
+    database.submit(lambda t: t.put("no_table", {"id": 1}, key="id")).result(5)
+    for one in decide[4:]:
+        database.submit(one).result(5)
+    path = left_behind(database, tmp_path)
+    # Whoever comes next: a read, or a write that looks into the tables.
+    count = database.submit(lambda t: t.value("SELECT count(*) FROM sample_states")).result(5)
+    assert (count, len(states(database))) == (9, 9)
+    # And the next start.
+    for _ in range(2):
+        again = Database(path)
+        try:
+            assert [row[0] for row in states(again)] == list(range(9))
+            assert again.refused_rows == database.refused_rows == 2
+            kept = again.read_now(
+                lambda c: c.tuples("SELECT target, content, reason FROM refused_rows ORDER BY target")
+            )
+            assert [(target, json.loads(content)) for target, content, _ in kept] == [
+                ("no_table", {"id": 1}),
+                ("sample_states", {"sample_id": 100, "status": None}),
+            ]
+            assert all(reason for *_, reason in kept)
+        finally:
+            again.close()
+
+
+def test_a_write_that_is_refused_itself_takes_nothing_along(database):
+    database.submit(lambda t: decided(t, 5, "a")).result(5)
+    with pytest.raises(StorageFailed):
+        database.submit(lambda t: t.execute("INSERT INTO sample_states (sample_id) VALUES (6)")).result(5)
+    assert [row[0] for row in states(database)] == [5]
+    assert database.refused_rows == 0

@@ -22,6 +22,8 @@ ALTER TABLE imports ADD COLUMN labels_kept BIGINT DEFAULT 0;
 
 -- Small writes that are committed as one row, whatever tables they go to, until they are moved there together.
 CREATE TABLE journal (id BIGINT NOT NULL, rows VARCHAR NOT NULL);
+-- Rows of the journal that their table did not take, as JSON; nothing reads them but who mends that.
+CREATE TABLE refused_rows (target VARCHAR NOT NULL, content VARCHAR NOT NULL, reason VARCHAR NOT NULL, refused_at TIMESTAMP);
 
 -- Registry ---------------------------------------------------------------------------------------
 
