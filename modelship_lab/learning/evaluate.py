@@ -231,6 +231,10 @@ def summary(evaluation: Evaluation) -> dict[str, float]:
         "test_calibration_error": evaluation.calibration.error if evaluation.calibration else None,
         "test_rows": float(evaluation.rows),
     }
+    there = [one for one in evaluation.per_class if one.support]
+    if there:
+        figures["test_macro_precision"] = sum(one.precision for one in there) / len(there)
+        figures["test_macro_recall"] = sum(one.recall for one in there) / len(there)
     return {name: value for name, value in figures.items() if value is not None}
 
 

@@ -228,7 +228,7 @@ class _Fit:
             {
                 "batch_size": batch_size,
                 "accelerator": hardware.accelerator,
-                "precision": "bf16" if "bf16" in hardware.precision else "32",
+                "precision": hardware.precision.partition("-")[0],
                 "parameters": sum(weight.numel() for weight in network.parameters()),
             }
         )

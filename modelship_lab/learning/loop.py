@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -70,6 +71,8 @@ class Loop:
         self.steps = len(self.training) * self.options.epochs
         self.optimizer = adamw(self.network, self.learning_rate, self.options.weight_decay)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        # With fp16, Fabric scales the loss, takes the scale off the gradients and passes over steps that overflow.
+        self._stepping: Any = self.fabric.setup_optimizers(self.optimizer)
         every = max(1, self.steps // POINTS)
         on_device = self.fabric.device.type != "cpu"
         self._every = max(every, LEAST_STEPS_ON_DEVICE) if on_device else every
@@ -120,7 +123,7 @@ class Loop:
             for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
             loss = self._gradients(*self._moved(inputs, targets))
-            self.optimizer.step()
+            self._stepping.step()
             self.optimizer.zero_grad()
             state.step += 1
             state.position += 1

@@ -2,7 +2,8 @@
 
     LabError                     500 INTERNAL_ERROR
     ├── InvalidInput             422 INVALID_INPUT        the request or command is not understood
-    │   └── InvalidData          422 INVALID_DATA         a file, row or frame cannot be read
+    │   ├── InvalidData          422 INVALID_DATA         a file, row or frame cannot be read
+    │   └── InvalidOptions       422 INVALID_OPTIONS      a recipe has no such option, or does not take its value
     ├── Unauthenticated          401 UNAUTHENTICATED      no credential, or not a valid one
     ├── InsufficientCredits      402 INSUFFICIENT_CREDITS the account has not the credits that this costs
     ├── PermissionDenied         403 PERMISSION_DENIED    a valid credential that may not do this
@@ -41,6 +42,7 @@ __all__ = [
     "Interrupted",
     "InvalidData",
     "InvalidInput",
+    "InvalidOptions",
     "LabError",
     "MethodNotAllowed",
     "MissingDependency",
@@ -89,6 +91,12 @@ class InvalidInput(LabError):
 
 class InvalidData(InvalidInput):
     code = "INVALID_DATA"
+
+
+class InvalidOptions(InvalidInput):
+    """`details` name the options of a recipe that are wrong."""
+
+    code = "INVALID_OPTIONS"
 
 
 class Unauthenticated(LabError):

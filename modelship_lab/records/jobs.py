@@ -67,6 +67,8 @@ class NewModelExport(Record):
     """What is to be made of a run's model in the background."""
 
     formats: Annotated[tuple[ModelFormat, ...], Field(min_length=1, max_length=10)] = ("onnx",)
+    source: str | None = Field(default=None, max_length=1000)
+    """The folder of the workspace that the model was named by, if it was."""
     output: str | None = Field(default=None, max_length=1000)
     """A folder of the workspace that gets the files, too; other formats than onnx are of no use without."""
     optimize: bool = False

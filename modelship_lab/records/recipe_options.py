@@ -7,7 +7,7 @@ from pydantic import Field
 from modelship_lab.records.base import Record
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "32", "bf16"]
+Precision = Literal["auto", "32", "bf16", "16"]
 Schedule = Literal["cosine", "linear", "constant"]
 LearningRate = Annotated[float, Field(gt=0, le=10)] | Literal["auto"]
 
@@ -97,7 +97,8 @@ class TrainingOptions(RecipeOptions):
     )
     precision: Precision = Field(
         default="auto",
-        description="Of the arithmetic; auto: bf16 on a GPU that is made for it, else 32 bits.",
+        description="Of the arithmetic; auto: bf16 on a GPU that is made for it, else 32 bits; 16: "
+        "mixed precision on every GPU, with fp16 where it is not made for bf16.",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from modelship_lab.records.base import Task
-from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.errors import InvalidInput, InvalidOptions
 from modelship_lab.records.recipe_options import (
     ImageBackboneOptions,
     ImageCnnOptions,
@@ -40,14 +40,14 @@ class Recipe:
         """The options as a record, with defaults for what is left out.
 
         Raises:
-            InvalidInput: unknown names or values out of range; the details name each of them.
+            InvalidOptions: unknown names or values out of range; the details name each of them.
         """
         try:
             return self.options.model_validate(dict(options))
         except ValidationError as error:
             raise self._refusal(error) from None
 
-    def _refusal(self, error: ValidationError) -> InvalidInput:
+    def _refusal(self, error: ValidationError) -> InvalidOptions:
         details = []
         for problem in error.errors():
             name = ".".join(map(str, problem["loc"]))
@@ -57,7 +57,7 @@ class Recipe:
                 reason = f"{problem['msg'].lower()}, not {problem['input']!r:.50}"
             details.append({"field": name, "reason": reason})
         listed = "; ".join(f"{detail['field']}: {detail['reason']}" for detail in details)
-        return InvalidInput(f"The options do not fit the recipe {self.name}: {listed}.", details)
+        return InvalidOptions(f"The options do not fit the recipe {self.name}: {listed}.", details)
 
 
 RECIPES: dict[str, Recipe] = {

@@ -39,7 +39,7 @@ class TrainingSection(Record):
     random_seed: int | None = Field(
         default=None, ge=0, lt=2**31, description="Weights and order follow from it."
     )
-    fp16: bool = Field(default=False, description="Mixed precision where there is a GPU that is made for it.")
+    fp16: bool = Field(default=False, description="Mixed precision where there is a GPU; without, 32 bits.")
     gradient_checkpointing: bool = Field(default=False, description="Less memory, more time.")
 
 
@@ -93,6 +93,8 @@ class TrainingConfig(Record):
         }
         if "data" in self.model_fields_set:
             wanted["holdout"] = min(round((data.val_split + data.test_split) / 2, 6), 0.4)
+        if training.fp16:
+            wanted["precision"] = "16"
         if training.gradient_checkpointing:
             wanted["gradient_checkpointing"] = True
         if training.backbone is not None:

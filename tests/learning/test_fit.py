@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.fit import fit
+from modelship_lab.learning.hardware import choose
 from modelship_lab.learning.split import split_rows
 from modelship_lab.records.errors import Interrupted, InvalidData, InvalidInput, TrainingFailed
 from modelship_lab.records.evaluation import Evaluation
@@ -285,6 +286,20 @@ def test_an_unreadable_image_is_named():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "16-mixed"), ((8, 0), "bf16-mixed")])
+def test_fp16_is_what_the_gpu_is_made_for(monkeypatch, capability, precision):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: capability)
+    assert choose("auto", "16").precision == precision
+
+
+def test_fp16_without_a_gpu_is_32_bits_and_says_so(caplog):
+    log = Recorder()
+    fit(log, table("wine"), "tabular-mlp", {"precision": "16", "epochs": 1, "accelerator": "cpu"})
+    assert log.params["precision"] == "32" and "for GPUs" in caplog.text
+
+
 def test_hardware_that_is_not_there_is_refused():
     with pytest.raises(InvalidInput, match="no cuda device"):
         fit(Recorder(), table("wine"), "tabular-mlp", {"accelerator": "cuda"})

@@ -48,7 +48,7 @@ def main() -> int:
     try:
         job.run(Path(folder), tell)
     except LabError as error:
-        say({"error": {"code": error.code, "message": error.message}})
+        say({"error": {"code": error.code, "message": error.message, "details": error.details}})
         return 1
     return 0
 

@@ -79,7 +79,9 @@ async def _listen(process: asyncio.subprocess.Process, told: OnProgress) -> LabE
         try:
             said = orjson.loads(line)
             if "error" in said:
-                failure = error_from_code(said["error"]["code"], said["error"]["message"][:2000])
+                failure = error_from_code(
+                    said["error"]["code"], said["error"]["message"][:2000], said["error"]["details"]
+                )
             else:
                 progress = min(max(float(said["progress"]), 0.0), 1.0)
                 told(JobProgress(progress=progress, message=str(said["message"])[:500]))

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from modelship_lab.records.errors import Conflict, InvalidInput, LabError, NotFound
+from modelship_lab.records.errors import Conflict, InvalidInput, InvalidOptions, LabError, NotFound
 from modelship_lab.records.jobs import Job, NewModelExport, NewTraining, TrainingStarted
 from modelship_lab.records.labeling import NewSnapshot, Project
 from modelship_lab.records.recipes import recipe_named, recipe_of_task
@@ -100,13 +100,23 @@ class Trainings:
 
         Raises:
             PermissionDenied: it is a path that leads out of the workspace.
+            InvalidOptions: there is no encoder in the folder.
         """
         encoder = options.get("encoder")
         if not isinstance(encoder, str):
             return options
         folder = self._workspace.resolve(encoder)
         is_path = folder.is_dir() or encoder.startswith(("/", ".", "~"))
-        return {**options, "encoder": str(folder)} if is_path else options
+        if not is_path:
+            return options
+        if not (folder / "config.json").is_file():
+            reason = f"there is no encoder in the folder '{encoder:.200}' of the workspace"
+            raise InvalidOptions(
+                f"T{reason[1:]}: it needs config.json, a tokenizer and model.safetensors, as `save_pretrained` of the "
+                "library transformers writes them.",
+                [{"field": "encoder", "reason": reason}],
+            )
+        return {**options, "encoder": str(folder)}
 
     def order(self, job: Job) -> dict[str, Any]:
         params = job.params
