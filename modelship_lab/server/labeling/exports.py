@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from modelship_lab.records.base import utc_now
 from modelship_lab.records.errors import Conflict, LabError, NotFound, TooManyRequests
 from modelship_lab.records.labeling import Export, ImportStatus, NewExport, Project
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.labeling import export_columns
 from modelship_lab.server.labeling.formats import file_name, open_writer, require_writable
 from modelship_lab.server.labeling.formats.outgoing import ColumnWriter, LabeledSample, Outgoing
 from modelship_lab.server.labeling.formats.rows import Problems
@@ -49,12 +51,6 @@ _COLUMNS = """
     s.id, s.name, s.group_name, s.split, s.text, s.image, s.fields::VARCHAR, s.width, s.height,
     coalesce(st.status, 'unlabeled'), st.source, st.author, st.origin, st.label, st.content::VARCHAR
 """
-_PLAIN_COLUMNS = """
-    s.id, s.name, s.group_name AS "group", s.split, s.text, st.label, coalesce(st.status, 'unlabeled') AS status,
-    st.source, st.author, st.origin
-"""
-"""Those of `Outgoing.schema` when all values are plain."""
-
 _SUGGESTED = ", g.label AS suggested, g.content::VARCHAR AS proposed, g.confidence, g.source AS suggested_by"
 
 
@@ -210,8 +206,9 @@ class Exports:
     async def _write(self, made: _Making) -> None:
         outgoing = await self._database.read(lambda cursor: self._outgoing(cursor, made), long=True)
         writer = await asyncio.to_thread(open_writer, made.path, made.new.format, outgoing)
-        if isinstance(writer, ColumnWriter) and outgoing.is_columnar:
-            await self._pass_on(made, _table, writer.write_table, lambda table: table["id"][-1].as_py())
+        if isinstance(writer, ColumnWriter) and export_columns.has_columns(outgoing):
+            read = partial(_table, outgoing)
+            await self._pass_on(made, read, writer.write_table, lambda table: table["id"][-1].as_py())
         else:
             await self._pass_on(made, _samples, writer.write, lambda samples: samples[-1].id)
         await asyncio.to_thread(writer.close)
@@ -283,17 +280,18 @@ def _features(cursor: Cursor, project_id: int) -> Iterator[tuple[str, pa.DataTyp
 def _samples(cursor: Cursor, made: _Making, after: int) -> list[LabeledSample]:
     """The next samples behind an id."""
     columns = _COLUMNS + (_SUGGESTED if made.new.suggestions else "")
-    sql, parameters = _batch(made, columns, BATCH_ROWS)
+    sql, parameters = _batch(made, columns, "* EXCLUDE (size)", BATCH_ROWS)
     return [LabeledSample(*row) for row in cursor.tuples(sql, *parameters, after)]
 
 
-def _table(cursor: Cursor, made: _Making, after: int) -> pa.Table:
+def _table(outgoing: Outgoing, cursor: Cursor, made: _Making, after: int) -> pa.Table:
     """The next samples behind an id with the columns of `Outgoing.schema`."""
-    sql, parameters = _batch(made, _PLAIN_COLUMNS, TABLE_ROWS)
-    return cursor.table(sql, *parameters, after)
+    sql, parameters = _batch(made, export_columns.found(outgoing), export_columns.shown(outgoing), TABLE_ROWS)
+    table = cursor.table(sql, *parameters, after)
+    return table.rename_columns(outgoing.schema.names).cast(outgoing.schema)
 
 
-def _batch(made: _Making, columns: str, most: int) -> tuple[str, list[Any]]:
+def _batch(made: _Making, columns: str, shown: str, most: int) -> tuple[str, list[Any]]:
     """A query for the next samples behind an id: as many as memory should hold, but one at least."""
     found, parameters = identities(made.project, made.new.samples)
     suggestions = "LEFT JOIN suggestions g ON g.sample_id = s.id" if made.new.suggestions else ""
@@ -307,7 +305,7 @@ def _batch(made: _Making, columns: str, most: int) -> tuple[str, list[Any]]:
             FROM wanted JOIN samples s ON s.id = wanted.id
             LEFT JOIN sample_states st ON st.sample_id = s.id {suggestions}
         )
-        SELECT * EXCLUDE (size) FROM found
+        SELECT {shown} FROM found
         QUALIFY sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size < {BATCH_CHARACTERS:d} ORDER BY id
         """,
         parameters,

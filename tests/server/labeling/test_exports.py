@@ -414,34 +414,56 @@ AWKWARD = [
 ]
 
 
-@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "parquet", "arrow"])
-def test_what_is_written_column_by_column_is_the_same_as_row_by_row(format, tmp_path):
+# What is said of a sample as the database has it, and of those in between nothing.
+CONTENTS = {
+    "text_classification": (None, None),
+    "several": ('{"labels": []}', '{"labels": ["a,b", "null"]}'),
+    "token_classification": (
+        '{"spans": []}',
+        '{"spans": [{"start": 0, "end": 1, "label": "a,b"}, {"start": 1, "end": 3, "label": ""}]}',
+    ),
+    "tabular_classification": (None, None),
+}
+FEATURES = {"n": pa.int64(), "x": pa.float64(), "id": pa.string()}
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "json", "jsonl", "parquet", "arrow", "hf"])
+@pytest.mark.parametrize("task", CONTENTS)
+def test_what_is_written_column_by_column_is_the_same_as_row_by_row(task, format, tmp_path):
     project = Project.model_construct(
-        name="p", task="text_classification", classes=tuple(AWKWARD), multilabel=False
+        name="p",
+        task="text_classification" if task == "several" else task,
+        classes=tuple(AWKWARD),
+        multilabel=task == "several",
     )
-    outgoing = Outgoing(project, lambda digest: b"", {}, [], frozenset(), False)
-    assert outgoing.is_columnar
+    is_table = task.startswith("tabular")
+    outgoing = Outgoing(project, lambda digest: b"", FEATURES if is_table else {}, [], frozenset(), True)
+    contents = CONTENTS[task]
     samples = [
         LabeledSample(
             id=number,
             name=text or None,
             group=text[::-1],
             split=None,
-            text=text,
+            text=None if is_table else text,
             image=None,
-            fields=None,
+            fields=json.dumps({"n": number, "x": number / 4, "id": text}) if is_table else None,
             width=None,
             height=None,
             status="labeled",
             source="human",
             author=text,
             origin="",
-            label=text if number % 3 else None,
-            content=None,
+            label=text if number % 3 and contents[0] is None else None,
+            content=contents[number % 2] if number % 3 else None,
+            suggested=text if number % 5 and contents[0] is None else None,
+            suggested_content=contents[1] if number % 5 else None,
+            confidence=number / 16,
+            suggested_by="model",
         )
         for number, text in enumerate(AWKWARD, 1)
     ]
-    contents = []
+    written = []
     for way in ("rows", "columns"):
         writer = open_writer(tmp_path / way, format, outgoing)
         for some in (samples[:5], samples[5:]):
@@ -449,7 +471,41 @@ def test_what_is_written_column_by_column_is_the_same_as_row_by_row(format, tmp_
                 writer.write(some)
             else:
                 assert isinstance(writer, ColumnWriter)
-                writer.write_table(pa.Table.from_pylist([outgoing.row(one) for one in some]))
+                rows = [outgoing.row(one) for one in some]
+                writer.write_table(pa.Table.from_pylist(rows, schema=outgoing.schema))
         writer.close()
-        contents.append((tmp_path / way).read_bytes())
-    assert contents[0] == contents[1]
+        written.append((tmp_path / way).read_bytes())
+    if format == "hf":
+        written = [_data_of(content) for content in written]
+    assert written[0] == written[1]
+
+
+def _data_of(folder):
+    """The rows of a data set of one part."""
+    with zipfile.ZipFile(io.BytesIO(folder)) as archive:
+        return pa.ipc.open_stream(archive.read("data-00000-of-00001.arrow")).read_all()
+
+
+def test_features_of_any_name_and_suggestions_go_out_with_their_types(new_project, arrow_bytes):
+    names = ["", 'a"b', "a'b", "a/b", "a~b", "a.b", "a[0]", "*", "$", "\\", "0", "ID", "id", "ü\n"]
+    row = {name: f"value {place}" for place, name in enumerate(names)}
+    numbers = [
+        {"n": 1, "x": 1.5, "b": True},
+        {"n": -2, "x": 3, "b": None},
+        {"n": None, "x": -0.25, "b": False},
+    ]
+    rows = [{**row, **one, "said": "ham"} for one in numbers]
+    lines = "".join(f"{json.dumps(one)}\n" for one in rows).encode()
+    project = new_project("tabular_classification")
+    done = project.import_file(lines, format="jsonl", label="said")
+    assert done["labels_added"] == 3, done
+    first = project.samples()[0]["id"]
+    project.suggest({"sample_id": first, "label": "spam", "confidence": 0.75})
+    table = pq.read_table(io.BytesIO(export(project, "parquet", suggestions=True)))
+    kinds = {"n": pa.int64(), "x": pa.float64(), "b": pa.bool_()}
+    for name in (*names, *kinds):
+        column = "feature_id" if name == "id" else name
+        assert table.schema.field(column).type == kinds.get(name, pa.string())
+        assert table[column].to_pylist() == [one[name] for one in rows]
+    assert table["suggestion"].to_pylist() == ["spam", None, None]
+    assert table["confidence"].to_pylist() == [0.75, None, None]

@@ -134,8 +134,8 @@ class TableWriter:
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def write_table(self, samples: pa.Table) -> None:
-        """`write` for samples of plain values."""
-        self._writer.write_table(samples.cast(self._schema))
+        """`write` for a table with the columns of `Outgoing.schema`."""
+        self._writer.write_table(samples)
 
     def close(self) -> None:
         self._writer.close()

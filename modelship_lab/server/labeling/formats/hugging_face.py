@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from modelship_lab.records.errors import InvalidData, InvalidInput
 from modelship_lab.records.labeling import Kind, Project
@@ -116,6 +117,29 @@ class HuggingFaceWriter:
                 rows = [self._row(sample, image) for sample, image in piece]
                 columns = [pa.array([row[field.name] for row in rows], field.type) for field in self._schema]
                 writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def write_table(self, samples: pa.Table) -> None:
+        """`write` for a table with the columns of `Outgoing.schema`."""
+        for name in (self._outgoing.kind, "suggestion"):
+            if (place := samples.schema.get_field_index(name)) >= 0:
+                samples = samples.set_column(place, name, self._codes_of(samples[name].combine_chunks()))
+        samples = samples.cast(self._schema)
+        splits = pc.fill_null(samples["split"], DEFAULT_SPLIT)
+        for split in splits.unique().to_pylist():
+            self._part(split).write_table(samples.filter(pc.equal(splits, split)))
+
+    def _codes_of(self, values: pa.Array) -> pa.Array:
+        """`_coded` for a column: what lies in lists and parts stays there."""
+        kind = values.type
+        if pa.types.is_string(kind):
+            classes = pa.array(list(self._codes), pa.string())
+            return pc.index_in(values, classes, skip_nulls=True).cast(pa.int64())
+        if pa.types.is_list(kind):
+            parts = self._codes_of(values.values)
+            return pa.ListArray.from_arrays(values.offsets, parts, mask=values.is_null())
+        fields = {field.name: values.field(field.name) for field in kind}
+        fields["label"] = self._codes_of(fields["label"])
+        return pa.StructArray.from_arrays(list(fields.values()), list(fields))
 
     def _row(self, sample: LabeledSample, image: bytes | None) -> dict[str, Any]:
         row = self._outgoing.row(sample)

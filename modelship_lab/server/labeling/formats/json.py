@@ -130,7 +130,7 @@ class JsonWriter:
             self._between = b",\n"
 
     def write_table(self, samples: pa.Table) -> None:
-        """`write` for samples of plain values, byte for byte the same."""
+        """`write` for a table with the columns of `Outgoing.schema`."""
         # Not at the top: it is loaded for a tenth of a second, and most servers start without an export.
         import polars as pl
 

@@ -103,11 +103,6 @@ class Outgoing:
         return "image" if task in ("image_classification", "object_detection") else "text"
 
     @cached_property
-    def is_columnar(self) -> bool:
-        """Whether every sample is plain values: a text and one class."""
-        return self.content == "text" and self.kind == "label" and not self.suggestions
-
-    @cached_property
     def feature_names(self) -> dict[str, str]:
         """The column of each feature; one that has the name of another column gets a longer one."""
         taken = {*OWN_COLUMNS, self.kind, "suggestion", "confidence", "suggested_by"}
@@ -212,7 +207,7 @@ class Writer(Protocol):
 
 @runtime_checkable
 class ColumnWriter(Writer, Protocol):
-    """A writer that takes samples of plain values as a table, too, which it writes several times as fast."""
+    """A writer that takes samples without images as a table, too, which it writes several times as fast."""
 
     def write_table(self, samples: pa.Table) -> None:
         """`write` for a table with the columns of `Outgoing.schema`."""
