@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { exampleProject, FakeLab, memoryStorage } from "../../core/tests/fake_lab";
 import { Labeler } from "../src/index";
 import { boxBetween, boxesUnder, movedBox, resizedBox } from "../src/labeler/editors/boxes";
-import { CodePoints, lanesOf, piecesOf, trimmed, wordsOf } from "../src/labeler/editors/text";
+import { chunksOf, CodePoints, lanesOf, piecesOf, trimmed, Words } from "../src/labeler/editors/text";
 import { FIT, fitted, shifted, zoomed } from "../src/labeler/zoom";
 import { Markdown } from "../src/markdown";
 
@@ -192,6 +192,30 @@ describe("spans", () => {
       ["Osl", "person"],
     ]);
   });
+
+  it("are adjusted by characters and by words at both ends, before and after they have a class", async () => {
+    const lab = news();
+    const labeler = await open(lab);
+    press(labeler, "End", "Ctrl+Shift+ArrowLeft", "Ctrl+Shift+ArrowRight", "Ctrl+Shift+ArrowRight", "2", "Tab", "Ctrl+ArrowLeft");
+    press(labeler, "Escape", "Home", "1", "Tab", "Shift+ArrowRight", "Enter");
+    await settle();
+    const spans = lab.labels[0]!.spans!.map(({ start, end, label }) => [inNews(start, end), label]);
+    expect(spans).toEqual([
+      [NEWS.slice(0, NEWS.indexOf("met") + 3), "person"],
+      ["sl", "place"],
+    ]);
+  });
+
+  it("reach to the end of a text of any length", async () => {
+    const lab = news();
+    const text = `${"👍 All is well here.\n".repeat(10_000)}The end of Zoë`;
+    lab.samples[0]!.text = text;
+    const labeler = await open(lab);
+    press(labeler, "End", "1", "Enter");
+    await settle();
+    const length = [...text].length;
+    expect(lab.labels[0]!.spans).toEqual([{ start: length - 3, end: length, label: "person" }]);
+  });
 });
 
 describe("boxes", () => {
@@ -217,7 +241,7 @@ describe("boxes", () => {
 
 describe("a text with spans", () => {
   it("is cut where a span begins or ends", () => {
-    const pieces = piecesOf(10, [{ start: 0, end: 6 }, { start: 4, end: 8 }], { start: 9, end: 10 });
+    const pieces = piecesOf({ start: 0, end: 10 }, [{ start: 0, end: 6 }, { start: 4, end: 8 }], { start: 9, end: 10 });
     expect(pieces.map(({ start, end, covering, ending }) => [start, end, covering, ending])).toEqual([
       [0, 4, [0], []],
       [4, 6, [0, 1], [0]],
@@ -236,7 +260,26 @@ describe("a text with spans", () => {
     expect([0, 1, 2, 3, 4].map((unit) => points.toPoint(unit))).toEqual([0, 1, 1, 2, 3]);
     expect(trimmed(" ab ", { start: 0, end: 4 })).toEqual({ start: 1, end: 3 });
     expect(trimmed("a  b", { start: 1, end: 3 })).toBeNull();
-    expect(wordsOf("No, no!").map(({ start, end }) => [start, end])).toEqual([[0, 2], [4, 6]]);
+  });
+
+  it("is divided at ends of lines when it is long, and finds its words part by part", () => {
+    const lines = Array.from({ length: 2000 }, (_, line) => `line ${line} of this, and so on\n`).join("");
+    const text = `${lines}${"x".repeat(9_000)} 👍${"😀".repeat(20_000)}`;
+    const chunks = chunksOf(text);
+    expect(chunks.map(({ start, end }) => text.slice(start, end)).join("")).toBe(text);
+    expect(chunks.length).toBeGreaterThan(15);
+    expect(Math.max(...chunks.map(({ start, end }) => end - start))).toBeLessThanOrEqual(16_000);
+    expect(chunks.every(({ start }) => !/[\uDC00-\uDFFF]/.test(text[start]!))).toBe(true);
+    expect(chunks.filter(({ end }) => end < lines.length).every(({ end }) => text[end - 1] === "\n")).toBe(true);
+
+    const words = new Words(text, chunks);
+    const said = (word?: { start: number; end: number }): string => (word ? text.slice(word.start, word.end) : "none");
+    expect(said(words.first(0, () => true))).toBe("line");
+    const place = text.indexOf("1234 of");
+    expect(said(words.first(place, ({ start }) => start >= place + 4))).toBe("of");
+    expect(said(words.last(place, ({ end }) => end <= place))).toBe("line");
+    expect(said(words.last(text.length, () => true))).toBe("x".repeat(9_000));
+    expect(said(words.last(0, ({ end }) => end <= 0))).toBe("none");
   });
 });
 

@@ -6,6 +6,9 @@ import { count } from "../format";
 /** With more classes than this, a search box helps. */
 export const MANY_CLASSES = 12;
 
+/** A button is made wide enough for so many letters where several stand side by side. */
+const LONGEST_NAME = 40;
+
 const NO_COUNTS: Record<string, number> = {};
 
 /** The classes as buttons with their keys and how often each was chosen. */
@@ -126,8 +129,12 @@ const ClassButtons = memo(function ClassButtons(props: {
   const most = Math.max(1, ...Object.values(counts));
   const suggested = new Set(props.suggested ? classesOf(props.suggested) : []);
   const pressed = new Set(typeof props.pressed === "string" ? [props.pressed] : props.pressed);
+  const longest = Math.max(...props.classes.map(({ name }) => name.length));
   return (
-    <div className="mls-class-buttons" style={{ "--mls-most": most } as CSSProperties}>
+    <div
+      className="mls-class-buttons"
+      style={{ "--mls-most": most, "--mls-longest": Math.min(longest, LONGEST_NAME) } as CSSProperties}
+    >
       {props.classes.map(({ name, index, keys }) => (
         <ClassButton
           key={name}

@@ -31,7 +31,9 @@ export function Help(props: { classes: string[]; keys: string[][]; kind: Kind; c
           {props.classes.length > MANY_CLASSES && <Row keys={["/"]}>Find a class by its name</Row>}
           {props.kind === "spans" && (
             <>
-              <Row keys={["←", "→"]}>Choose a word; with Shift more of them, with Ctrl a letter more or less</Row>
+              <Row keys={["←", "→"]}>Choose a word</Row>
+              <Row keys={["Shift", "→"]}>A word more, or ← less; with Ctrl a letter. Also of a span that Tab has chosen</Row>
+              <Row keys={["Ctrl", "Shift", "→"]}>The beginning by a letter; with Alt and Shift by a word</Row>
               <Row keys={["1", "–", "9"]}>Make what is chosen a span, or give a span another class</Row>
             </>
           )}

@@ -3,7 +3,8 @@ import type { ReactNode } from "react";
 import { useStore } from "../useStore";
 import { Sources } from "./Sources";
 
-const TASKS: Record<Task, string> = {
+/** What is done in a project, in words. */
+export const TASKS: Record<Task, string> = {
   text_classification: "Text classification",
   image_classification: "Image classification",
   tabular_classification: "Tabular classification",

@@ -2,10 +2,11 @@ import type { CellValue, Sample } from "@modelship-lab/core";
 import type { ReactNode, Ref } from "react";
 import { textOf } from "../format";
 import type { PictureCache } from "../Picture";
+import { MarkedText } from "./MarkedText";
 import { ZoomStage, type ZoomHandle } from "./ZoomStage";
 
-/** More text than this slows the browser down and nobody reads it to decide. */
-export const LONGEST_TEXT = 50_000;
+/** A value of more letters than this has a line of its own. */
+const LONG_CELL = 40;
 
 /** One sample as its kind is best judged: text, picture or row. */
 export function SampleView(props: { sample: Sample; pictures: PictureCache; zoom?: Ref<ZoomHandle> }): ReactNode {
@@ -33,33 +34,16 @@ export function SampleView(props: { sample: Sample; pictures: PictureCache; zoom
   );
 }
 
-/** The shorter a text, the larger its letters. */
-export function sizeOfText(text: string): string {
-  const size = text.length < 160 ? "large" : text.length < 800 ? "medium" : "small";
-  return `mls-sample-text mls-sample-text-${size}`;
-}
-
 function TextView({ text }: { text: string }): ReactNode {
   if (text.trim() === "") return <p className="mls-muted">This text is empty.</p>;
-  return (
-    <div className={sizeOfText(text)} dir="auto">
-      {text.slice(0, LONGEST_TEXT)}
-      <Rest text={text} />
-    </div>
-  );
-}
-
-/** Says how much of a text is not shown. */
-export function Rest({ text }: { text: string }): ReactNode {
-  if (text.length <= LONGEST_TEXT) return null;
-  return <p className="mls-muted">… and {text.length - LONGEST_TEXT} more characters.</p>;
+  return <MarkedText text={text} />;
 }
 
 function RowView({ row }: { row: Record<string, CellValue> }): ReactNode {
   return (
     <dl className="mls-sample-row">
       {Object.entries(row).map(([name, value]) => (
-        <div key={name} className="mls-cell">
+        <div key={name} className={typeof value === "string" && value.length > LONG_CELL ? "mls-cell mls-cell-wide" : "mls-cell"}>
           <dt title={name}>{name}</dt>
           <dd dir="auto">{cell(value)}</dd>
         </div>

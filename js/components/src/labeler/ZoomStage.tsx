@@ -12,8 +12,15 @@ import { SMALL, usePicture, type PictureCache } from "../Picture";
 import type { Pressed } from "./keys";
 import { FIT, fitted, shifted, zoomed, type Size } from "./zoom";
 
+interface Point {
+  x: number;
+  y: number;
+}
+
 const STEP = 1.4;
 const WHEEL = 1.0025;
+
+const distance = (one: Point, other: Point): number => Math.hypot(one.x - other.x, one.y - other.y);
 
 export interface ZoomHandle {
   /** Returns true when the key was one for zooming. */
@@ -24,7 +31,7 @@ export interface ZoomHandle {
 }
 
 /**
- * A picture to look at closely: Ctrl and the wheel, + and -, or the buttons zoom; dragging moves it; 0 shows all.
+ * A picture to look at closely: Ctrl and the wheel, two fingers, + and -, or the buttons zoom; dragging moves it; 0 shows all.
  *
  * What lies on the picture comes as children; whoever takes a pointer for himself prevents its default.
  */
@@ -40,6 +47,8 @@ export function ZoomStage(props: {
   const [place, setPlace] = useState<Size | null>(null);
   const [zoom, setZoom] = useState(FIT);
   const [dragging, setDragging] = useState(false);
+  /** The fingers on the picture, also those that something on it has taken for itself. */
+  const fingers = useRef(new Map<number, Point>());
   const loaded = usePicture(props.cache, props.digest);
 
   useLayoutEffect(() => {
@@ -88,10 +97,42 @@ export function ZoomStage(props: {
   const drag = (event: PointerEvent<HTMLDivElement>): void => {
     if (event.defaultPrevented || (event.button !== 0 && event.button !== 1)) return;
     if ((event.target as HTMLElement).closest("button")) return;
+    // A finger that finds all of the picture in sight scrolls the page.
+    if (event.pointerType === "touch" && zoom.scale === 1) return;
     // The middle button would scroll the page.
     if (event.button === 1) event.preventDefault();
     event.currentTarget.setPointerCapture(event.pointerId);
     setDragging(true);
+  };
+
+  const touch = (event: PointerEvent<HTMLDivElement>): void => {
+    if (event.pointerType === "touch") fingers.current.set(event.pointerId, placeOf(event));
+  };
+  /** Two fingers move the picture between them, and spread it or draw it together; one moves it where there is more of it. */
+  const slide = (event: PointerEvent<HTMLDivElement>): void => {
+    const before = fingers.current.get(event.pointerId);
+    if (!before) {
+      if (dragging) shift(event.movementX, event.movementY);
+      return;
+    }
+    const now = placeOf(event);
+    fingers.current.set(event.pointerId, now);
+    const other = [...fingers.current].find(([finger]) => finger !== event.pointerId)?.[1];
+    if (other) {
+      const middle = { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 };
+      const factor = Math.max(1, distance(now, other)) / Math.max(1, distance(before, other));
+      setZoom((old) => zoomed(old, factor, middle));
+      shift((now.x - before.x) / 2, (now.y - before.y) / 2);
+    } else if (dragging && zoom.scale > 1) shift(now.x - before.x, now.y - before.y);
+  };
+  const lift = (event: PointerEvent<HTMLDivElement>): void => {
+    fingers.current.delete(event.pointerId);
+    if (fingers.current.size === 0) setDragging(false);
+  };
+  /** From the middle of the stage. */
+  const placeOf = (event: PointerEvent<HTMLDivElement>): Point => {
+    const box = stage.current!.getBoundingClientRect();
+    return { x: event.clientX - box.left - box.width / 2, y: event.clientY - box.top - box.height / 2 };
   };
 
   return (
@@ -100,11 +141,10 @@ export function ZoomStage(props: {
       className={dragging ? "mls-zoom mls-zoom-dragging" : "mls-zoom"}
       data-zoomed={zoom.scale > 1}
       onPointerDown={drag}
-      onPointerMove={(event) => {
-        if (dragging) shift(event.movementX, event.movementY);
-      }}
-      onPointerUp={() => setDragging(false)}
-      onPointerCancel={() => setDragging(false)}
+      onPointerDownCapture={touch}
+      onPointerMoveCapture={slide}
+      onPointerUpCapture={lift}
+      onPointerCancelCapture={lift}
     >
       {loaded === "failed" ? (
         <p className="mls-muted mls-centered">This picture could not be loaded.</p>

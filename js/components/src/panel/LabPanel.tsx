@@ -2,6 +2,7 @@ import { OverviewFeed, type Connection, type OverviewState } from "@modelship-la
 import { useEffect, useState, type ReactNode } from "react";
 import { ProblemBanner } from "../Banner";
 import { count, milliseconds, percent } from "../format";
+import { TASKS } from "../labeler/LabelerHeader";
 import { RunList } from "../runs/RunList";
 import type { RunOpener } from "../runs/RunTable";
 import { StatusBadge } from "../runs/status";
@@ -113,7 +114,7 @@ function Projects({ state, opener }: { state: OverviewState; opener: Opener }): 
           >
             <span className="mls-item-head">
               <strong dir="auto">{project.name}</strong>
-              <span className="mls-muted">{project.task?.replace("_classification", "") ?? "runs only"}</span>
+              <span className="mls-muted">{project.task ? TASKS[project.task].toLowerCase() : "runs only"}</span>
               <span className="mls-spring" />
               <span className="mls-number">{progress ? percent(share) : ""}</span>
             </span>

@@ -88,7 +88,7 @@ export function SampleRows(props: SampleRowsProps): ReactNode {
     props.onKey(event);
   };
 
-  const placed = useMemo(() => placeColumns(props.columns, props.widths), [props.columns, props.widths]);
+  const placed = useMemo(() => placeColumns(props.columns, props.widths, width), [props.columns, props.widths, width]);
   const wide = tiles ? undefined : PICK_PX + placed.reduce((sum, one) => sum + one.width, 0);
   // A row that goes out of sight leaves its elements to the one that comes in.
   const elementOf = (place: number): string => `${id}-${place % ((seen.rows + 4) * across)}`;
@@ -102,7 +102,7 @@ export function SampleRows(props: SampleRowsProps): ReactNode {
     if (tiles) {
       const places = Array.from({ length: Math.min(across, total - row * across) }, (_, index) => row * across + index);
       drawn[slot] = (
-        <div key={slot} id={rowOf(row)} role="row" aria-rowindex={row + 1} className="mls-tiles" style={{ transform: `translateY(${row * row_px}px)`, height: row_px }}>
+        <div key={slot} id={rowOf(row)} role="row" aria-rowindex={row + 1} className="mls-tiles" style={{ transform: `translateY(${row * row_px}px)`, height: row_px, gridTemplateColumns: `repeat(${across}, minmax(0, 1fr))` }}>
           {places.map((place, index) => (
             <Tile
               key={index}
@@ -199,10 +199,14 @@ interface Placed {
   width: number;
 }
 
-function placeColumns(columns: readonly Column[], widths: Readonly<Record<string, number>>): Placed[] {
+/** One beside the other; what room is left goes to the texts, as long as nobody has said how wide they are to be. */
+function placeColumns(columns: readonly Column[], widths: Readonly<Record<string, number>>, room: number): Placed[] {
+  const own = columns.map((column) => widths[column.name] ?? column.width);
+  const free = Math.max(0, room - PICK_PX - own.reduce((sum, width) => sum + width, 0));
   let left = PICK_PX;
-  return columns.map((column) => {
-    const width = widths[column.name] ?? column.width;
+  return columns.map((column, index) => {
+    const grows = column.name === "content" && column.sort === "length" && widths.content === undefined;
+    const width = own[index]! + (grows ? free : 0);
     left += width;
     return { column, left: left - width, width };
   });

@@ -18,53 +18,64 @@ export interface SampleToolsProps {
   leave: () => void;
 }
 
+/** Whether a filter leaves anything out. */
+export function isFilterSet(filter: SampleFilter): boolean {
+  return Object.values(filter).some((value) => (Array.isArray(value) ? value.length > 0 : value != null && value !== ""));
+}
+
 /** The search box and the conditions of the filter. */
 export function SampleTools(props: SampleToolsProps): ReactNode {
   const { project, filter, selections, onFilter } = props;
   const status = filter.status ?? [];
-  const isSet = Object.values(filter).some((value) => (Array.isArray(value) ? value.length > 0 : value != null && value !== ""));
+  const [open, setOpen] = useState(false);
+  const isSet = isFilterSet(filter);
   return (
     <div className="mls-sample-tools" role="search" aria-label="Filter of the samples">
       <SearchBox {...props} />
-      <div className="mls-segments" role="group" aria-label="Status">
-        {STATUSES.map((one) => (
-          <button
-            key={one}
-            type="button"
-            aria-pressed={status.includes(one)}
-            onClick={() => onFilter({ status: status.includes(one) ? status.filter((other) => other !== one) : [...status, one] })}
-          >
-            {one}
-          </button>
-        ))}
-      </div>
-      <Choice title="Label" value={filter.label} names={project.classes} onChange={(label) => onFilter({ label })} />
-      <Choice title="Suggestion" value={filter.suggested} names={project.classes} onChange={(suggested) => onFilter({ suggested })} />
-      <Bound title="Confidence from" value={filter.min_confidence} onChange={(min_confidence) => onFilter({ min_confidence })} />
-      <Bound title="to" value={filter.max_confidence} onChange={(max_confidence) => onFilter({ max_confidence })} />
-      <Choice title="Source" value={filter.source} names={SOURCES} onChange={(source) => onFilter({ source: source as LabelSource | null })} />
-      {selections.length > 0 && (
-        <Choice
-          title="Selection"
-          value={filter.selection}
-          names={selections.map(({ name }) => name)}
-          onChange={(selection) => onFilter({ selection })}
-        />
-      )}
-      {hasThreshold(project) && (
-        <label className="mls-toggle">
-          <input
-            type="checkbox"
-            checked={filter.below_threshold ?? false}
-            onChange={(event) => onFilter({ below_threshold: event.target.checked || null })}
+      <button type="button" className="mls-button mls-sample-fold" aria-expanded={open} onClick={() => setOpen(!open)}>
+        Filter{isSet && " (on)"}
+      </button>
+      <div className="mls-sample-conditions" data-open={open}>
+        <div className="mls-segments" role="group" aria-label="Status">
+          {STATUSES.map((one) => (
+            <button
+              key={one}
+              type="button"
+              aria-pressed={status.includes(one)}
+              onClick={() => onFilter({ status: status.includes(one) ? status.filter((other) => other !== one) : [...status, one] })}
+            >
+              {one}
+            </button>
+          ))}
+        </div>
+        <Choice title="Label" value={filter.label} names={project.classes} onChange={(label) => onFilter({ label })} />
+        <Choice title="Suggestion" value={filter.suggested} names={project.classes} onChange={(suggested) => onFilter({ suggested })} />
+        <Bound title="Confidence from" value={filter.min_confidence} onChange={(min_confidence) => onFilter({ min_confidence })} />
+        <Bound title="to" value={filter.max_confidence} onChange={(max_confidence) => onFilter({ max_confidence })} />
+        <Choice title="Source" value={filter.source} names={SOURCES} onChange={(source) => onFilter({ source: source as LabelSource | null })} />
+        {selections.length > 0 && (
+          <Choice
+            title="Selection"
+            value={filter.selection}
+            names={selections.map(({ name }) => name)}
+            onChange={(selection) => onFilter({ selection })}
           />
-          Below the threshold
+        )}
+        {hasThreshold(project) && (
+          <label className="mls-toggle">
+            <input
+              type="checkbox"
+              checked={filter.below_threshold ?? false}
+              onChange={(event) => onFilter({ below_threshold: event.target.checked || null })}
+            />
+            Below the threshold
+          </label>
+        )}
+        <label className="mls-toggle">
+          <input type="checkbox" checked={filter.noted ?? false} onChange={(event) => onFilter({ noted: event.target.checked || null })} />
+          With a note
         </label>
-      )}
-      <label className="mls-toggle">
-        <input type="checkbox" checked={filter.noted ?? false} onChange={(event) => onFilter({ noted: event.target.checked || null })} />
-        With a note
-      </label>
+      </div>
       {filter.ids && <span className="mls-muted">{filter.ids.length} that were chosen</span>}
       {isSet && (
         <button type="button" className="mls-link" onClick={props.onClear}>

@@ -30,7 +30,7 @@ import { columnsOf, type Column } from "./columns";
 import { OpenedSample } from "./OpenedSample";
 import { SampleActions } from "./SampleActions";
 import { SampleRows } from "./SampleRows";
-import { SampleTools } from "./SampleTools";
+import { isFilterSet, SampleTools } from "./SampleTools";
 
 export interface SamplesProps {
   connection: Connection;
@@ -59,7 +59,11 @@ export function Samples(props: SamplesProps): ReactNode {
   const [view, setView] = useSaved<SavedView>(place, { filter: filter ?? {}, sort, tiles: null, widths: {} });
   const feed = useClosable(() => new SampleFeed(connection, projectId, view), [connection, projectId]);
   if (!project || !feed) {
-    return <div className="mls mls-samples">{problem && <ProblemBanner problem={problem} retry={retry} />}</div>;
+    return (
+      <div className="mls mls-samples">
+        {problem ? <ProblemBanner problem={problem} retry={retry} /> : <p className="mls-muted mls-centered mls-empty">Fetching…</p>}
+      </div>
+    );
   }
   return <SamplesScreen {...props} project={project} feed={feed} view={view} setView={setView} />;
 }
@@ -342,7 +346,15 @@ function SamplesScreen(
           onKey={key}
         />
       ) : state.loaded && total === 0 ? (
-        <p className="mls-muted mls-centered mls-empty">No sample is meant by the filter.</p>
+        <p className="mls-muted mls-centered mls-empty">
+          {isFilterSet(filter) ? (
+            "No sample is meant by the filter."
+          ) : (
+            <>
+              This project has no samples yet. Import some with <code>%mlship import {project.name} FILE</code>.
+            </>
+          )}
+        </p>
       ) : (
         <SampleRows
           key={String(tiles)}

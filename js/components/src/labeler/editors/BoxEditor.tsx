@@ -77,6 +77,8 @@ function Boxes(props: EditorProps): ReactNode {
   };
 
   const down = (event: PointerEvent<HTMLDivElement>): void => {
+    // A second finger: the two zoom.
+    if (!event.isPrimary) return setGesture(null);
     if (event.button !== 0) return;
     const from = pointAt(event);
     const grip = (event.target as HTMLElement).dataset.grip as Grip | undefined;

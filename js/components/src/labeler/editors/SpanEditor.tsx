@@ -1,18 +1,10 @@
 import type { Span } from "@modelship-lab/core";
-import {
-  useImperativeHandle,
-  useMemo,
-  useRef,
-  useState,
-  type CSSProperties,
-  type KeyboardEvent,
-  type ReactNode,
-} from "react";
+import { useEffect, useImperativeHandle, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { classColor } from "../../colors";
-import { LONGEST_TEXT, Rest, sizeOfText } from "../SampleView";
+import { MarkedText } from "../MarkedText";
 import type { EditorProps } from "./editor";
 import { PartList } from "./PartList";
-import { CodePoints, lanesOf, piecesOf, trimmed, wordsOf, type Piece, type Stretch } from "./text";
+import { chunksOf, CodePoints, trimmed, Words, type Stretch } from "./text";
 
 /** So much of a span is named in the list. */
 const EXCERPT = 40;
@@ -34,14 +26,13 @@ export function SpanEditor(props: EditorProps): ReactNode {
 
 function Spans(props: EditorProps): ReactNode {
   const { sample, classes, active, announce } = props;
-  const whole = sample.text ?? "";
-  const text = whole.slice(0, LONGEST_TEXT);
+  const text = sample.text ?? "";
   const [mark, setMark] = useState(NOTHING);
   const place = useRef<HTMLDivElement>(null);
-  /** Where the arrows have come to, by its place among the words. */
-  const lastWord = useRef(-1);
-  const points = useMemo(() => new CodePoints(whole), [whole]);
-  const words = useMemo(() => wordsOf(text), [text]);
+  /** Where the arrows go on from. */
+  const cursor = useRef<Stretch | null>(null);
+  const points = useMemo(() => new CodePoints(text), [text]);
+  const words = useMemo(() => new Words(text, chunksOf(text)), [text]);
   const spans = useMemo(() => props.value.spans ?? [], [props.value.spans]);
   const stretches = useMemo(
     () => spans.map(({ start, end }) => ({ start: points.toUnit(start), end: points.toUnit(end) })),
@@ -51,7 +42,7 @@ function Spans(props: EditorProps): ReactNode {
   // After an undo there may be fewer of them.
   const chosen = mark.chosen !== null && mark.chosen < spans.length ? mark.chosen : null;
   const excerpt = ({ start, end }: Stretch): string => {
-    const words = whole.slice(start, end).replace(/\s+/g, " ");
+    const words = text.slice(start, Math.min(end, start + 4 * EXCERPT)).replace(/\s+/g, " ");
     return words.length > EXCERPT ? `${words.slice(0, EXCERPT)}…` : words;
   };
 
@@ -63,8 +54,8 @@ function Spans(props: EditorProps): ReactNode {
     if (!known) set([...spans, span]);
     announce(`${label}: ${excerpt(stretch)}.`);
     // The next word is a step away.
-    setMark({ picked: null, chosen: null });
-    lastWord.current = words.findIndex((word) => word.end >= stretch.end);
+    setMark(NOTHING);
+    cursor.current = stretch;
   };
   const remove = (index: number): void => {
     set(spans.filter((_, other) => other !== index));
@@ -80,38 +71,46 @@ function Spans(props: EditorProps): ReactNode {
     announce(excerpt(stretch));
   };
 
-  /** Goes to another word, or (`more`) takes words in or leaves them out at the end. */
-  const go = (step: 1 | -1, more: boolean): boolean => {
-    if (words.length === 0) return false;
-    const last = words.length - 1;
-    if (picked) {
-      const first = words.findIndex((word) => word.end > picked.start);
-      const end = words.findLastIndex((word) => word.start < picked.end);
-      if (first < 0 || end < 0) return false;
-      const to = Math.min(last, Math.max(0, (step > 0 || more ? end : first) + step));
-      if (more) pick({ start: picked.start, end: words[Math.max(to, first)]!.end });
-      else pick(words[to]!);
-      lastWord.current = to;
-      return true;
-    }
-    const from = chosen !== null ? words.findIndex((word) => word.end >= stretches[chosen]!.end) : lastWord.current;
-    const to = from < 0 && step < 0 ? last : Math.min(last, Math.max(0, from + step));
-    lastWord.current = to;
-    pick(words[to]!);
-    return true;
+  /** Goes to the next or the last word. */
+  const go = (step: 1 | -1): boolean => {
+    const from = picked ?? (chosen === null ? cursor.current : stretches[chosen]!);
+    const to =
+      step > 0
+        ? words.first(from?.end ?? 0, (word) => word.start >= (from?.end ?? 0))
+        : words.last(from?.start ?? text.length, (word) => word.end <= (from?.start ?? text.length));
+    if (to) pick(to);
+    return to !== undefined || from !== null;
   };
 
-  /** Moves the end of what is picked by one character. */
-  const trim = (step: 1 | -1): boolean => {
-    if (!picked) return false;
-    const end = points.toUnit(points.toPoint(picked.end) + step);
-    if (end > picked.start && end <= text.length) pick({ start: picked.start, end });
+  /** Moves one end of what is picked, or of the span that is chosen, by a word or by a character. */
+  const adjust = (side: "start" | "end", step: 1 | -1, by: "word" | "character"): boolean => {
+    const before = picked ?? (chosen === null ? null : stretches[chosen]!);
+    if (!before) return false;
+    const from = before[side];
+    let to: number | undefined;
+    if (by === "character") to = points.toUnit(Math.max(0, points.toPoint(from) + step));
+    else if (step > 0) to = words.first(from, (word) => word[side] > from)?.[side];
+    else to = words.last(from, (word) => word[side] < from)?.[side];
+    const after = { ...before, [side]: to ?? from };
+    if (after.start >= after.end) return true;
+    if (picked) pick(after);
+    else if (chosen !== null) {
+      const span = { ...spans[chosen]!, start: points.toPoint(after.start), end: points.toPoint(after.end) };
+      const changed = spans.map((one, index) => (index === chosen ? span : one));
+      set(changed);
+      setMark({ picked: null, chosen: changed.indexOf(span) });
+      announce(`${span.label}: ${excerpt(after)}.`);
+    }
     return true;
   };
 
   const press = (event: KeyboardEvent): boolean => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : null;
-    if (step !== null && !event.altKey && !event.metaKey) return event.ctrlKey ? trim(step) : go(step, event.shiftKey);
+    if (step !== null && !event.metaKey) {
+      if (event.ctrlKey) return adjust(event.shiftKey ? "start" : "end", step, "character");
+      if (event.shiftKey) return adjust(event.altKey ? "start" : "end", step, "word") || go(step);
+      return !event.altKey && go(step);
+    }
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     switch (event.key) {
       case "Tab": {
@@ -129,9 +128,11 @@ function Spans(props: EditorProps): ReactNode {
         if (chosen !== null) remove(chosen);
         return chosen !== null;
       case "Home":
-      case "End":
-        if (words.length > 0) pick(words.at(event.key === "Home" ? 0 : -1)!);
-        return words.length > 0;
+      case "End": {
+        const word = event.key === "Home" ? words.first(0, () => true) : words.last(text.length, () => true);
+        if (word) pick(word);
+        return word !== undefined;
+      }
       case "Escape":
         if (picked || chosen !== null) setMark(NOTHING);
         else if (active !== null) props.activate(null);
@@ -140,6 +141,13 @@ function Spans(props: EditorProps): ReactNode {
     }
     return false;
   };
+
+  useEffect(() => {
+    if (picked || chosen !== null) {
+      const name = picked ? ".mls-span-picked" : ".mls-span-chosen";
+      place.current?.querySelector(name)?.scrollIntoView?.({ block: "nearest" });
+    }
+  }, [picked, chosen]);
 
   useImperativeHandle(props.handle, () => ({
     choose: (label) => {
@@ -172,8 +180,11 @@ function Spans(props: EditorProps): ReactNode {
         .sort((a, b) => lengthOf(stretches[a]!) - lengthOf(stretches[b]!));
       // Pointing at the same place again chooses what lies below.
       const next = under[(under.indexOf(chosen ?? -1) + 1) % under.length];
-      if (next === undefined) setMark(NOTHING);
-      else choose(next);
+      if (next !== undefined) return choose(next);
+      setMark(NOTHING);
+      // The arrows go on from where it was pointed at.
+      const word = words.first(start, (one) => one.end > start);
+      cursor.current = word ? { start: word.start, end: word.start } : null;
       return;
     }
     const stretch = trimmed(text, { start, end });
@@ -183,35 +194,31 @@ function Spans(props: EditorProps): ReactNode {
     else add(stretch, active);
   };
 
-  const lanes = lanesOf(stretches);
-  const color = (index: number): string => classColor(classes.indexOf(spans[index]!.label));
+  const marks = useMemo(
+    () =>
+      spans.map(({ label }, index) => ({
+        ...stretches[index]!,
+        label,
+        color: classColor(classes.indexOf(label)),
+        chosen: index === chosen,
+      })),
+    [spans, stretches, classes, chosen],
+  );
   return (
     <>
       <div className={active === null ? "mls-card" : "mls-card mls-card-drawing"}>
         <div className="mls-card-body">
-          <div
-            ref={place}
-            className={`${sizeOfText(text)} mls-spans`}
-            dir="auto"
-            style={{ "--mls-lanes": Math.max(1, ...lanes.map((lane) => lane + 1)) } as CSSProperties}
+          <MarkedText
+            text={text}
+            marks={marks}
+            picked={picked}
+            className="mls-spans"
+            place={place}
             onPointerDown={(event) => {
               // The button may be let go of anywhere; the browser selects until then.
               if (event.button === 0) addEventListener("pointerup", () => setTimeout(release), { once: true });
             }}
-          >
-            {piecesOf(text.length, stretches, picked).map((piece) => (
-              <span
-                key={piece.start}
-                data-start={piece.start}
-                data-classes={piece.ending.map((one) => spans[one]!.label).join(" · ") || undefined}
-                className={namesOf(piece, chosen)}
-                style={lookOf(piece, lanes, color, stretches)}
-              >
-                {text.slice(piece.start, piece.end)}
-              </span>
-            ))}
-          </div>
-          <Rest text={whole} />
+          />
         </div>
       </div>
       <PartList
@@ -235,43 +242,11 @@ function lengthOf({ start, end }: Stretch): number {
   return end - start;
 }
 
-function namesOf(piece: Piece, chosen: number | null): string | undefined {
-  const names = [
-    piece.covering.length > 0 && "mls-span",
-    chosen !== null && piece.covering.includes(chosen) && "mls-span-chosen",
-    piece.picked && "mls-span-picked",
-  ].filter(Boolean);
-  return names.join(" ") || undefined;
-}
-
-/** The ground of the shortest span, and a line of its color for each. */
-function lookOf(
-  piece: Piece,
-  lanes: readonly number[],
-  color: (index: number) => string,
-  stretches: readonly Stretch[],
-): CSSProperties | undefined {
-  if (piece.covering.length === 0) return undefined;
-  const shortest = piece.covering.reduce((a, b) => (lengthOf(stretches[b]!) < lengthOf(stretches[a]!) ? b : a));
-  const lines: string[] = [];
-  for (const index of [...piece.covering].sort((a, b) => lanes[a]! - lanes[b]!)) {
-    const top = lanes[index]! * 4;
-    // The ground covers whatever of a deeper line would shine through.
-    if (top > 0) lines.push(`0 ${top}px 0 var(--mls-raised)`);
-    lines.push(`0 ${top + 2}px 0 ${color(index)}`);
-  }
-  return { "--mls-class-color": color(shortest), boxShadow: lines.join(", ") } as CSSProperties;
-}
-
 /** Where in the text a place in the page is; null outside of it. */
 function offsetIn(place: HTMLElement, node: Node | null, offset: number): number | null {
   if (!node || !place.contains(node)) return null;
-  if (node.nodeType === Node.TEXT_NODE) {
-    const start = node.parentElement?.closest<HTMLElement>("[data-start]")?.dataset.start;
-    return start === undefined ? null : Number(start) + offset;
-  }
-  // Between two elements: the beginning of the one that follows, or the end of all.
-  const next = node === place ? place.children[offset] : (node as HTMLElement);
-  const start = (next as HTMLElement | undefined)?.dataset.start;
-  return start === undefined ? (place.textContent?.length ?? 0) : Number(start) + (node === place ? 0 : offset && (next?.textContent?.length ?? 0));
+  const before = document.createRange();
+  before.setStart(place, 0);
+  before.setEnd(node, offset);
+  return before.toString().length;
 }
