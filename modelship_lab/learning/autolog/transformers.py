@@ -62,7 +62,7 @@ def _ending(train: Callable[..., Any]) -> Callable[..., Any]:
     return ending
 
 
-class LabTrainerCallback(TrainerCallback):
+class LabTrainerCallback(TrainerCallback):  # type: ignore[misc]
     """Log a Trainer's training to a run.
 
     Its arguments and the model's configuration are parameters, its logs are metrics, how far it is, too. An
