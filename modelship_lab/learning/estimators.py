@@ -84,12 +84,19 @@ class Estimator(ABC):
         """Fit one stage more."""
 
     @abstractmethod
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        """Logits of the classes that there are training rows of, or (rows, 1)."""
-
-    @abstractmethod
     def graph_of(self) -> tuple[Graph, str]:
         """The graph with its inputs, and the name of what `scores` gives."""
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Logits of the classes that there are training rows of, or (rows, 1)."""
+        if self.outputs is None:
+            return np.asarray(self.model.predict(rows))[:, None]
+        return self.class_scores(rows)
+
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
+        """Logits of the classes that there are training rows of."""
+        raw = np.asarray(self.model.decision_function(rows))
+        return raw if raw.ndim == 2 else np.stack([np.zeros_like(raw), raw], 1)
 
     def advance(self) -> None:
         self.grow()
@@ -169,12 +176,6 @@ class GradientBoosting(Estimator):
         self.stages = stages
         # It has no public way to forget; predictions go through its list of trees.
         self.model._predictors = self.model._predictors[: stages * self.iterations]
-
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        if self.outputs is None:
-            return np.asarray(self.model.predict(rows))[:, None]
-        raw = np.asarray(self.model.decision_function(rows))
-        return raw if raw.ndim == 2 else np.stack([np.zeros_like(raw), raw], 1)
 
     def graph_of(self) -> tuple[Graph, str]:
         graph = Graph()
@@ -292,9 +293,7 @@ class Forest(_Filled):
         count = min((self.stages + 1) * self.iterations, self.options.iterations)
         self.model.set_params(n_estimators=count).fit(self.rows, self.targets)
 
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        if self.outputs is None:
-            return np.asarray(self.model.predict(rows))[:, None]
+    def class_scores(self, rows: np.ndarray) -> np.ndarray:
         shares = np.asarray(self.model.predict_proba(rows))
         return np.asarray(np.log(np.maximum(shares, LEAST_PROBABILITY)))
 
@@ -349,12 +348,6 @@ class Linear(_Filled):
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.model.fit(self.rows, self.targets)
         self.is_done = self.outputs is None or int(self.model.n_iter_.max()) < self.iterations
-
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        if self.outputs is None:
-            return np.asarray(self.model.predict(rows))[:, None]
-        raw = np.asarray(self.model.decision_function(rows))
-        return raw if raw.ndim == 2 else np.stack([np.zeros_like(raw), raw], 1)
 
     def graph_of(self) -> tuple[Graph, str]:
         graph = Graph()

@@ -28,6 +28,11 @@ class RecipeOptions(Record):
         le=20,
         description="Cross-validation: 2 or more models beside the run's own, each tested on another part of the rows.",
     )
+    calibration: bool = Field(
+        default=True,
+        description="Whether probabilities are corrected on the validation rows, so that they are as high as the "
+        "model is often right.",
+    )
 
 
 class TrainingOptions(RecipeOptions):
@@ -70,11 +75,6 @@ class TrainingOptions(RecipeOptions):
         default="balanced",
         description="Whether rare classes count as much as common ones: by their weight in the loss, or because "
         "their rows are drawn more often.",
-    )
-    calibration: bool = Field(
-        default=True,
-        description="Whether probabilities are corrected on the validation rows, so that they are as high as the "
-        "model is often right.",
     )
     time_budget_s: float | None = Field(
         default=None,
@@ -287,9 +287,4 @@ class TabularSklearnOptions(RecipeOptions):
         gt=0,
         allow_inf_nan=False,
         description="Seconds of fitting after which it ends with the best stage.",
-    )
-    calibration: bool = Field(
-        default=True,
-        description="Whether probabilities are corrected on the validation rows, so that they are as high as the "
-        "model is often right.",
     )
