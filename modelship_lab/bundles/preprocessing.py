@@ -108,10 +108,11 @@ def hash_text(spec: TextHashing, text: str) -> list[int]:
         grams += [" ".join(grams[start : start + size]) for start in range(words - size + 1)]
     span = spec.buckets - 1
     try:
-        # Encoded here because mmh3 kills the process when it is given half of a surrogate pair as str.
-        return [mmh3.hash(gram.encode(), 0, False) % span + 1 for gram in grams[: spec.max_length]]
+        # Looked at before because mmh3 kills the process when it is given half of a surrogate pair.
+        text.encode()
     except UnicodeEncodeError:
         raise InvalidInput("the text is not valid Unicode: it has half of a surrogate pair") from None
+    return [mmh3.hash(gram, 0, False) % span + 1 for gram in grams[: spec.max_length]]
 
 
 def gram_spans(spec: TextHashing, words: int) -> list[tuple[int, int]]:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["FitResult", "Progress", "fit"]
 
 PREDICTION_ROWS = 64
-"""Rows that are predicted at once in the evaluation."""
+"""Rows that are validated and evaluated at once, if the batches of the training are no larger."""
 
 Result = TypeVar("Result")
 
@@ -217,7 +217,7 @@ class _Fit:
     ) -> tuple[Checkpoint, Loop]:
         """The best weights, which the network has then, too."""
         options, split = self.options, data.split
-        batch_size = options.batch_size or automatic_batch_size(len(split.train))
+        batch_size = self._batch_size(split)
         drawn = (
             objective.row_weights(data.labels[split.train]) if options.class_weights == "sampled" else None
         )
@@ -309,7 +309,8 @@ class _Fit:
 
     def _evaluate(self, checkpoint: Checkpoint, network: Network, data: "_Data") -> Evaluation:
         test, objective = data.split.test, checkpoint.objective
-        outputs = predicted(network, objective, _inputs(data.rows, test))
+        rows_at_once = max(self._batch_size(data.split), PREDICTION_ROWS)
+        outputs = predicted(network, objective, _inputs(data.rows, test, rows_at_once))
         self.log.save_artifact(
             "predictions.arrow",
             predictions_file(objective, outputs, data.labels[test], data.samples.ids[test]),
@@ -328,18 +329,21 @@ class _Fit:
             ),
         )
 
+    def _batch_size(self, split: Split) -> int:
+        return self.options.batch_size or automatic_batch_size(len(split.train), self.recipe.most_at_once)
+
     def _check(self) -> None:
         if self.stop.is_set():
             raise Interrupted("The run was stopped before training began.")
 
 
-def automatic_batch_size(rows: int) -> int:
-    """A power of two from 32 to 256, about a fiftieth of the rows: enough steps in small data, fewer in large."""
-    return int(min(256, max(32, 2 ** round(math.log2(max(1, rows / 50))))))
+def automatic_batch_size(rows: int, most: int) -> int:
+    """A power of two from 32 to `most`, about a fiftieth of the rows: enough steps in small data, fewer in large."""
+    return int(min(most, max(32, 2 ** round(math.log2(max(1, rows / 50))))))
 
 
-def _inputs(rows: Rows, chosen: np.ndarray) -> Iterator[dict[str, Tensor]]:
-    for places in torch.split(torch.from_numpy(chosen), PREDICTION_ROWS):
+def _inputs(rows: Rows, chosen: np.ndarray, at_once: int) -> Iterator[dict[str, Tensor]]:
+    for places in torch.split(torch.from_numpy(chosen), at_once):
         yield rows.take(places)
 
 

@@ -155,7 +155,7 @@ class Loop:
                 if self.parts == 1:
                     with self.fabric.autocast():
                         loss = self.network.loss(inputs, targets, self._criterion)
-                    self.fabric.backward(loss)
+                    loss.backward()  # type: ignore[no-untyped-call]
                     return loss.detach()
                 return self._gradients_of_parts(inputs, targets)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -172,7 +172,7 @@ class Loop:
             with self.fabric.autocast():
                 loss = self.network.loss(part, targets[places], self._criterion)
                 loss = loss * (len(places) / len(targets))
-            self.fabric.backward(loss)
+            loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 

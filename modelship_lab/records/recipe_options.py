@@ -43,7 +43,7 @@ class TrainingOptions(RecipeOptions):
         default=None,
         ge=1,
         le=65_536,
-        description="Rows in one step; default: 32 to 256, growing with the data.",
+        description="Rows in one step; default: 32 to 256 (text-linear: 1024), growing with the data.",
     )
     accumulate: int = Field(
         default=1,

@@ -35,6 +35,8 @@ class Recipe:
     options: type[RecipeOptions]
     kind: Literal["network", "estimator"] = "network"
     """Whether a network is trained, or an estimator of scikit-learn."""
+    most_at_once: int = 256
+    """Rows in one step, if nobody says how many and there are many."""
 
     def checked(self, options: Mapping[str, Any]) -> RecipeOptions:
         """The options as a record, with defaults for what is left out.
@@ -68,6 +70,7 @@ RECIPES: dict[str, Recipe] = {
             task="text_classification",
             summary="Hashed words and word pairs, weighted by how telling they are, into a linear model.",
             options=TextLinearOptions,
+            most_at_once=1024,
         ),
         Recipe(
             name="text-encoder",

@@ -41,7 +41,7 @@ class Bare:
         split = split_rows(labels, samples.ids, snapshot.info.classes, self.options.holdout, 0)
         preprocessing = recipes.preprocessing(chosen, self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples)
-        size = automatic_batch_size(len(split.train))
+        size = automatic_batch_size(len(split.train), chosen.most_at_once)
         targets = torch.from_numpy(labels)
         self.training = Batches(rows, targets, split.train, size, seed=0)
         self.validation = Batches(rows, targets, split.validation, max(size, 64))

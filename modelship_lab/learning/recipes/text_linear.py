@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from modelship_lab.learning.network import Network
@@ -76,14 +78,12 @@ class TextLinear(Network):
         tokens = rows.inputs["tokens"]
         assert isinstance(tokens, TokenLists)
         offsets, ids = tokens.offsets.cpu().numpy(), tokens.ids.cpu().numpy()
-        lengths = np.diff(offsets)
-        row_of_id = np.repeat(np.arange(len(lengths)), lengths)
-        wanted = np.zeros(len(lengths), bool)
-        wanted[chosen.cpu().numpy()] = True
-        seen = wanted[row_of_id]
         buckets = len(self.importance)
-        once = np.unique(row_of_id[seen] * buckets + ids[seen]) % buckets
-        documents = np.bincount(once, minlength=buckets)
+        counts = csr_matrix((np.ones(len(ids), bool), ids, offsets), (len(tokens), buckets))[
+            chosen.cpu().numpy()
+        ]
+        counts.sum_duplicates()
+        documents = np.bincount(counts.indices, minlength=buckets)
         weights = np.where(documents > 0, np.log((1 + len(chosen)) / (1 + documents)) + 1, 0)
         self.importance.copy_(torch.from_numpy(weights))
 
@@ -92,7 +92,11 @@ class TextLinear(Network):
         weights = functional.embedding(tokens, self.importance.unsqueeze(1)).squeeze(2)
         weights = weights / weights.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
         if self.training:
-            pooled = self.tokens(tokens, per_sample_weights=weights)
+            pooled = (
+                _WeightedSum.apply(tokens, weights, self.tokens.weight)  # type: ignore[no-untyped-call]
+                if tokens.device.type == "cpu"
+                else self.tokens(tokens, per_sample_weights=weights)
+            )
         else:
             # The same sum as a product of matrices: EmbeddingBag would be exported as a loop over rows.
             vectors = functional.embedding(tokens, self.tokens.weight)
@@ -108,3 +112,22 @@ class TextLinear(Network):
             {"params": [tokens], "weight_decay": weight_decay, "learning_rate_factor": factor},
             {"params": others, "weight_decay": 0.0, "learning_rate_factor": factor},
         ]
+
+
+class _WeightedSum(torch.autograd.Function):
+    """What EmbeddingBag gives, in main memory: its own gradient sorts all tokens, which takes most of a step."""
+
+    @staticmethod
+    def forward(context: Any, tokens: Tensor, weights: Tensor, vectors: Tensor) -> Tensor:
+        context.save_for_backward(tokens, weights)
+        context.buckets = len(vectors)
+        return functional.embedding_bag(tokens, vectors, mode="sum", per_sample_weights=weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
+        tokens, weights = context.saved_tensors
+        rows, length = tokens.shape
+        ends = np.arange(rows + 1) * length
+        matrix = csr_matrix((weights.numpy().ravel(), tokens.numpy().ravel(), ends), (rows, context.buckets))
+        return None, None, torch.from_numpy(matrix.T @ gradient.numpy())
