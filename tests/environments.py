@@ -21,6 +21,8 @@ def python_with(package: str) -> str:
     with FileLock(f"{folder}.lock"):
         if not done.exists():
             venv.create(folder, clear=True, with_pip=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=True, timeout=900)
+            subprocess.run(
+                [python, "-m", "pip", "install", "--quiet", "--no-compile", package], check=True, timeout=900
+            )
             done.touch()
     return str(python)

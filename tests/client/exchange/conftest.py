@@ -45,7 +45,7 @@ def mlflow(mlflow_python: str) -> Callable[..., str]:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             env={**os.environ, "MLFLOW_ALLOW_FILE_STORE": "true", "PYTHONPATH": ""},
         )
         assert result.returncode == 0, result.stderr
@@ -79,7 +79,7 @@ def mlflow_server(mlflow_python: str, tmp_path_factory: pytest.TempPathFactory) 
             cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": ""},
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while True:
         assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
         try:

@@ -5,6 +5,8 @@ with its end the cluster ends the worker, too. The worker logs to the run by its
 """
 
 import logging
+import signal
+import socket
 import tempfile
 import threading
 import time
@@ -12,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from modelship_lab.learning.jobs.engines import Work
 from modelship_lab.records.errors import (
@@ -56,20 +59,23 @@ class RayEngine:
             raise InvalidInput("On Ray a training goes on with a run, not from a folder: name the run.")
         if job.order["output"]:
             log.warning("On Ray no checkpoint-* folders are written; the model is, at the end.")
+        cancels = signal.getsignal(signal.SIGTERM)
         # A program of the user's may be another driver of the same cluster.
         try:
             ray.init(address=self.address, namespace="modelship-lab", log_to_driver=False)
         except (ConnectionError, ValueError) as error:
             raise Unavailable(f"There is no Ray cluster at {self.address}: {error!s:.200}") from None
+        # Ray has put a handler of its own there, which ends the driver at once, and the worker with it.
+        signal.signal(signal.SIGTERM, cancels)
         board = ray.remote(num_cpus=0)(Board).remote()
         has_gpu = bool(ray.cluster_resources().get("GPU"))
-        connection = job.lab.connection
+        url = _for_other_machines(job.lab.connection.url, ray.util.get_node_ip_address())
         trainer = TorchTrainer(
             _work_there,
             train_loop_config={
                 "work": work,
                 "order": {**job.order, "output": None, "ray_address": None},
-                "url": connection.url,
+                "url": url,
                 "token": job.token,
                 "board": board,
             },
@@ -79,7 +85,9 @@ class RayEngine:
                 name=f"mlship-run-{job.order['run_id']}", storage_path=str(job.folder / "ray")
             ),
         )
-        log.info("On Ray at %s: %s", self.address, "one GPU" if has_gpu else "one CPU")
+        log.info(
+            "On Ray at %s: %s, which reports to %s", self.address, "one GPU" if has_gpu else "one CPU", url
+        )
         with ThreadPoolExecutor(1, "mlship-ray") as pool:
             training = pool.submit(trainer.fit)
             is_asked = False
@@ -126,6 +134,21 @@ class Board:
     def read(self) -> Said:
         said, self._said = self._said, Said(result=self._said.result, error=self._said.error)
         return said
+
+
+def _for_other_machines(url: str, node_address: str) -> str:
+    """The lab server's address as other machines have it, if it listens to them."""
+    address = urlsplit(url)
+    if address.hostname not in ("127.0.0.1", "::1", "localhost"):
+        return url
+    try:
+        socket.create_connection((node_address, address.port or 80), timeout=5).close()
+    except OSError:
+        log.info(
+            "The lab server listens to this machine alone: nodes elsewhere need `mlship serve --host 0.0.0.0`."
+        )
+        return url
+    return address._replace(netloc=f"{node_address}:{address.port}").geturl()
 
 
 def _read(board: Any) -> Said:
