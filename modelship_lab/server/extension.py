@@ -38,6 +38,7 @@ from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.automatic import AutomaticLabels
 from modelship_lab.server.labeling.embeddings import Embeddings
 from modelship_lab.server.labeling.exports import Exports
+from modelship_lab.server.labeling.follow_ups import FollowUps
 from modelship_lab.server.labeling.groups import Groups
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.label_errors import LabelErrors
@@ -47,12 +48,14 @@ from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.labeling.request_rows import RequestRows
 from modelship_lab.server.labeling.requests import Requests
 from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.labeling.samples import Samples
 from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
+from modelship_lab.server.labeling.undoing import Undoing
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.monitoring.machine import Machine
 from modelship_lab.server.registry.bundles import BundleStore
@@ -220,8 +223,8 @@ class ModelShipLab(ExtensionApp):
         workspace = self._build_workspace()
         blobs = Blobs(data_dir.blobs)
         counts = ProgressCounts(database)
-        requests = Requests(database, events)
-        queue = LabelQueue(database, counts, requests)
+        request_rows = RequestRows(database)
+        queue = LabelQueue(database, counts, request_rows)
         jobs = Jobs(
             database,
             events,
@@ -234,7 +237,8 @@ class ModelShipLab(ExtensionApp):
         projects = Projects(
             database, events, (counts.forget, queue.forget, jobs.forget_project), (queue.refresh,)
         )
-        labels = Labels(database, events, counts, queue, requests)
+        follow_ups = FollowUps(request_rows)
+        labels = Labels(database, events, counts, queue, follow_ups)
         suggestions = Suggestions(database, events, counts, queue, labels)
         sample_lists = SampleLists(events)
         samples = Samples(database, projects, sample_lists)
@@ -294,7 +298,7 @@ class ModelShipLab(ExtensionApp):
             audit=Audit(database),
             counts=counts,
             queue=queue,
-            requests=requests,
+            requests=Requests(database, events, request_rows),
             projects=projects,
             imports=imports,
             exports=Exports(database, blobs, data_dir.uploads, projects),
@@ -302,6 +306,7 @@ class ModelShipLab(ExtensionApp):
             selections=Selections(database, events),
             groups=Groups(database, events),
             labels=labels,
+            undoing=Undoing(database, events, counts, queue, follow_ups, labels),
             quality=LabelQuality(database),
             suggestions=suggestions,
             jobs=jobs,

@@ -49,13 +49,13 @@ async def save_bulk(services: Services, caller: Caller, project: str, body: NewB
 @endpoint("POST", "projects/{project}/labels/undo", permission="label")
 async def undo_label(services: Services, caller: Caller, project: str, body: Undo) -> Undone:
     """Take back the caller's newest act, or the decision or batch named."""
-    return await services.labels.undo(services.projects.get(project, caller), body, caller)
+    return await services.undoing.undo(services.projects.get(project, caller), body, caller)
 
 
 @endpoint("POST", "projects/{project}/labels/revoke", permission="label")
 async def revoke_labels(services: Services, caller: Caller, project: str, body: Revoke) -> SavedBulk:
     """Take back every automatic label of one model version or rule."""
-    return await services.labels.revoke(services.projects.get(project, caller), body, caller)
+    return await services.undoing.revoke(services.projects.get(project, caller), body, caller)
 
 
 @endpoint("POST", "projects/{project}/gold", permission="write")

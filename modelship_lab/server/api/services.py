@@ -36,6 +36,7 @@ from modelship_lab.server.labeling.samples import Samples
 from modelship_lab.server.labeling.selections import Selections
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.labeling.suggestions import Suggestions
+from modelship_lab.server.labeling.undoing import Undoing
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.monitoring.machine import Machine
 from modelship_lab.server.registry.bundles import BundleStore
@@ -89,6 +90,7 @@ class Services:
     selections: Selections
     groups: Groups
     labels: Labels
+    undoing: Undoing
     quality: LabelQuality
     suggestions: Suggestions
     jobs: Jobs

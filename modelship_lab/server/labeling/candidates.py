@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from modelship_lab.bundles.preprocessing import category_name
 from modelship_lab.records.errors import InvalidData, InvalidInput
-from modelship_lab.records.labeling import ImportOptions, Project
+from modelship_lab.records.labeling import ImportOptions, Kind, Project
 from modelship_lab.server.labeling.answers import Answer, Answers
+from modelship_lab.server.labeling.formats.outgoing import OWN_COLUMNS
 from modelship_lab.server.labeling.formats.rows import MAX_VALUE_CHARACTERS, Batch, Problems, Reader
 from modelship_lab.server.labeling.images import CheckedImage, checked_image
 from modelship_lab.server.labeling.labels import listed
@@ -63,6 +64,15 @@ MAX_NAME = 500
 _SAYING = ("name", "group", "split")
 
 
+def _exported(columns: Sequence[str], kind: Kind) -> dict[str, str]:
+    """What the columns of a table are that a lab has written; nothing of others."""
+    if not set(OWN_COLUMNS) <= set(columns):
+        return {}
+    roles = {"name": "name", "group": "group", "split": "split", "label": kind}
+    roles |= {"prediction": "suggestion", "confidence": "confidence"} if "suggested_by" in columns else {}
+    return {role: name for role, name in roles.items() if name in columns}
+
+
 class Content(NamedTuple):
     """What is labeled, as it is stored."""
 
@@ -91,13 +101,14 @@ class Candidates:
         self.bad = Problems()
         self.rows_read = 0
         self._reader = reader
+        self._exported = _exported(reader.columns, project.kind)
         self._blobs = blobs
         self._answers = Answers(project, options.separator)
         columns = {
             role: self._column(options, role) for role in (*_SAYING, "label", "prediction", "confidence")
         }
         self._columns = {role: name for role, name in columns.items() if name is not None}
-        taken = set(self._columns.values())
+        taken = {*self._columns.values(), *((*OWN_COLUMNS, "suggested_by") if self._exported else ())}
         others = [name for name in reader.columns if name not in taken]
         content = CONTENT_COLUMN[project.require_task()]
         if options.match == "name" and "name" not in self._columns:
@@ -130,7 +141,9 @@ class Candidates:
 
     def _column(self, options: ImportOptions, role: str) -> str | None:
         named: str | None = getattr(options, role)
-        return self._reader.roles.get(role) if named is None else _require(self._reader, named)
+        if named is not None:
+            return _require(self._reader, named)
+        return self._reader.roles.get(role) or self._exported.get(role)
 
     def _has_content(self, others: Sequence[str], options: ImportOptions, content: str) -> bool:
         """Whether the rows tell what is labeled, and not only what it is called."""

@@ -15,6 +15,7 @@ from modelship_lab.records.labeling import (
     LabelAction,
     LabelSource,
     NewLabel,
+    Project,
     Purpose,
     SampleStatus,
     Value,
@@ -134,6 +135,19 @@ def look_up(
     if wanted:
         known |= states(transaction.beside_journal, project_id, wanted)
     return by_key, known
+
+
+def saved_before(transaction: Transaction, project: Project, key: str, what: str) -> int | None:
+    """How many decisions an earlier request with this key has saved or taken back; None if there was none."""
+    found = transaction.row(
+        "SELECT count(*) AS saved, min(project_id) AS project_id FROM labels WHERE batch = ?", key
+    )
+    assert found is not None
+    if found["saved"] == 0:
+        return None
+    if found["project_id"] != project.id:
+        raise Conflict(f"The key '{key}' was used for something else. Make a new one for each {what}.")
+    return int(found["saved"])
 
 
 def states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[int, State | None]:

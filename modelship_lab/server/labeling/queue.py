@@ -23,7 +23,7 @@ from modelship_lab.server.labeling.leases import Leases
 from modelship_lab.server.labeling.ownership import may_label, require
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.read_ahead import ReadAhead
-from modelship_lab.server.labeling.requests import Requests
+from modelship_lab.server.labeling.request_rows import RequestRows
 from modelship_lab.server.labeling.samples import read_samples
 from modelship_lab.server.labeling.thresholds import require_threshold
 from modelship_lab.server.labeling.waiting import Request
@@ -62,7 +62,7 @@ class LabelQueue:
     Gold and repeats are strewn among them.
     """
 
-    def __init__(self, database: Database, counts: ProgressCounts, requests: Requests) -> None:
+    def __init__(self, database: Database, counts: ProgressCounts, requests: RequestRows) -> None:
         self._database = database
         self._counts = counts
         self._requests = requests

@@ -193,6 +193,37 @@ def test_rows_of_tables_come_back_from_every_format(new_project, format, arrow_b
         }
 
 
+@pytest.mark.parametrize(
+    ("kind", "format"),
+    [("label", "csv"), ("barred", "tsv"), ("spans", "parquet"), ("image", "zip"), ("boxes", "arrow")],
+)
+def test_a_table_that_a_lab_has_written_needs_no_word_about_its_columns(labeled, new_project, kind, format):
+    task, multilabel, classes, content, _, _ = KINDS[kind]
+    back = new_project(task, classes, multilabel=multilabel)
+    done = back.import_file(export(labeled(kind), "csv" if format == "zip" else format), format=format)
+    assert (done["samples_added"], done["labels_added"], done["bad_rows"]) == (3, 3, 0), done
+    told = ("name", "split", "label", "labels", "spans", "boxes", content)
+    said = [[one.get(name) for name in told] for one in (*labeled(kind).samples()[:3], *back.samples())]
+    assert sorted(map(str, said[:3])) == sorted(map(str, said[3:]))
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet", "hf"])
+def test_rows_come_back_without_what_the_lab_says_of_them(new_project, format, arrow_bytes):
+    source = new_project("tabular_classification", ("yes", "no"))
+    source.import_file(arrow_bytes(ROWS), format="arrow", label="said", split="split")
+    first = source.samples()[0]["id"]
+    source.suggest({"sample_id": first, "label": "no", "confidence": 0.75})
+    back = new_project("tabular_classification", ("yes", "no"))
+    done = back.import_file(export(source, format, suggestions=True), format=format)
+    assert (done["samples_added"], done["labels_added"]) == (3, 3), done
+    for one in back.samples():
+        assert {name for name, value in one["row"].items() if value is not None} <= {"age", "height", "town"}
+    said = [
+        {(one["label"], one["row"].get("height")) for one in project.samples()} for project in (source, back)
+    ]
+    assert said[0] - said[1] == {(None, 0.5)}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_library_datasets_opens_what_is_written_for_it(labeled, tmp_path, kind):
     import datasets
