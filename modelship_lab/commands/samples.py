@@ -123,6 +123,8 @@ def bulk(session: Session, /, project: str, decision: str, expected: int | None,
         )
     if expected is None:
         count = handle.count_samples(**asked)
+        if count == 0:
+            raise InvalidInput(f"There is no such sample in '{handle.name}': nothing would be {what}.")
         raise InvalidInput(
             f"Nothing is saved yet: {count:,} samples would be {what}. `--expected {count}` says that you mean them."
         )
