@@ -1,6 +1,6 @@
 import { Backoff } from "./backoff";
 import { asLabError, type Connection, type LabError } from "./connection";
-import type { Deployment, DeploymentMetrics, Page, Progress, Project, Run, WindowMetrics } from "./records";
+import type { Deployment, DeploymentMetrics, Job, Page, Progress, Project, Run, WindowMetrics } from "./records";
 import { Store } from "./store";
 
 /** Figures such as p95 change without an event, so it asks now and then all the same. */
@@ -14,6 +14,8 @@ export interface OverviewState {
   progress: Record<number, Progress>;
   runs: Run[];
   deployments: Deployment[];
+  /** The newest first. */
+  jobs: Job[];
   /** What each ready deployment did in the last minute. */
   traffic: Record<number, WindowMetrics>;
   loaded: boolean;
@@ -27,6 +29,7 @@ export class OverviewFeed {
     progress: {},
     runs: [],
     deployments: [],
+    jobs: [],
     traffic: {},
     loaded: false,
     problem: null,
@@ -81,10 +84,11 @@ export class OverviewFeed {
     const query = { limit: SHOWN };
     let wait_ms = POLL_MS;
     try {
-      const [projects, runs, deployments] = await Promise.all([
+      const [projects, runs, deployments, jobs] = await Promise.all([
         this.connection.request<Page<Project>>("GET", "projects", { query }),
         this.connection.request<Page<Run>>("GET", "runs", { query }),
         this.connection.request<Page<Deployment>>("GET", "deployments"),
+        this.connection.request<Page<Job>>("GET", "jobs", { query }),
       ]);
       if (!this.connection.live) this.counted.clear();
       const uncounted = projects.items.filter((project) => !this.counted.has(project.id));
@@ -105,6 +109,7 @@ export class OverviewFeed {
         projects: projects.items,
         runs: runs.items,
         deployments: deployments.items,
+        jobs: jobs.items,
         progress: { ...this.store.get().progress, ...progress },
         traffic,
         loaded: true,

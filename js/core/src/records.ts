@@ -641,6 +641,39 @@ export interface Deployment {
   updated_at: string;
 }
 
+export type JobKind = "light_model" | "embeddings" | "label_errors" | "training" | "export";
+export type JobStatus = "waiting" | "running" | "finished" | "failed" | "cancelled";
+
+/** One piece of work that goes on in a process of its own, and how far it is. */
+export interface Job {
+  id: number;
+  kind: JobKind;
+  project_id: number | null;
+  project: string | null;
+  author: string;
+  status: JobStatus;
+  /** While it waits: how many come before it. */
+  position: number | null;
+  cancel_requested: boolean;
+  /** From 0 to 1. */
+  progress: number;
+  /** What it is at, for people. */
+  message: string;
+  run_id: number | null;
+  estimated_end_at: string | null;
+  error: string;
+  created_at: string;
+  started_at: string | null;
+  ended_at: string | null;
+}
+
+/** One line of a job's log. */
+export interface LogLine {
+  time: string;
+  level: "DEBUG" | "INFO" | "WARNING" | "ERROR";
+  message: string;
+}
+
 /** One input: text, `{image: base64}`, or a row by feature name. */
 export type PredictInput = string | { image: string } | Record<string, CellValue>;
 

@@ -7,6 +7,7 @@ import { RunList } from "../runs/RunList";
 import type { RunOpener } from "../runs/RunTable";
 import { StatusBadge } from "../runs/status";
 import { useClosable, useStore } from "../useStore";
+import { isUnderWay, JobList } from "./JobList";
 
 /** What the reader wants to see in the main area. */
 export interface Opener extends RunOpener {
@@ -23,15 +24,15 @@ export interface LabPanelProps {
   opener: Opener;
 }
 
-type Section = "projects" | "runs" | "deployments";
+type Section = "projects" | "runs" | "jobs" | "deployments";
 
-/** The lab at a glance: projects, runs, deployments. */
+/** The lab at a glance: projects, runs, jobs, deployments. */
 export function LabPanel({ connection, opener }: LabPanelProps): ReactNode {
   const feed = useClosable(() => new OverviewFeed(connection), [connection]);
-  return feed ? <Overview feed={feed} opener={opener} /> : <div className="mls mls-lab" />;
+  return feed ? <Overview feed={feed} connection={connection} opener={opener} /> : <div className="mls mls-lab" />;
 }
 
-function Overview({ feed, opener }: { feed: OverviewFeed; opener: Opener }): ReactNode {
+function Overview({ feed, connection, opener }: LabPanelProps & { feed: OverviewFeed }): ReactNode {
   const state = useStore(feed.store);
   const [section, setSection] = useState<Section>("projects");
   const [place, setPlace] = useState<HTMLElement | null>(null);
@@ -47,6 +48,7 @@ function Overview({ feed, opener }: { feed: OverviewFeed; opener: Opener }): Rea
   const sections: [Section, number][] = [
     ["projects", state.projects.length],
     ["runs", state.runs.length],
+    ["jobs", state.jobs.filter(isUnderWay).length],
     ["deployments", state.deployments.length],
   ];
   return (
@@ -76,6 +78,8 @@ function Overview({ feed, opener }: { feed: OverviewFeed; opener: Opener }): Rea
           </button>
           <RunList runs={state.runs} open={(ids) => (ids.length > 1 ? opener.comparison(ids) : opener.runs(ids))} />
         </>
+      ) : section === "jobs" ? (
+        <JobList connection={connection} jobs={state.jobs} open={(runId) => opener.runs([runId])} renew={() => feed.retry()} />
       ) : (
         <Deployments state={state} opener={opener} />
       )}

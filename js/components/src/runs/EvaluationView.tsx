@@ -2,6 +2,7 @@ import type { Connection, Evaluation } from "@modelship-lab/core";
 import { useMemo, useState, type CSSProperties, type ReactNode } from "react";
 import { count, figure, percent } from "../format";
 import { Picture, PictureCache } from "../Picture";
+import { CalibrationView } from "./CalibrationView";
 
 /** More classes than this are listed by their confusions instead of drawn as a matrix. */
 const LARGEST_MATRIX = 25;
@@ -45,6 +46,7 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
         ) : (
           <Confusions evaluation={evaluation} />
         )}
+        {evaluation.calibration && <CalibrationView calibration={evaluation.calibration} />}
         <Simpler evaluation={evaluation} />
         <section className="mls-errors">
           <h4>

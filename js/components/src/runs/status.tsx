@@ -1,9 +1,9 @@
-import type { DeploymentStatus, Run, RunStatus } from "@modelship-lab/core";
+import type { DeploymentStatus, JobStatus, Run, RunStatus } from "@modelship-lab/core";
 import type { ReactNode } from "react";
 import { figure, percent } from "../format";
 
-/** What a run, a trial of a sweep or a deployment can be. */
-type Status = RunStatus | DeploymentStatus | "stopping" | "pruned";
+/** What a run, a trial of a sweep, a deployment or a job can be. */
+type Status = RunStatus | DeploymentStatus | JobStatus | "stopping" | "pruned";
 
 const TONES: Record<Status, string> = {
   running: "busy",
@@ -14,11 +14,13 @@ const TONES: Record<Status, string> = {
   interrupted: "bad",
   unreachable: "warn",
   pruned: "warn",
+  waiting: "plain",
+  cancelled: "warn",
   starting: "busy",
   ready: "good",
 };
 
-/** The status of a run or deployment as a colored word. */
+/** The status of a run, deployment or job as a colored word. */
 export function StatusBadge({ status }: { status: Status }): ReactNode {
   return (
     <span className={`mls-badge mls-badge-${TONES[status]}`} title={status}>

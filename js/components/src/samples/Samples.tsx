@@ -57,7 +57,7 @@ export function Samples(props: SamplesProps): ReactNode {
   const { answer: project, problem, retry } = useAnswer<Project>(connection, `projects/${projectId}`);
   const place = `samples:${props.labId}:${projectId}:${JSON.stringify([filter ?? {}, sort])}`;
   const [view, setView] = useSaved<SavedView>(place, { filter: filter ?? {}, sort, tiles: null, widths: {} });
-  const feed = useClosable(() => new SampleFeed(connection, projectId, view), [connection, projectId]);
+  const feed = useClosable(() => new SampleFeed(connection, projectId, { filter: view.filter, sort: view.sort }), [connection, projectId]);
   if (!project || !feed) {
     return (
       <div className="mls mls-samples">
