@@ -101,7 +101,8 @@ def fit(
         on_progress: called at every step; must not take long.
         resume: where an earlier training of the same recipe, options and snapshot was: it goes on from there, and
             ends as if it had never been interrupted.
-        output: a folder for `checkpoint-{epoch}` folders with both files, of which the newest are kept.
+        output: a folder for `checkpoint-{epoch}` folders with both files, of which the newest are kept. An estimator of
+            scikit-learn leaves one, with its best stage.
         given: the split of each row, `train`, `validation`, `test` or None; default: what the snapshot says.
 
     Raises:
@@ -122,7 +123,7 @@ def fit(
         from modelship_lab.learning.fit_estimator import fit_estimator
 
         return _off_main_thread(
-            lambda: fit_estimator(run, snapshot, chosen, checked, asked, on_progress, given), asked
+            lambda: fit_estimator(run, snapshot, chosen, checked, asked, on_progress, output, given), asked
         )
     assert isinstance(checked, TrainingOptions)
     fitting = _Fit(run, snapshot, chosen, checked, asked, on_progress, resume, output, given)
@@ -234,7 +235,8 @@ class _Fit:
         )
         if options.gradient_checkpointing and not network.checkpoint_gradients():
             raise InvalidInput(
-                f"The networks of {self.recipe.name} have no gradient_checkpointing: leave it out."
+                f"gradient_checkpointing saves nothing in what {self.recipe.name} trains with these options: leave it "
+                "out. It is for text-encoder with mode=full."
             )
         weights = None
         if options.class_weights == "balanced":

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from modelship_lab.learning.onnx_network import as_weights, with_activation
 from modelship_lab.learning.predictions import predictions_file
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
+from modelship_lab.learning.saver import write_folder
 from modelship_lab.learning.slices import slices_of
 from modelship_lab.learning.split import Split, check_trainable
 from modelship_lab.records.errors import Interrupted, InvalidInput, TrainingFailed
@@ -48,6 +50,7 @@ def fit_estimator(
     options: RecipeOptions,
     stop: threading.Event,
     on_progress: Callable[[Progress], None],
+    output: Path | None = None,
     given: list[str | None] | None = None,
 ) -> FitResult:
     """Fit and evaluate, as `fit.fit` does; a step is an iteration of the estimator: a round, a tree, a pass.
@@ -93,7 +96,10 @@ def fit_estimator(
     model = estimator.to_onnx()
     _check(estimator, objective, model, validation)
     checkpoint = Checkpoint(recipe, options, preprocessing, objective, as_weights(model), growing.best)
-    run.save_artifact(NAME, checkpoint.to_bytes())
+    content = checkpoint.to_bytes()
+    run.save_artifact(NAME, content)
+    if output is not None:
+        write_folder(output, estimator.stages, {NAME: content})
     test = split.test
     outputs = predicted(checkpoint.network(), objective, [rows.take(torch.from_numpy(test))])
     run.save_artifact(

@@ -17,7 +17,7 @@ from modelship_lab.learning.train import STATE
 from modelship_lab.learning.training_state import TrainingState
 from modelship_lab.records.errors import LabError
 
-__all__ = ["Saver"]
+__all__ = ["Saver", "write_folder"]
 
 log = logging.getLogger(__name__)
 
@@ -73,21 +73,22 @@ class Saver:
             for name, content in files.items():
                 self._run.save_artifact(name, content)
             if self._output is not None:
-                self._write(files, epoch)
+                write_folder(self._output, epoch, files)
         except (LabError, OSError) as error:
             # The last checkpoint is saved by the fit itself, which then raises.
             log.warning("A checkpoint could not be saved: %s", error)
 
-    def _write(self, files: dict[str, bytes], epoch: int) -> None:
-        assert self._output is not None
-        folder = self._output / f"checkpoint-{epoch}"
-        unfinished = self._output / f".checkpoint-{epoch}"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        for name, content in files.items():
-            (unfinished / name).write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-        found = [each for each in self._output.iterdir() if re.fullmatch(r"checkpoint-\d+", each.name)]
-        for old in sorted(found, key=lambda each: int(each.name.rpartition("-")[2]))[:-KEPT_FOLDERS]:
-            shutil.rmtree(old, ignore_errors=True)
+
+def write_folder(output: Path, number: int, files: Mapping[str, bytes]) -> None:
+    """Write files to `checkpoint-{number}` in a folder, of which the newest are kept."""
+    folder = output / f"checkpoint-{number}"
+    unfinished = output / f".checkpoint-{number}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for name, content in files.items():
+        (unfinished / name).write_bytes(content)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    found = [each for each in output.iterdir() if re.fullmatch(r"checkpoint-\d+", each.name)]
+    for old in sorted(found, key=lambda each: int(each.name.rpartition("-")[2]))[:-KEPT_FOLDERS]:
+        shutil.rmtree(old, ignore_errors=True)

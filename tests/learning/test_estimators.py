@@ -9,6 +9,7 @@ from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.export import write_bundle
 from modelship_lab.learning.fit import fit
 from modelship_lab.learning.samples import Samples
+from modelship_lab.learning.training_state import TrainingState
 from modelship_lab.records.bundle import Lineage
 from modelship_lab.records.errors import InvalidInput
 from tests.learning.snapshots import LocalSnapshot, Recorder, snapshot
@@ -33,15 +34,19 @@ def orders(rows=600):
 
 
 @pytest.fixture(scope="module", params=ESTIMATORS)
-def fitted(request):
+def fitted(request, tmp_path_factory):
     run, data = Recorder(), orders()
     options = {"estimator": request.param, "iterations": 40, "least_rows": 4}
-    return request.param, run, data, fit(run, data, "tabular-sklearn", options)
+    run.folder = tmp_path_factory.mktemp("output")
+    return request.param, run, data, fit(run, data, "tabular-sklearn", options, output=run.folder)
 
 
 def test_an_estimator_is_a_run_like_any_other(fitted):
     _, run, _, result = fitted
     assert set(run.artifacts) == {"checkpoint.ckpt", "evaluation.json", "predictions.arrow"}
+    (left,) = run.folder.iterdir()
+    assert left.name.startswith("checkpoint-")
+    assert (left / "checkpoint.ckpt").read_bytes() == run.artifacts["checkpoint.ckpt"]
     assert len(result.evaluation.baselines) == 2
     points = run.series("val_loss")
     assert len(points) >= 5
@@ -104,3 +109,8 @@ def test_estimators_learn_one_class_of_each_row():
     )
     with pytest.raises(InvalidInput, match="one class of each row"):
         fit(Recorder(), several, "tabular-sklearn")
+
+
+def test_an_estimator_has_no_state_to_go_on_from():
+    with pytest.raises(InvalidInput, match="Train again"):
+        fit(Recorder(), orders(60), "tabular-sklearn", resume=TrainingState())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers.models.bert.modeling_bert import BertIntermediate
 
 from modelship_lab.bundles.explain import explain
 from modelship_lab.bundles.run import BundleModel
@@ -67,6 +68,31 @@ def test_each_mode_learns_and_says_the_same_after_it_was_saved(encoder, mode):
         first, second = (one.network()(tokens=tokens) for one in (result.checkpoint, saved))
     assert torch.equal(first, second)
     assert first.std() > 0
+
+
+def test_activations_that_are_computed_again_lead_to_the_same_weights(encoder, monkeypatch):
+    calls = []
+    forward = BertIntermediate.forward
+
+    def counted(self, states):
+        calls.append(self.training)
+        return forward(self, states)
+
+    monkeypatch.setattr(BertIntermediate, "forward", counted)
+    options = {"encoder": str(encoder), "mode": "full", "epochs": 2}
+    weights, steps = [], []
+    for is_saving in (False, True):
+        calls.clear()
+        result = fit(Recorder(), judged(), "text-encoder", {**options, "gradient_checkpointing": is_saving})
+        weights.append(result.checkpoint.weights)
+        steps.append(sum(calls))
+    assert steps[1] > steps[0] > 0
+    for name, wanted in weights[0].items():
+        assert torch.allclose(weights[1][name], wanted, atol=1e-6), name
+    with pytest.raises(InvalidInput, match="mode=full"):
+        fit(
+            Recorder(), judged(), "text-encoder", {**options, "mode": "probe", "gradient_checkpointing": True}
+        )
 
 
 def test_texts_are_read_once_and_only_new_ones_again(encoder, monkeypatch):

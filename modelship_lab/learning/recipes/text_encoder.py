@@ -176,6 +176,17 @@ class TextEncoder(Network):
             self.encoder.eval()
         return self
 
+    def checkpoint_gradients(self) -> bool:
+        """Only an encoder that is trained itself keeps activations."""
+        if self._mode != "full" or not self.encoder.supports_gradient_checkpointing:
+            return False
+        # Its name before version 5 of transformers; the new one comes first because the old one is to go.
+        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+        enable = next(getattr(self.encoder, name) for name in names if hasattr(self.encoder, name))
+        with _silent():
+            enable({"use_reentrant": False})
+        return True
+
     def forward(self, tokens: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
         """Logits of token ids, int64 (rows, length), or of vectors, float32 (rows, size)."""
         if vectors is None:
