@@ -2,15 +2,16 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelship_lab.records.errors import InvalidInput
+from modelship_lab.records.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from modelship_lab.client.lab import Lab
     from modelship_lab.client.runs import RunHandle
-    from modelship_lab.client.significance import Significance
+    from modelship_lab.records.evaluation import Significance
 
 CODE = ("source/cells.py", "cell.py", "source/changes.patch")
 """The files of a run that say what was executed."""
@@ -61,10 +62,11 @@ class RunComparison:
 
         There is none of runs that have kept no predictions, or of which no held-out sample is the same.
         """
-        from modelship_lab.client.significance import significance
-
-        found = (significance(self.runs[0], other) for other in self.runs[1:])
-        return [one for one in found if one is not None]
+        found = []
+        for other in self.runs[1:]:
+            with suppress(NotFound, Conflict):
+                found.append(self.runs[0].significance(other.id))
+        return found
 
     def environment(self, *, everything: bool = False) -> list[Difference]:
         """Versions and machines that differ, or all of what is known of both."""

@@ -12,7 +12,7 @@ from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import NotFound
-from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.evaluation import Evaluation, Significance
 from modelship_lab.records.metrics import Metrics, MetricSummary
 from modelship_lab.records.tracking import DeletedRuns, Run
 
@@ -81,9 +81,10 @@ class RecordedRun:
         params = {} if step is None else {"step": step}
         return self._lab.connection.request("GET", self._path_of(name), params=params).content
 
-    def download(self, name: str, target: Path) -> Path:
-        """Write one file of the run to `target`, all at once or not at all."""
-        return self._lab.download(self._path_of(name), target)
+    def download(self, name: str, target: Path, step: int | None = None) -> Path:
+        """Write one file of the run to `target`, all at once or not at all; of several steps as `artifact` does."""
+        query = "" if step is None else f"?step={step}"
+        return self._lab.download(f"{self._path_of(name)}{query}", target)
 
     def image(self, name: str, step: int | None = None) -> "Image.Image":
         """An image of the run as one of PIL."""
@@ -107,6 +108,16 @@ class RecordedRun:
             return self._lab.connection.record(Evaluation, "GET", f"{self._path()}/evaluation")
         except NotFound:
             return None
+
+    def significance(self, other: int) -> Significance:
+        """How another run's model differs from this one's on the samples that were held out in both.
+
+        Raises:
+            NotFound: there is no such run, or one of the two has kept no predictions.
+            Conflict: they predict other things, or no held-out sample is the same.
+        """
+        params = {"other": other}
+        return self._lab.connection.record(Significance, "GET", f"{self._path()}/significance", params=params)
 
     def upload_bundle(self, tar: Path) -> BundleManifest:
         """Store the run's exported model, given as an uncompressed tar of the bundle's files."""

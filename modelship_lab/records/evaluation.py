@@ -105,3 +105,36 @@ class Evaluation(Record):
     slices: tuple[Slice, ...] = ()
     """The worst first: those that are worse beyond what is to be expected by chance of so many."""
     baselines: tuple[Baseline, ...] = ()
+
+
+class Significance(Record):
+    """How two runs differ on the samples that were held out in both, by a paired bootstrap (Efron and Tibshirani, 1993)."""
+
+    run: int
+    other: int
+    metric: str
+    """`accuracy`, or `mae` where numbers are predicted."""
+    rows: int
+    """Samples that both were tested on, with the same answer expected."""
+    only_run: int
+    """Samples that only the first was tested on."""
+    only_other: int
+    changed: int
+    """Samples that have another label in the one than in the other; they are left out."""
+    score: float
+    other_score: float
+    difference: float
+    """The other's score less the first one's."""
+    low: float
+    """Between `low` and `high` the difference lies with 95 % confidence."""
+    high: float
+    p_value: float
+    """How probable so large a difference would be, were there none."""
+
+    def __str__(self) -> str:
+        said = (
+            f"Run {self.other} less run {self.run} on {self.rows:,} held-out samples of both: {self.metric} "
+            f"{self.difference:+.4f} (95 % between {self.low:+.4f} and {self.high:+.4f}), p = {self.p_value:.3f}"
+        )
+        differing = self.only_run + self.only_other + self.changed
+        return f"{said}; {differing:,} samples were not the same and are left out" if differing else said

@@ -20,6 +20,10 @@ MLFLOW_TAG = "mlflow:"
 """Begins the tag of a run that is mirrored to an MLflow server: behind it stands that server's id of the run."""
 
 
+MLFLOW_ORIGIN = "mlship.origin"
+"""The tag of a run at an MLflow server that says which one it is here: the lab's id and the run's number."""
+
+
 def mlflow_id(tags: tuple[str, ...]) -> str | None:
     """The id of a run at the MLflow server that it is mirrored to, by its tags; None: it is not."""
     return next((tag.removeprefix(MLFLOW_TAG) for tag in tags if tag.startswith(MLFLOW_TAG)), None)

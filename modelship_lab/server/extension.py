@@ -59,6 +59,7 @@ from modelship_lab.server.labeling.undoing import Undoing
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.monitoring.machine import Machine
 from modelship_lab.server.registry.bundles import BundleStore
+from modelship_lab.server.registry.mirror import ModelMirror
 from modelship_lab.server.registry.models import Models
 from modelship_lab.server.serving.deployments import Deployments
 from modelship_lab.server.serving.engine import LocalEngine
@@ -73,6 +74,7 @@ from modelship_lab.server.tracking.artifacts import Artifacts
 from modelship_lab.server.tracking.experiments import Experiments
 from modelship_lab.server.tracking.heartbeats import Heartbeats
 from modelship_lab.server.tracking.metrics import RunMetrics
+from modelship_lab.server.tracking.mlflow import Mlflow
 from modelship_lab.server.tracking.run_table import RunTable
 from modelship_lab.server.tracking.runs import Runs
 from modelship_lab.server.tracking.series import MetricSeries
@@ -251,7 +253,8 @@ class ModelShipLab(ExtensionApp):
         bundles = BundleStore(data_dir.bundles, data_dir.uploads)
         models = Models(database, events, bundles, runs.get)
         imports = Imports(database, events, blobs, data_dir.uploads, projects, counts, queue, labels)
-        trainings = Trainings(jobs, runs, snapshots, workspace, self.ray_address)
+        mlflow = Mlflow(lab_id)
+        trainings = Trainings(jobs, runs, snapshots, workspace, mlflow, self.ray_address)
         data_files = DataFiles(workspace, data_dir.uploads)
         deployment_metrics = ServingMetrics(
             database, lambda one, window: hub.publish_deployment(one, supervisor.owner_of(one), window)
@@ -328,6 +331,7 @@ class ModelShipLab(ExtensionApp):
             run_table=RunTable(database),
             bundles=bundles,
             models=models,
+            model_mirror=ModelMirror(mlflow, models, runs, bundles, events),
             deployments=Deployments(deployment_store, supervisor, models.version),
             deployment_metrics=deployment_metrics,
             tables=Tables(database, data_dir.uploads),

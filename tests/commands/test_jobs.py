@@ -44,6 +44,10 @@ def test_a_training_in_the_background_is_begun_listed_and_cancelled(mlship, proj
     mlship("cancel", str(job.id))
     watched = mlship("jobs", "--watch", str(job.id))
     assert watched.status == "cancelled" and job.run.record.status == "stopped"
+    again = mlship("train", project.name, "--background", "--resume", str(job.run.id))
+    assert again.run.id == job.run.id and again.record.params["resume"] == job.run.id
+    mlship("cancel", str(again.id))
+    assert mlship("jobs", "--watch", str(again.id)).status == "cancelled"
     mlship("logs", str(job.id), "--follow")
     assert "ERROR" not in capsys.readouterr().out
     with pytest.raises(CommandFailed, match="ended already"):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import LabServer
+from tests.learning.encoders import tiny_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -18,6 +19,32 @@ COMMANDS = (
     "train", "export", "validate", "register", "list-models", "transition-stage", "delete-model", "model-info",
     "config", "validate-data", "data-report", "health",
 )  # fmt: skip
+
+
+FINBERT = """
+training:
+  backbone: "ProsusAI/finbert"
+  batch_size: 16
+  learning_rate: 2e-5
+  num_epochs: 3
+  random_seed: 42
+  fp16: true
+  gradient_checkpointing: true
+
+preprocessing:
+  text_column: "text"
+  label_column: "label"
+  max_length: 512
+  truncation: true
+  padding: true
+
+data:
+  train_split: 0.8
+  val_split: 0.1
+  test_split: 0.1
+  random_seed: 42
+"""
+"""The document's own configuration."""
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +131,43 @@ def test_training_leaves_a_model_and_goes_on_from_a_checkpoint(sentiment, folder
     )  # fmt: skip
     assert "finished" in resumed.stdout
     assert (folder / "outputs/resumed/model/run.json").is_file()
+
+
+def test_a_backbone_is_trained_exported_and_validated_as_the_documentation_has_it(
+    sentiment, folder: Path
+) -> None:
+    """The configuration is the document's own, but for the backbone's name and a rate for untrained weights."""
+    texts = [row["text"] for row in json.loads((folder / "data/news_dataset.json").read_text())]
+    tiny_encoder(folder / "backbones/tiny-finbert", texts)
+    config = FINBERT.replace("ProsusAI/finbert", "backbones/tiny-finbert").replace("2e-5", "2e-4")
+    (folder / "finbert.yaml").write_text(config)
+    assert "is valid" in sentiment("config", "--validate", "-c", "finbert.yaml").stdout
+    done = sentiment(
+        "train", "-d", "data/news_dataset.json", "-o", "outputs/finbert", "-e", "sentiment backbone",
+        "-c", "finbert.yaml",
+    )  # fmt: skip
+    assert "finished" in done.stdout and "text-encoder" in done.stderr
+    assert "16 bits is for GPUs" in done.stderr
+    sentiment("export", "outputs/finbert/model", "-o", "models/finbert", "-f", "onnx", "--validate")
+    sentiment(
+        "validate", "models/finbert/model.onnx", "--test-data", "data/test_samples.json", "-o", "finbert.json"
+    )
+    report = json.loads((folder / "finbert.json").read_text())
+    assert report["passed"] and set(report["per_class"]) == {"positive", "negative"}
+    assert json.loads((folder / "models/finbert/bundle.json").read_text())["classes"] == [
+        "negative",
+        "positive",
+    ]
+
+
+def test_a_backbone_that_cannot_be_had_names_those_that_are_here(sentiment, folder: Path) -> None:
+    (folder / "hub.yaml").write_text(FINBERT)
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(folder / "no cache")}
+    failed = sentiment("train", "-d", "data/news_dataset.json", "-c", "hub.yaml", status=1, **away)
+    assert (
+        "ProsusAI/finbert is not on this machine and the Hugging Face hub cannot be reached" in failed.stderr
+    )
+    assert "On this machine there is" in failed.stderr and "all-MiniLM-L6-v2" in failed.stderr
 
 
 def test_a_model_is_exported_validated_registered_moved_and_deleted(

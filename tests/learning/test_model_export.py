@@ -90,6 +90,15 @@ def test_what_disagrees_with_its_source_is_not_written(trained, tmp_path, monkey
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_an_estimator_has_no_torchscript_and_leaves_no_files(tmp_path):
+    data = table("wine")
+    options = {"estimator": "linear", "iterations": 50}
+    checkpoint = fit(Recorder(), data, "tabular-sklearn", options).checkpoint
+    with pytest.raises(ExportFailed, match="scikit-learn has no form in TorchScript"):
+        write_export(tmp_path, checkpoint, data, Lineage(), {}, ("onnx", "torchscript"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_words_that_are_no_formats():
     assert model_formats("both,onnx") == ("onnx", "torchscript")
     with pytest.raises(InvalidInput, match="choose onnx, torchscript, triton or both"):

@@ -6,13 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from modelship_lab.client.significance import FILE, significance
 from modelship_lab.learning.evaluate import evaluate
 from modelship_lab.learning.fit import fit
-from modelship_lab.learning.objectives import Number, OneClass, SeveralClasses
-from modelship_lab.learning.predictions import predictions_file
+from modelship_lab.learning.objectives import OneClass
 from modelship_lab.learning.slices import worst_slices
-from modelship_lab.records.errors import NotFound
 from tests.learning.snapshots import Recorder, reviews, several_topics, table
 
 CLASSES = ("no", "yes")
@@ -30,7 +27,7 @@ def test_a_text_model_is_compared_with_simpler_ones_and_keeps_its_predictions():
     calibration = result.evaluation.calibration
     assert sum(calibration.rows) == result.evaluation.rows
     assert result.summary["test_calibration_error"] == calibration.error < 0.3
-    kept = pa.ipc.open_file(io.BytesIO(run.artifacts[FILE])).read_all()
+    kept = pa.ipc.open_file(io.BytesIO(run.artifacts["predictions.arrow"])).read_all()
     right = [
         a == b for a, b in zip(*(kept[name].to_pylist() for name in ("actual", "predicted")), strict=True)
     ]
@@ -87,68 +84,3 @@ def test_slices_of_a_table_are_by_feature_and_of_a_class_by_name():
         slices=[("class: yes", np.arange(60) >= 40)],
     )
     assert [(one.name, one.score) for one in found.slices] == [("class: yes", 0)]
-
-
-class Kept:
-    """A run that has kept predictions."""
-
-    def __init__(self, run_id, content):
-        self.id = run_id
-        self.content = content
-
-    def artifact(self, name):
-        if self.content is None:
-            raise NotFound(f"no {name}")
-        return self.content
-
-
-def kept(run_id, wrong, ids=None, targets=None, rows=200):
-    targets = np.arange(rows) % 2 if targets is None else targets
-    said = targets.copy()
-    said[wrong] = 1 - said[wrong]
-    outputs = np.eye(2)[said]
-    ids = np.arange(rows) if ids is None else ids
-    return Kept(run_id, predictions_file(OneClass(classes=CLASSES), outputs, targets, ids))
-
-
-def test_two_runs_are_compared_on_the_samples_that_both_were_tested_on():
-    better = significance(kept(1, slice(0, 60)), kept(2, slice(0, 20)))
-    assert (better.metric, better.rows, better.only_run, better.changed) == ("accuracy", 200, 0, 0)
-    assert better.difference == pytest.approx(0.2)
-    assert better.low < 0.2 < better.high
-    assert better.low == pytest.approx(0.2 - 1.96 * np.sqrt(0.2 * 0.8 / 200), abs=0.015)
-    assert better.p_value < 0.01
-    same = significance(kept(1, slice(0, 20)), kept(2, slice(20, 40)))
-    assert same.difference == 0
-    assert same.low < 0 < same.high
-    assert same.p_value > 0.5
-
-
-def test_samples_that_are_not_the_same_are_left_out_and_counted():
-    targets = np.arange(200) % 2
-    other = targets.copy()
-    other[150:160] = 1 - other[150:160]
-    found = significance(
-        kept(1, slice(0, 10), targets=targets),
-        kept(2, slice(0, 10), ids=np.arange(50, 250), targets=np.roll(other, -50)),
-    )
-    assert (found.rows, found.only_run, found.only_other, found.changed) == (140, 50, 50, 10)
-    assert "110 samples were not the same" in str(found)
-    assert significance(kept(1, slice(0, 1)), Kept(2, None)) is None
-    assert significance(kept(1, slice(0, 1)), kept(2, slice(0, 1), ids=np.arange(500, 700))) is None
-
-
-def test_runs_of_numbers_are_compared_by_their_errors():
-    random = np.random.default_rng(0)
-    actual = random.normal(size=300)
-    near, far = (actual + random.normal(0, spread, 300) for spread in (0.1, 1.0))
-    one, two = (
-        Kept(run, predictions_file(Number(), said[:, None], actual, np.arange(300)))
-        for run, said in ((1, far), (2, near))
-    )
-    found = significance(one, two)
-    assert found.metric == "mae"
-    assert found.high < 0
-    assert found.p_value < 0.01
-    lists = predictions_file(SeveralClasses(classes=CLASSES), np.eye(2), np.eye(2), np.arange(2))
-    assert significance(one, Kept(3, lists)) is None

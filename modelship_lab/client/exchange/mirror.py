@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from modelship_lab.records.errors import LabError
-from modelship_lab.records.tracking import MLFLOW_TAG
+from modelship_lab.records.tracking import MLFLOW_TAG, mlflow_id
 
 if TYPE_CHECKING:
     from modelship_lab.client.exchange.mlflow_out import Mirrored
@@ -56,7 +56,9 @@ class Mirror:
 
         try:
             mirrored = Mirrored(self._run, url)
-            self._run.add_tags(f"{MLFLOW_TAG}{mirrored.id}")
+            if mlflow_id(self._run.record.tags) != mirrored.id:
+                others = [tag for tag in self._run.refresh().tags if not tag.startswith(MLFLOW_TAG)]
+                self._run.set_tags([*others, f"{MLFLOW_TAG}{mirrored.id}"])
             self._mirrored = mirrored
         except LabError as error:
             log.warning("Run %d is not mirrored to MLflow: %s", self._run.id, error.message)

@@ -38,7 +38,7 @@ from modelship_lab.client.exchange.transfer import (
 from modelship_lab.records.artifacts import Artifact
 from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.metrics import context_of
-from modelship_lab.records.tracking import Run
+from modelship_lab.records.tracking import Run, mlflow_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,9 +99,20 @@ class Mirrored:
         self._run = run
         self._server = MlflowServer(url)
         self._departure = _Departure(run.lab, self._server, Tally())
-        self._created = self._departure.begin(run)
+        self._created = self._there() or self._departure.begin(run)
         self.id = str(self._created["run_id"])
         """The server's own id of the run."""
+
+    def _there(self) -> dict[str, Any] | None:
+        """The run that was made for it already: by the lab server, or before it was resumed."""
+        known = mlflow_id(self._run.record.tags)
+        if known is None:
+            return None
+        try:
+            found: dict[str, Any] = self._server.get("runs/get", run_id=known)["run"]["info"]
+        except NotFound:
+            return None
+        return found if found.get("lifecycle_stage") == "active" else None
 
     def complete(self) -> None:
         """Send what the run has logged, and how it ended."""
@@ -179,7 +190,7 @@ class _Departure:
         for some in _pieces_of(params, _PARAMS_AT_ONCE):
             self._server.post("runs/log-batch", run_id=there, params=some)
         self._send_points(there, points, metric_names)
-        sent = self._send_files(created["artifact_uri"], files, file_names)
+        sent = self._send_files(run, created["artifact_uri"], files, file_names)
         self._leave_out(record)
         ended: dict[str, Any] = (
             {} if record.ended_at is None else {"end_time": milliseconds_of(record.ended_at)}
@@ -331,14 +342,15 @@ class _Departure:
             ]
             self._server.post("runs/log-batch", run_id=identity, metrics=metrics)
 
-    def _send_files(self, uri: str, files: list[Artifact], names: Mapping[int, str]) -> int:
+    def _send_files(self, run: "RunHandle", uri: str, files: list[Artifact], names: Mapping[int, str]) -> int:
         parts = urlsplit(uri)
         if parts.scheme != "mlflow-artifacts":
             self._tally.leave_out("artifacts, which this server does not take over HTTP", len(names))
             return 0
         with tempfile.TemporaryDirectory(prefix="mlship-") as folder:
             for artifact in files:
-                file = self._lab.download(f"blobs/{artifact.digest}", Path(folder) / "artifact")
+                # By the run, not by the content: a job's credential is good for its run alone.
+                file = run.download(artifact.name, Path(folder) / "artifact", artifact.step)
                 self._server.upload(posixpath.join(parts.path.lstrip("/"), names[artifact.id]), file)
         return len(names)
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from modelship_lab.records.artifacts import Artifact
-from modelship_lab.records.tracking import RunStatus
+from modelship_lab.records.tracking import MLFLOW_ORIGIN, RunStatus
 
 STATUSES: dict[str, RunStatus] = {
     "RUNNING": "running",
@@ -31,7 +31,7 @@ LOGGED_IMAGES = "mlflow.loggedImages"
 """Has MLflow show the images that `artifact_path` names."""
 SYSTEM = "mlflow."
 OURS = "mlship."
-ORIGIN_TAG = "mlship.origin"
+ORIGIN_TAG = MLFLOW_ORIGIN
 PARENT_TAG = "mlship.parent"
 """What `mlflow.parentRunId` will say when the parent is there, too."""
 DONE_TAG = "mlship.exported"

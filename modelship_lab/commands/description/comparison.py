@@ -3,9 +3,9 @@
 from typing import Any
 
 from modelship_lab.client.comparison import Difference, RunComparison
-from modelship_lab.client.significance import Significance
 from modelship_lab.commands.description.words import Description, Grid, describe, duration, number, preview
 from modelship_lab.commands.results import Compared
+from modelship_lab.records.evaluation import Significance
 
 _LONGEST_VALUE = 60
 _MOST_RUNS = 12

@@ -32,7 +32,7 @@ p { margin:6px 0; } .soft { color:var(--soft); }
 .verdict { display:inline-block; margin:14px 0 4px; padding:6px 12px; border-radius:6px; font-weight:600; color:#fff; background:var(--good); }
 .verdict.bad { background:var(--bad); } .verdict.warn { background:var(--warn); }
 @media (prefers-color-scheme: dark) { .verdict { color:#10141a; } }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(130px,1fr)); gap:12px; margin:18px 0 8px; }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(118px,1fr)); gap:12px; margin:18px 0 8px; }
 .tile { background:var(--card); border:1px solid var(--line); border-radius:8px; padding:12px 14px; }
 .tile b { display:block; font-size:22px; line-height:1.2; font-variant-numeric:tabular-nums; }
 .tile span { color:var(--soft); font-size:13px; }
@@ -118,7 +118,7 @@ def _head(check: DataCheck, found: Findings | None) -> str:
 
 def _rows(rows: Sequence[int]) -> str:
     return (
-        f' <span class="soft">Rows {", ".join(map(str, rows))}{" …" if len(rows) > 4 else ""}.</span>'
+        f' <span class="soft">Rows {", ".join(map(str, rows))}{" …" if len(rows) > 4 else "."}</span>'
         if rows
         else ""
     )
@@ -286,7 +286,8 @@ def _histogram(words: np.ndarray, median: int) -> str:
     bins = -(-max(int(np.percentile(words, 99)), 10) // step)
     longest = bins * step
     counts, edges = np.histogram(np.minimum(words, longest - 1), bins=bins, range=(0, longest))
-    left, bottom, top = 46, _PLOT_HEIGHT, 12
+    # Above the columns there is room for the median's name.
+    left, bottom, top = 46, _PLOT_HEIGHT, 24
     width = (_WIDTH - left - 10) / bins
     most = max(int(counts.max()), 1)
     columns = "".join(
@@ -296,7 +297,8 @@ def _histogram(words: np.ndarray, median: int) -> str:
         for place, count in enumerate(counts.tolist())
     )
     ticks = "".join(
-        f'<text class="soft" x="{left + (_WIDTH - left - 10) * part:.0f}" y="{bottom + 18}" text-anchor="middle">'
+        f'<text class="soft" x="{left + (_WIDTH - left - 10) * part:.0f}" y="{bottom + 18}" '
+        f'text-anchor="{"end" if part == 1 else "middle"}">'
         f"{longest * part:,.0f}</text>"
         for part in (0, 0.25, 0.5, 0.75, 1)
     )
@@ -304,8 +306,8 @@ def _histogram(words: np.ndarray, median: int) -> str:
     return (
         f'<svg viewBox="0 0 {_WIDTH} {bottom + 28}" role="img" aria-label="Texts by their number of words; the median is {median}">'
         f'<line class="axis" x1="{left}" x2="{_WIDTH - 10}" y1="{bottom}" y2="{bottom}"/>{columns}'
-        f'<line class="mark" x1="{middle:.1f}" x2="{middle:.1f}" y1="{top}" y2="{bottom}"/>'
-        f'<text class="soft" x="{middle + 5:.1f}" y="{top + 8}">median {median:,}</text>'
+        f'<line class="mark" x1="{middle:.1f}" x2="{middle:.1f}" y1="{top - 6}" y2="{bottom}"/>'
+        f'<text class="soft" x="{middle:.1f}" y="{top - 10}" text-anchor="{"end" if middle > 0.8 * _WIDTH else "middle"}">median {median:,}</text>'
         f'<text class="soft" x="{left - 8}" y="{top + 8}" text-anchor="end">{most:,}</text>{ticks}</svg>'
         f'<p class="soft">Words in a text; what has {longest:,} or more stands in the last column.</p>'
     )

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from modelship_lab.records.base import Page
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidData, NotFound
-from modelship_lab.records.evaluation import Evaluation
+from modelship_lab.records.evaluation import Evaluation, Significance
 from modelship_lab.records.tracking import (
     DeletedRuns,
     Heartbeat,
@@ -30,6 +30,7 @@ from modelship_lab.server.api.endpoint import (
 )
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.tracking.significance import FILE, significance
 
 
 @endpoint("POST", "runs", permission="train", status=201)
@@ -101,6 +102,13 @@ async def read_evaluation(services: Services, caller: Caller, run_id: int) -> Ev
         return Evaluation.model_validate_json(await asyncio.to_thread(path.read_bytes))
     except ValidationError:
         raise InvalidData(f"The artifact 'evaluation.json' of run {run_id} is not an evaluation.") from None
+
+
+@endpoint("GET", "runs/{run_id}/significance", permission="read")
+async def read_significance(services: Services, caller: Caller, run_id: int, other: int) -> Significance:
+    """How another run's model differs from this one's on the samples that were held out in both."""
+    files = [(await services.artifacts.find(one, FILE, caller))[1] for one in (run_id, other)]
+    return await asyncio.to_thread(significance, run_id, files[0], other, files[1])
 
 
 @endpoint("PUT", "runs/{run_id}/bundle", permission="export", status=201)

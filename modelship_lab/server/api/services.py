@@ -40,6 +40,7 @@ from modelship_lab.server.labeling.undoing import Undoing
 from modelship_lab.server.monitoring.deployment_metrics import ServingMetrics
 from modelship_lab.server.monitoring.machine import Machine
 from modelship_lab.server.registry.bundles import BundleStore
+from modelship_lab.server.registry.mirror import ModelMirror
 from modelship_lab.server.registry.models import Models
 from modelship_lab.server.serving.deployments import Deployments
 from modelship_lab.server.storage.blobs import Blobs
@@ -112,6 +113,7 @@ class Services:
     machine: Machine
     bundles: BundleStore
     models: Models
+    model_mirror: ModelMirror
     deployments: Deployments
     deployment_metrics: ServingMetrics
     tables: Tables
@@ -126,6 +128,7 @@ class Services:
         await self.imports.start()
         await self.jobs.start()
         self.light_model.start()
+        await self.model_mirror.start()
         await self.deployments.start()
         self.deployment_metrics.start(self.deployments.workers)
 
@@ -136,6 +139,7 @@ class Services:
         await self.exports.stop()
         self.light_model.stop()
         await self.jobs.stop()
+        await self.model_mirror.stop()
         await self.heartbeats.stop()
         await self.deployments.stop()
         await self.deployment_metrics.stop()

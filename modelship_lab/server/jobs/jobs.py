@@ -1,18 +1,17 @@
-"""Jobs: begun, watched, cancelled; their state is kept, and told as it changes."""
+"""Jobs: begun, watched and cancelled; what is known of them and not written yet."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
 
 from modelship_lab.records.base import Page
-from modelship_lab.records.errors import Conflict, Interrupted, LabError, NotFound
-from modelship_lab.records.events import Event, EventType
+from modelship_lab.records.errors import Conflict, Interrupted, LabError
+from modelship_lab.records.events import Event
 from modelship_lab.records.jobs import (
     OUTLIVING,
     Job,
@@ -23,15 +22,15 @@ from modelship_lab.records.jobs import (
     LogLine,
 )
 from modelship_lab.server.events.log import EventLog
-from modelship_lab.server.identity import policy
-from modelship_lab.server.identity.job_tokens import JobTokens, digest_of, identity_of, new_token
-from modelship_lab.server.identity.policy import LAB, Caller
+from modelship_lab.server.identity.job_tokens import JobTokens, digest_of, new_token
+from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.jobs import process
 from modelship_lab.server.jobs.detached import TOKEN, DetachedProcess, Outcome
 from modelship_lab.server.jobs.job_folder import log_page, tidy, tidy_all
+from modelship_lab.server.jobs.stored_jobs import StoredJobs, columns_of
 from modelship_lab.server.jobs.turns import Turns
 from modelship_lab.server.storage.data_dir import write_private
-from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
+from modelship_lab.server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +49,6 @@ TOO_MUCH_MEMORY = (
 )
 
 NOT_IN_TIME = "It was cancelled, did not end by itself and was killed."
-
-_EVENTS: dict[JobStatus, EventType] = {
-    "finished": "job.finished",
-    "failed": "job.failed",
-    "cancelled": "job.cancelled",
-}
-
-
-_FROM = "FROM jobs j LEFT JOIN projects p ON p.id = j.project_id"
-_SELECT = f"SELECT j.*, p.name AS project {_FROM}"
 
 
 @dataclass(frozen=True)
@@ -124,8 +113,7 @@ class Jobs:
         most_trainings: int,
         most_memory_gb: float,
     ) -> None:
-        self._database = database
-        self._events = events
+        self._stored = StoredJobs(database, events)
         self._folder = folder
         self._tokens = tokens
         self._short, self._long = Turns(most), Turns(most_trainings)
@@ -142,19 +130,7 @@ class Jobs:
     async def start(self) -> None:
         """Take over the jobs of a former server, and mark as failed those whose processes ended with it."""
         self._loop = asyncio.get_running_loop()
-
-        def work(transaction: Transaction) -> list[Job]:
-            kept = []
-            for row in transaction.rows(f"{_SELECT} WHERE j.status IN ('waiting', 'running') ORDER BY j.id"):
-                if row["kind"] in OUTLIVING:
-                    kept.append(_record(row))
-                else:
-                    self._end(
-                        transaction, row["id"], "failed", error="The lab server stopped before it was done."
-                    )
-            return kept
-
-        kept = await self._database.write(work)
+        kept = await self._stored.take_over()
         await asyncio.to_thread(tidy_all, self._folder, [job.id for job in kept])
         for job in kept:
             self._begin(job, self._outlive(job))
@@ -169,7 +145,7 @@ class Jobs:
 
     async def begin(self, work: Work, project_id: int, owner_id: int, caller: Caller) -> Job:
         """Begin a job of a project; it waits for its turn."""
-        job = await self._insert(work.kind, work.params, project_id, owner_id, caller, None)
+        job = await self._stored.insert(work.kind, work.params, project_id, owner_id, None, caller)
         self._begin(job, self._run(job, work))
         return job
 
@@ -183,39 +159,11 @@ class Jobs:
         caller: Caller,
     ) -> Job:
         """Begin a job whose process goes on without the server, with a credential for its run."""
-        job = await self._insert(kind, params, project_id, owner_id, caller, run_id)
+        job = await self._stored.insert(kind, params, project_id, owner_id, run_id, caller)
         self._begin(job, self._outlive(job))
         # It takes its place in the queue.
         await asyncio.sleep(0)
         return self._now(job)
-
-    async def _insert(
-        self,
-        kind: JobKind,
-        params: dict[str, Any],
-        project_id: int,
-        owner_id: int,
-        caller: Caller,
-        run_id: int | None,
-    ) -> Job:
-        def insert(transaction: Transaction) -> Job:
-            identity = transaction.value(
-                "INSERT INTO jobs (kind, project_id, owner_id, author, author_id, params, run_id, status, "
-                "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting', ?) RETURNING id",
-                kind,
-                project_id,
-                owner_id,
-                caller.name,
-                caller.account_id,
-                orjson.dumps(params).decode(),
-                run_id,
-                now(),
-            )
-            job = _job(transaction, identity)
-            self._tell(transaction, "job.created", job)
-            return job
-
-        return await self._database.write(insert)
 
     def _begin(self, job: Job, execution: Coroutine[Any, Any, None]) -> None:
         assert job.project_id is not None
@@ -233,7 +181,7 @@ class Jobs:
         going = self._going.get(job_id)
         if going is not None and going.task is not None and wait_s > 0:
             await asyncio.wait([going.task], timeout=wait_s)
-        return self._now(await self._database.read(lambda cursor: _job(cursor, job_id)))
+        return self._now(await self._stored.get(job_id))
 
     def _now(self, job: Job) -> Job:
         """A job with what is known of it and not written yet."""
@@ -241,7 +189,7 @@ class Jobs:
         if job.status == "waiting":
             return job.model_copy(update={"position": self._turns_of(job.kind).position(job.id)})
         if job.status == "running" and going is not None and going.told is not None:
-            return job.model_copy(update=_columns(going.told))
+            return job.model_copy(update=columns_of(going.told))
         return job
 
     async def ended(self, job_id: int) -> None:
@@ -251,16 +199,7 @@ class Jobs:
 
     async def page(self, project_id: int, limit: int, offset: int) -> Page[Job]:
         """The jobs of a project, the newest first."""
-
-        def work(cursor: Cursor) -> Page[Job]:
-            total = cursor.value("SELECT count(*) FROM jobs WHERE project_id = ?", project_id)
-            rows = cursor.rows(
-                f"{_SELECT} WHERE j.project_id = ? ORDER BY j.id DESC LIMIT {limit:d} OFFSET {offset:d}",
-                project_id,
-            )
-            return Page(items=tuple(map(_record, rows)), total=total, limit=limit, offset=offset)
-
-        page = await self._database.read(work)
+        page = await self._stored.page(project_id, limit, offset)
         return page.model_copy(update={"items": tuple(map(self._now, page.items))})
 
     async def everybodys(
@@ -271,20 +210,7 @@ class Jobs:
         Args:
             kind, status: of these alone.
         """
-        visible, parameters = policy.visible(caller, "p.owner_id", "p.is_public", "p.labeler_ids")
-        where = (
-            f"WHERE {visible} AND (?::VARCHAR IS NULL OR j.kind = ?) AND (?::VARCHAR IS NULL OR j.status = ?)"
-        )
-        parameters += [kind, kind, status, status]
-
-        def work(cursor: Cursor) -> Page[Job]:
-            total = cursor.value(f"SELECT count(*) {_FROM} {where}", *parameters)
-            rows = cursor.rows(
-                f"{_SELECT} {where} ORDER BY j.id DESC LIMIT {limit:d} OFFSET {offset:d}", *parameters
-            )
-            return Page(items=tuple(map(_record, rows)), total=total, limit=limit, offset=offset)
-
-        page = await self._database.read(work)
+        page = await self._stored.everybodys(kind, status, limit, offset, caller)
         return page.model_copy(update={"items": tuple(map(self._now, page.items))})
 
     async def logs(
@@ -311,11 +237,7 @@ class Jobs:
             raise Conflict(f"Job {job_id} has ended already: it is {job.status}.")
         going.is_cancelled = True
         if going.process is not None:
-            await self._database.write(
-                lambda transaction: transaction.execute(
-                    "UPDATE jobs SET cancel_requested = true WHERE id = ?", job_id
-                )
-            )
+            await self._stored.request_cancel(job_id)
             self._end_gracefully(going)
         else:
             going.task.cancel()
@@ -342,7 +264,7 @@ class Jobs:
         folder = self._folder / str(job.id)
         try:
             async with self._short.turn(job.id):
-                await self._database.write(lambda transaction: self._begun(transaction, job.id))
+                await self._stored.begun(job.id)
                 await asyncio.to_thread(folder.mkdir, mode=0o700)
                 await work.prepare(folder)
                 await process.run(job.kind, folder, lambda progress: self._said(job, progress))
@@ -408,25 +330,15 @@ class Jobs:
     async def _started(self, job: Job, outliving: Outliving, folder: Path) -> DetachedProcess:
         token = new_token()
 
-        def work(transaction: Transaction) -> None:
-            transaction.execute("UPDATE jobs SET token_digest = ? WHERE id = ?", digest_of(token), job.id)
-            row = transaction.row("SELECT * FROM jobs WHERE id = ?", job.id)
-            if row is not None:
-                identity = identity_of(row)
-                transaction.after_commit(lambda: self._tokens.give(identity, token))
-                self._begun(transaction, job.id)
-
         order = {**outliving.order(job), "data_dir": str(self._folder.parent)}
         await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
         # Not in the order, nor in arguments or the environment, which others can see.
         await asyncio.to_thread(write_private, folder / TOKEN, token)
         await asyncio.to_thread((folder / "job.json").write_bytes, orjson.dumps(order))
-        await self._database.write(work)
+        await self._stored.begun(
+            job.id, digest_of(token), lambda identity: self._tokens.give(identity, token)
+        )
         return await asyncio.to_thread(DetachedProcess.start, job.kind, folder)
-
-    def _begun(self, transaction: Transaction, job_id: int) -> None:
-        transaction.execute("UPDATE jobs SET status = 'running', started_at = ? WHERE id = ?", now(), job_id)
-        self._tell(transaction, "job.started", _job(transaction, job_id))
 
     def _said(self, job: Job, progress: JobProgress) -> None:
         going = self._going[job.id]
@@ -443,74 +355,18 @@ class Jobs:
             return
         newest = going.told
         if newest != told:
-            self._database.submit(lambda transaction: self._progressed(transaction, job.id, newest))
+            self._stored.progressed(job.id, newest)
         asyncio.get_running_loop().call_later(TELL_EVERY_S, self._keep_telling, job, newest)
-
-    def _progressed(self, transaction: Transaction, job_id: int, progress: JobProgress) -> None:
-        columns = _columns(progress)
-        changed = transaction.rows(
-            f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in columns)} "
-            "WHERE id = ? AND status = 'running' RETURNING id",
-            *columns.values(),
-            job_id,
-        )
-        if changed:
-            self._tell(transaction, "job.progress", _job(transaction, job_id))
 
     async def _ended(
         self, job: Job, status: JobStatus, *, result: dict[str, Any] | None = None, error: str = ""
     ) -> None:
         told, self._going[job.id].told = self._going[job.id].told, None
         try:
-
-            def work(transaction: Transaction) -> None:
-                if told is not None:
-                    self._progressed(transaction, job.id, told)
-                self._end(transaction, job.id, status, result=result, error=error)
-
-            await self._database.write(work)
+            await self._stored.ended(job.id, status, told, result=result or {}, error=error)
         except LabError as refused:
             # The next start of the server marks it as failed.
             log.warning("How job %d ended could not be written: %s", job.id, refused.message)
-
-    def _end(
-        self,
-        transaction: Transaction,
-        job_id: int,
-        status: JobStatus,
-        *,
-        result: dict[str, Any] | None = None,
-        error: str = "",
-    ) -> None:
-        changed = transaction.rows(
-            "UPDATE jobs SET status = ?, progress = CASE WHEN ? = 'finished' THEN 1 ELSE progress END, "
-            "result = ?, error = ?, ended_at = ?, token_digest = NULL, estimated_end_at = NULL "
-            "WHERE id = ? RETURNING id",
-            status,
-            status,
-            orjson.dumps(result or {}).decode(),
-            error,
-            now(),
-            job_id,
-        )
-        # It went with its project if there is none.
-        if changed:
-            self._tell(transaction, _EVENTS[status], _job(transaction, job_id))
-
-    def _tell(self, transaction: Transaction, type: EventType, job: Job) -> None:
-        self._events.record(
-            transaction,
-            type,
-            f"project:{job.project_id}",
-            LAB,
-            job.owner_id,
-            job_id=job.id,
-            kind=job.kind,
-            progress=job.progress,
-            message=job.message,
-            error=job.error,
-            run_id=job.run_id,
-        )
 
     def forget_project(self, project_id: int) -> None:
         """A project is deleted, and what runs for it is ended. Called after the commit, on the writer thread."""
@@ -547,23 +403,3 @@ def _said_of(job: Job, error: Exception) -> str:
         return error.message
     log.error("Job %d failed", job.id, exc_info=error)
     return "The lab server met an error of its own."
-
-
-def _columns(progress: JobProgress) -> dict[str, Any]:
-    """How far a job is, as it is written; the end is estimated from now."""
-    told = progress.model_dump(exclude={"remaining_s"})
-    left_s = progress.remaining_s
-    return {**told, "estimated_end_at": None if left_s is None else now() + timedelta(seconds=left_s)}
-
-
-def _job(cursor: Cursor, job_id: int) -> Job:
-    row = cursor.row(f"{_SELECT} WHERE j.id = ?", job_id)
-    if row is None:
-        raise NotFound(f"There is no job {job_id}.")
-    return _record(row)
-
-
-def _record(row: dict[str, Any]) -> Job:
-    hidden = ("author_id", "token_digest")
-    known = {name: value for name, value in row.items() if name not in hidden}
-    return Job(**{**known, "params": orjson.loads(row["params"]), "result": orjson.loads(row["result"])})

@@ -9,9 +9,9 @@ import httpx
 import psutil
 
 from modelship_lab.records.base import Record
+from modelship_lab.server.tracking.mlflow import VARIABLE
 
 _TIMEOUT_S = 2.0
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
 
 class MachineState(Record):
@@ -50,7 +50,7 @@ class Machine:
 
     async def has_mlflow(self) -> bool | None:
         """Whether the MLflow server answers to which runs are mirrored; None: none is named."""
-        uri = os.environ.get(TRACKING_VARIABLE, "")
+        uri = os.environ.get(VARIABLE, "")
         if not uri:
             return None
         if urlsplit(uri).scheme not in ("http", "https"):

@@ -15,6 +15,7 @@ from modelship_lab.server.jobs.detached import Outcome
 from modelship_lab.server.jobs.jobs import Jobs
 from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.storage.workspace import Workspace
+from modelship_lab.server.tracking.mlflow import Mlflow
 from modelship_lab.server.tracking.runs import Runs
 
 ABOUT = "run.json"
@@ -29,13 +30,20 @@ class Trainings:
     """
 
     def __init__(
-        self, jobs: Jobs, runs: Runs, snapshots: Snapshots, workspace: Workspace, ray_address: str
+        self,
+        jobs: Jobs,
+        runs: Runs,
+        snapshots: Snapshots,
+        workspace: Workspace,
+        mlflow: Mlflow,
+        ray_address: str,
     ) -> None:
         self._jobs = jobs
         self._runs = runs
         self._snapshots = snapshots
         self._ray_address = ray_address
         self._workspace = workspace
+        self._mlflow = mlflow
         jobs.handle("training", self)
 
     async def begin(self, project: Project, new: NewTraining, caller: Caller) -> TrainingStarted:
@@ -70,6 +78,8 @@ class Trainings:
             ),
             caller,
         )
+        if earlier is None:
+            run = await self._mlflow.begin_run(run, self._runs)
         params = {**new.model_dump(exclude={"name", "tags"}), "snapshot_id": snapshot_id}
         job = await self._jobs.begin_outliving(
             "training", params, project.id, project.owner_id, run.id, caller

@@ -99,7 +99,24 @@ def test_what_it_logged_is_read_by_level_and_in_parts(project, trained):
     assert project.client.get(path, params={"level": "LOUD"}).status_code == 422
 
 
-def test_an_export_is_a_job_and_refuses_what_has_no_model(project):
+def test_an_export_is_a_job_that_leaves_files_and_a_bundle(lab_server, project, trained):
+    run = trained[0]["run_id"]
+    body = {"formats": ["onnx", "triton"], "output": "out/exported"}
+    begun = project.client.post(f"runs/{run}/exports", json=body)
+    assert begun.status_code == 202 and begun.json()["kind"] == "export"
+    job = ended(project.client, begun.json()["id"])
+    assert (job["status"], job["run_id"], job["progress"]) == ("finished", run, 1), job["error"]
+    assert job["result"]["validated"] and {one["format"] for one in job["result"]["files"]} == {
+        "onnx",
+        "triton",
+    }
+    folder = lab_server.workspace / "out" / "exported"
+    assert all((folder / one["path"]).stat().st_size == one["bytes"] for one in job["result"]["files"])
+    assert project.client.get(f"runs/{run}").json()["bundle"]
+    assert project.client.get(f"runs/{run}/bundle").status_code == 200
+
+
+def test_an_export_refuses_what_has_no_model(project):
     run = project.client.post("runs", json={"name": "bare", "project": project.id}).json()["id"]
     assert project.client.post(f"runs/{run}/exports", json={}).status_code == 409
 
@@ -153,7 +170,7 @@ def test_the_server_is_killed_and_the_next_one_takes_over(start_server, tmp_path
     assert (second["status"], second["position"], third["position"]) == ("waiting", 0, 1)
 
     until(lambda: server.client.get(f"jobs/{job}").json()["step"])
-    process = json.loads((server.data_dir / "jobs" / str(job) / "process.json").read_bytes())["pid"]
+    process = pid_in(server.data_dir / "jobs" / str(job))
     token = (server.data_dir / "jobs" / str(job) / "token").read_text()
     assert token not in " ".join(psutil.Process(process).cmdline())
     assert token not in str(psutil.Process(process).environ())
@@ -185,6 +202,14 @@ def test_the_server_is_killed_and_the_next_one_takes_over(start_server, tmp_path
     # One value for each epoch, also for those without a server; the last one was stopped in its middle.
     gaps = {after - before for before, after in itertools.pairwise(sorted(steps)[:-1])}
     assert len(steps) > 10 and len(gaps) == 1
+    again = begun(project, resume=run)
+    assert again["run"]["id"] == run
+    until(lambda: client.get(f"jobs/{again['job']['id']}").json()["step"])
+    gone_on = client.get(f"jobs/{again['job']['id']}").json()
+    # It goes on where it was stopped, with the options that it was begun with.
+    assert gone_on["step"] > max(steps) and gone_on["epochs"] == LONG["epochs"]
+    assert client.get(f"runs/{run}").json()["status"] == "running"
+    client.delete(f"jobs/{again['job']['id']}").raise_for_status()
     assert (
         httpx.get(f"{server.url}mlship/api/lab", headers={"Authorization": f"Bearer {token}"}).status_code
         == 401
@@ -213,12 +238,63 @@ def reach_nothing_else(server, token, project, run):
         assert client.get(elsewhere).status_code in (401, 403)
 
 
+def program(folder, *lines):
+    """A server with other constants."""
+    file = folder / "server.py"
+    imports = (
+        "from modelship_lab.server.__main__ import main",
+        "from modelship_lab.server.extension import ModelShipLab",
+        "from modelship_lab.server.jobs import jobs",
+    )
+    file.write_text("\n".join((*imports, *lines, "main()", "")))
+    return str(file)
+
+
+def test_what_ended_while_no_server_looked_is_known_to_the_next_one(start_server, tmp_path):
+    """One ended with its outcome, one was killed; and what does not end when it is asked to, is killed, too."""
+    at_once = "ModelShipLab.max_trainings.default_value = 3"
+    blind = program(tmp_path, at_once, "jobs.LOOK_EVERY_S = 3600")
+    server = start_server(tmp_path / "lab", program=blind)
+    project = labeled(server.client, rows=40)
+    done, killed, stubborn = (
+        begun(project, options=options)["job"]["id"] for options in ({"epochs": 1}, LONG, LONG)
+    )
+    folders = {job: server.data_dir / "jobs" / str(job) for job in (done, killed, stubborn)}
+    until((folders[done] / "outcome.json").exists)
+    until(lambda: all((folders[job] / "progress.json").exists() for job in (killed, stubborn)))
+    assert server.client.get(f"jobs/{done}").json()["status"] == "running"
+    server.kill()
+    psutil.Process(pid_in(folders[killed])).kill()
+
+    hasty = program(tmp_path, at_once, "jobs.CANCEL_GRACE_S = 0.2")
+    client = start_server(tmp_path / "lab", program=hasty).client
+    job = ended(client, done)
+    assert job["status"] == "finished" and job["result"]["run_id"] == job["run_id"]
+    assert client.get(f"runs/{job['run_id']}").json()["status"] == "finished"
+    job = ended(client, killed)
+    assert job["status"] == "failed" and "while the lab server was away" in job["error"]
+    assert client.get(f"runs/{job['run_id']}").json()["status"] == "interrupted"
+
+    process = psutil.Process(pid_in(folders[stubborn]))
+    process.suspend()  # Now it hears nothing.
+    assert client.delete(f"jobs/{stubborn}").json()["cancel_requested"]
+    job = ended(client, stubborn)
+    assert job["status"] == "cancelled"
+    run = client.get(f"runs/{job['run_id']}").json()
+    assert run["status"] == "interrupted" and "was killed" in run["error"]
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def pid_in(folder):
+    return json.loads((folder / "process.json").read_bytes())["pid"]
+
+
 def test_a_process_that_is_killed_is_told_with_its_reason(lab_server, project):
     started = begun(project, options=LONG)
     job, run = started["job"]["id"], started["run"]["id"]
     folder = lab_server.data_dir / "jobs" / str(job)
     until((folder / "process.json").exists)
-    psutil.Process(json.loads((folder / "process.json").read_bytes())["pid"]).kill()
+    psutil.Process(pid_in(folder)).kill()
     failed = ended(project.client, job)
     assert failed["status"] == "failed" and "memory" in failed["error"]
     seen = until(lambda: one if (one := project.client.get(f"runs/{run}").json())["error"] else None)
@@ -230,7 +306,7 @@ def test_a_deleted_project_or_run_ends_its_jobs(lab_server):
     first, second = (begun(project, options=LONG) for _ in range(2))
     folder = lab_server.data_dir / "jobs" / str(first["job"]["id"])
     until((folder / "process.json").exists)
-    process = psutil.Process(json.loads((folder / "process.json").read_bytes())["pid"])
+    process = psutil.Process(pid_in(folder))
     project.client.delete(f"runs/{second['run']['id']}").raise_for_status()
     assert ended(project.client, second["job"]["id"])["status"] == "cancelled"
     project.client.delete(project.path).raise_for_status()
@@ -239,14 +315,8 @@ def test_a_deleted_project_or_run_ends_its_jobs(lab_server):
 
 
 def test_a_training_takes_no_more_memory_than_is_allowed(start_server, tmp_path):
-    program = tmp_path / "server.py"
-    program.write_text(
-        "from modelship_lab.server.__main__ import main\n"
-        "from modelship_lab.server.extension import ModelShipLab\n"
-        "ModelShipLab.max_training_memory_gb.default_value = 0.01\n"
-        "main()\n"
-    )
-    server = start_server(tmp_path / "lab", program=str(program))
+    small = program(tmp_path, "ModelShipLab.max_training_memory_gb.default_value = 0.01")
+    server = start_server(tmp_path / "lab", program=small)
     job = ended(server.client, begun(labeled(server.client, rows=10))["job"]["id"])
     assert job["status"] == "failed" and "0.01 GB" in job["error"]
     assert server.client.get(f"runs/{job['run_id']}").json()["status"] == "interrupted"

@@ -105,6 +105,13 @@ def png(color: tuple[int, int, int]) -> bytes:
     return file.getvalue()
 
 
+def arrow_file(table: pa.Table) -> bytes:
+    content = pa.BufferOutputStream()
+    with pa.ipc.new_file(content, table.schema) as writer:
+        writer.write_table(table)
+    return content.getvalue().to_pybytes()
+
+
 def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
     """Make one thing of each kind."""
     mark = f"mark{uuid.uuid4().hex[:10]}"
@@ -124,6 +131,8 @@ def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
     pq.write_table(pa.table({"text": [mark]}), rows)
     client.put(f"runs/{run}/artifacts/rows.parquet", content=rows.getvalue().to_pybytes()).raise_for_status()
     client.put(f"runs/{run}/artifacts/evaluation.json", json=EVALUATION).raise_for_status()
+    predictions = pa.table({"sample_id": [1], "actual": [mark], "predicted": [mark]})
+    client.put(f"runs/{run}/artifacts/predictions.arrow", content=arrow_file(predictions)).raise_for_status()
     client.put(f"runs/{run}/bundle", content=text_bundle(folder / mark)).raise_for_status()
     model = made(client, "models", name=f"{mark} model", run_id=run, is_public=is_public)
     named = {"name": f"{mark} api", "model": f"{mark} model/1", "is_public": is_public}

@@ -47,6 +47,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
         "revoke_labels": {"json": {"origin": "model:3", "key": uuid.uuid4().hex}},
         "save_bulk": {"json": {"samples": {}, "label": "ham", "key": uuid.uuid4().hex}},
         "save_bundle": {"content": b"no tar"},
+        "read_significance": {"params": {"other": things.run}},
         "save_gold": {"json": {"gold": [{"sample_id": things.sample, "label": "ham"}]}},
         "save_labels": {"json": {"labels": [label]}},
         "save_groups": {"json": {"groups": [{"name": "twins", "sample_ids": [things.sample]}]}},

@@ -74,7 +74,7 @@ async def start_training(services: Services, caller: Caller, body: TrainingIn) -
             "job_id": f"training-job-{started.job.id}",
             "status": "started",
             "estimated_duration": duration(_guess_s(config, check)),
-            "mlflow_run_id": str(started.run.id),
+            "mlflow_run_id": mlflow_id(started.run.tags) or str(started.run.id),
             "output_dir": output,
             "model_path": f"{output}/model",
             "created_at": time_of(started.job.created_at),

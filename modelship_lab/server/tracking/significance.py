@@ -1,73 +1,33 @@
 """Whether one run's model is better than another's, judged on the same held-out samples."""
 
-import io
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from modelship_lab.records.errors import NotFound
+import numpy as np
+import pyarrow as pa
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from modelship_lab.client.recorded_run import RecordedRun
-
-__all__ = ["Significance", "significance"]
+from modelship_lab.records.errors import Conflict, InvalidData
+from modelship_lab.records.evaluation import Significance
 
 FILE = "predictions.arrow"
+"""The artifact with what a run's model answers for its held-out samples."""
 RESAMPLES = 10_000
 AT_ONCE = 2_000_000
 """Random numbers that are drawn at a time."""
+MANY = 10_000
+"""From so many rows on, a mean of them is as good as normally distributed, and need not be drawn row by row."""
 
 
-@dataclass(frozen=True)
-class Significance:
-    """How two runs differ on the samples that were held out in both, by a paired bootstrap (Efron and Tibshirani, 1993)."""
+def significance(run_id: int, file: Path, other_id: int, other_file: Path) -> Significance:
+    """Compare two runs by their files `FILE`, of the same kind of model. Takes time: call it off the event loop.
 
-    run: int
-    other: int
-    metric: str
-    """`accuracy`, or `mae` where numbers are predicted."""
-    rows: int
-    """Samples that both were tested on, with the same answer expected."""
-    only_run: int
-    """Samples that only the first was tested on."""
-    only_other: int
-    changed: int
-    """Samples that have another label in the one than in the other; they are left out."""
-    score: float
-    other_score: float
-    difference: float
-    """The other's score less the first one's."""
-    low: float
-    """Between `low` and `high` the difference lies with 95 % confidence."""
-    high: float
-    p_value: float
-    """How probable so large a difference would be, were there none."""
-
-    def __str__(self) -> str:
-        said = (
-            f"Run {self.other} less run {self.run} on {self.rows:,} held-out samples of both: {self.metric} "
-            f"{self.difference:+.4f} (95 % between {self.low:+.4f} and {self.high:+.4f}), p = {self.p_value:.3f}"
-        )
-        differing = self.only_run + self.only_other + self.changed
-        return f"{said}; {differing:,} samples were not the same and are left out" if differing else said
-
-
-def significance(run: "RecordedRun", other: "RecordedRun") -> Significance | None:
-    """Compare two runs; None if one has kept no predictions, or they share no held-out sample.
-
-    Args:
-        run: what the other is compared with.
-        other: of the same kind of model.
+    Raises:
+        InvalidData: one of the files is none that a training has written.
+        Conflict: they predict other things, or no held-out sample is the same.
     """
-    import numpy as np
-
-    try:
-        one, two = _table(run), _table(other)
-    except NotFound:
-        return None
+    one, two = _table(run_id, file), _table(other_id, other_file)
     if one.schema.field("actual").type != two.schema.field("actual").type:
-        return None
+        raise Conflict(f"Runs {run_id} and {other_id} predict different things: they cannot be compared.")
     one, two = one.sort_by("sample_id"), two.sort_by("sample_id")
     ids, others = one["sample_id"].to_numpy(), two["sample_id"].to_numpy()
     _, here, there = np.intersect1d(ids, others, assume_unique=True, return_indices=True)
@@ -75,15 +35,17 @@ def significance(run: "RecordedRun", other: "RecordedRun") -> Significance | Non
     actual, actual_two = one["actual"].to_pylist(), two["actual"].to_pylist()
     same = np.array([left == right for left, right in zip(actual, actual_two, strict=True)], bool)
     if not same.any():
-        return None
+        raise Conflict(
+            f"No held-out sample of run {run_id} is one of run {other_id}'s: there is nothing to compare."
+        )
     metric, scores, other_scores = _scores(one.filter(same), two.filter(same))
     differences = other_scores - scores
     drawn = _resampled(differences)
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Significance(
-        run=run.id,
-        other=other.id,
+        run=run_id,
+        other=other_id,
         metric=metric,
         rows=int(same.sum()),
         only_run=len(ids) - len(here),
@@ -98,16 +60,16 @@ def significance(run: "RecordedRun", other: "RecordedRun") -> Significance | Non
     )
 
 
-def _table(run: "RecordedRun") -> "pa.Table":
-    import pyarrow as pa
+def _table(run_id: int, file: Path) -> pa.Table:
+    try:
+        with pa.OSFile(str(file)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        return table.select(["sample_id", "actual", "predicted"])
+    except (pa.ArrowException, KeyError):
+        raise InvalidData(f"The artifact '{FILE}' of run {run_id} is not what a training writes.") from None
 
-    return pa.ipc.open_file(io.BytesIO(run.artifact(FILE))).read_all()
 
-
-def _scores(one: "pa.Table", two: "pa.Table") -> tuple[str, Any, Any]:
-    import numpy as np
-    import pyarrow as pa
-
+def _scores(one: pa.Table, two: pa.Table) -> tuple[str, Any, Any]:
     if pa.types.is_floating(one.schema.field("actual").type):
         actual = one["actual"].to_numpy()
         errors = [np.abs(table["predicted"].to_numpy() - actual) for table in (one, two)]
@@ -121,14 +83,14 @@ def _scores(one: "pa.Table", two: "pa.Table") -> tuple[str, Any, Any]:
 
 def _resampled(differences: Any) -> Any:
     """The mean difference in each of many samples of as many rows, drawn with replacement."""
-    import numpy as np
-
     random = np.random.default_rng(0)
     values, counts = np.unique(differences, return_counts=True)
     rows = len(differences)
     if len(values) <= 16:
         # Right or wrong: how often each value is drawn is all that matters.
         return random.multinomial(rows, counts / rows, RESAMPLES) @ values / rows
+    if rows >= MANY:
+        return random.normal(differences.mean(), differences.std() / np.sqrt(rows), RESAMPLES)
     each = max(1, AT_ONCE // rows)
     means = [
         differences[random.integers(0, rows, (min(each, RESAMPLES - start), rows))].mean(1)
