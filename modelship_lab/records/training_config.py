@@ -95,9 +95,9 @@ class TrainingConfig(Record):
             wanted["holdout"] = min(round((data.val_split + data.test_split) / 2, 6), 0.4)
         if training.fp16:
             wanted["precision"] = "16"
-        if training.gradient_checkpointing:
-            wanted["gradient_checkpointing"] = True
         if training.backbone is not None:
+            # Without a backbone there are no activations worth computing twice.
+            wanted["gradient_checkpointing"] = training.gradient_checkpointing or None
             wanted |= {"encoder": training.backbone, "mode": "full"}
             if training.learning_rate is not None:
                 # Here the backbone's own rate is meant; the recipe is told that of the layer on top.
