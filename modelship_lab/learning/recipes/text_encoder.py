@@ -142,12 +142,6 @@ class TextEncoder(Network):
         self.encoder.load_state_dict(found.state_dict(), strict=False)
         self._is_pretrained = True
 
-    def checkpoint_gradients(self) -> bool:
-        if self._mode != "full" or not self.encoder.supports_gradient_checkpointing:
-            return False
-        self.encoder.gradient_checkpointing_enable({"use_reentrant": False})
-        return True
-
     def prepared(self, rows: Rows, check: Callable[[], None]) -> Rows:
         """The pretrained weights are loaded. For a probe the vectors of all rows come of it; those of texts that were
         read before are in a file."""
