@@ -1,13 +1,16 @@
 """Time from a key in the labeler to the next paint, in a real JupyterLab in Chromium, while the kernel is busy.
 
-The limit beside it is the same measure for a key that only fills a text box of the page.
+The limit beside it is the same measure for a key that only fills a text box of the page. `--samples` has a project of
+so many texts instead of the reviews that come with the notebooks.
 """
 
+import argparse
 import json
 import statistics
 import tempfile
 from pathlib import Path
 
+import polars
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS, running_jupyterlab
@@ -28,17 +31,35 @@ WATCH_KEYS = """() => {
 }"""
 
 
+def texts(folder: Path, samples: int) -> Path:
+    """A file of so many texts, each another."""
+    numbers = polars.int_range(samples, eager=True)
+    path = folder / "texts.parquet"
+    words = (
+        "You won prize "
+        + numbers.cast(polars.String)
+        + ", call now. "
+        + (numbers * 7919 % 1009).cast(polars.String)
+    )
+    polars.DataFrame({"text": words}).write_parquet(path)
+    return path
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int)
+    samples = parser.parse_args().samples
     with (
         tempfile.TemporaryDirectory() as folder,
         running_jupyterlab(Path(folder)) as lab,
         sync_playwright() as tool,
     ):
+        source = texts(Path(folder), samples) if samples else REVIEWS
         lab.write_notebook(
             "label.ipynb",
             "%load_ext modelship_lab\n"
             "%mlship new reviews --type text_classification --classes negative,positive\n"
-            f"%mlship import reviews {REVIEWS} --text text\n"
+            f"%mlship import reviews {source} --text text\n"
             "%mlship label reviews",
             "while True: pass",
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pytest
 from playwright.sync_api import Page
@@ -11,7 +12,7 @@ from playwright.sync_api import Page
 from tests.browser.screens import show
 from tests.browser.test_labeler import picture
 from tests.conftest import LabServer
-from tests.server.labeling.conftest import LabeledProject, ipc
+from tests.server.labeling.conftest import LabeledProject, ipc, new_key
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -22,6 +23,7 @@ CHECK = """async (rules) => (await axe.run(".mls", { runOnly: rules })).violatio
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 TEXTS = ["Ada met Charles in London.", "The invoice came twice.", "Nothing happened."]
+ANN = {"username": "ann-of-screens", "password": "correct horse battery"}
 GUIDELINES = "# How to label\n\n- `ham`: wanted\n"
 
 
@@ -46,6 +48,15 @@ PROJECTS: dict[str, dict[str, Any]] = {
         "column": {"image": [picture((40, 40, 200, 200)), picture((90, 40, 300, 200))]},
         "suggestion": {"boxes": [{"x": 0.1, "y": 0.1, "width": 0.4, "height": 0.5, "label": "cat"}]},
     },
+    "rows": {
+        "task": "tabular_classification",
+        "classes": ["stays", "goes"],
+        "column": {
+            "age": [31, 44, 58],
+            "comment": ["none", None, "a comment that is longer than a cell is wide"],
+        },
+        "suggestion": {"label": "goes"},
+    },
 }
 
 
@@ -61,7 +72,33 @@ def projects(lab_server: LabServer) -> dict[str, LabeledProject]:
         first, *_, last = (one["id"] for one in project.samples())
         project.suggest({"sample_id": first, **suggestion, "confidence": 0.7}).raise_for_status()
         project.save({"sample_id": last, "action": "flag", "note": "ask Ann"}).raise_for_status()
+    disagreed_upon(made["label"])
+    job = made["label"].client.post(f"{made['label'].path}/jobs", json={"kind": "embeddings"})
+    job.raise_for_status()
     return made
+
+
+def disagreed_upon(project: LabeledProject) -> None:
+    """Have the owner and Ann say different things of one sample, which somebody has asked to look at again."""
+    client = project.client
+    client.patch(
+        project.path,
+        json={
+            "labelers": [
+                client.post("accounts", json={**ANN, "permissions": ["read", "label"]})
+                .raise_for_status()
+                .json()["username"]
+            ]
+        },
+    )
+    doubtful = project.samples()[1]["id"]
+    project.label(doubtful, "ham")
+    token = client.post("auth/login", json=ANN).raise_for_status().json()["access_token"]
+    with httpx.Client(base_url=client.base_url, headers={"Authorization": f"Bearer {token}"}) as ann:
+        said = {"key": new_key(), "sample_id": doubtful, "label": "spam"}
+        ann.post(f"{project.path}/labels", json={"labels": [said]}).raise_for_status()
+    asked = {"samples": {"ids": [doubtful]}, "purpose": "review", "detail": "the guidelines have changed"}
+    client.post(f"{project.path}/queue/requests", json=asked).raise_for_status()
 
 
 def press(*keys: str) -> Callable[[Page], None]:
@@ -73,6 +110,19 @@ def press(*keys: str) -> Callable[[Page], None]:
     return act
 
 
+def work_on(source: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        page.get_by_label("From").select_option(source)
+        page.wait_for_selector(".mls-why .mls-badge")
+
+    return act
+
+
+def jobs(page: Page) -> None:
+    page.get_by_role("tab", name="jobs").click()
+    page.get_by_role("button", name="Log of").first.click()
+
+
 SCREENS: list[tuple[str, str, Callable[[Page], None]]] = [
     *[("labeler", kind, press()) for kind in PROJECTS],
     ("labeler", "label", press("?")),
@@ -82,6 +132,9 @@ SCREENS: list[tuple[str, str, Callable[[Page], None]]] = [
     ("samples", "label", press("Control+a", "2")),
     ("samples", "label", press("Enter")),
     ("samples", "boxes", press("Space")),
+    ("labeler", "label", work_on("adjudication")),
+    ("labeler", "label", work_on("review")),
+    ("panel", "label", jobs),
 ]
 
 
@@ -90,8 +143,13 @@ def test_axe_finds_nothing(lab_server: LabServer, projects: dict[str, LabeledPro
     for number, (view, kind, act) in enumerate(SCREENS):
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         order = {"order": "sequential"} if view == "labeler" else {}
-        show(page, lab_server.url, lab_server.token, {"view": view, "project_id": projects[kind].id, **order})
-        page.wait_for_selector(".mls-why-name, .mls-grid-row, .mls-tile")
+        show(
+            page,
+            lab_server.url,
+            lab_server.token,
+            {"view": view, "project_id": projects[kind].id, "opener": {}, **order},
+        )
+        page.wait_for_selector(".mls-why-name, .mls-grid-row, .mls-tile, .mls-item")
         act(page)
         page.evaluate(AXE.read_text(encoding="utf-8"))
         # Until what moves has come to rest.

@@ -98,7 +98,7 @@ describe("the jobs of the lab", () => {
     fireEvent.click(screen.getByRole("button", { name: "Cancel Training 2" }));
     await settle();
     await settle(100);
-    expect(screen.getByRole("button", { name: "Cancel Training 2" })).toHaveProperty("disabled", true);
+    expect(screen.getByRole("button", { name: "Cancelling… Training 2" })).toHaveProperty("disabled", true);
     expect(screen.getByText("stopping")).toBeTruthy();
     expect(log.textContent.endsWith("00:10:00 WARNING asked to end\n")).toBe(true);
   });

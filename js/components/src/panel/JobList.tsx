@@ -118,7 +118,7 @@ function JobItem(props: {
       </span>
       <span className="mls-job-actions">
         <button type="button" className="mls-link" aria-expanded={reading} aria-label={`Log of ${title}`} onClick={() => setReading(!reading)}>
-          {reading ? "Hide the log" : "Log"}
+          Log
         </button>
         {job.run_id !== null && (
           <button type="button" className="mls-link" onClick={() => open(job.run_id!)}>
@@ -131,7 +131,7 @@ function JobItem(props: {
             type="button"
             className="mls-link"
             disabled={stopping}
-            aria-label={`Cancel ${title}`}
+            aria-label={`${stopping ? "Cancelling…" : "Cancel"} ${title}`}
             title={job.kind === "training" ? "It ends with a checkpoint" : "What it has stored until then stays"}
             onClick={() => {
               setAsked(true);
