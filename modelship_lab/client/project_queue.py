@@ -120,18 +120,18 @@ class ProjectQueue:
         return self._project.lab.connection.record(SampleCount, "DELETE", path).count
 
     def add_gold(
-        self, answers: Mapping[int, str | Iterable[str]] | Iterable[NewGold | Mapping[str, Any]]
+        self, answers: Mapping[int, str | Iterable[str] | float] | Iterable[NewGold | Mapping[str, Any]]
     ) -> SavedGold:
         """Save known answers: they count as labels, and labelers get the samples blindly to be measured.
 
         Args:
-            answers: sample id to class (or classes, where several may apply), or `NewGold` records (or their fields).
+            answers: sample id to class (or classes, where several may apply, or a number), or `NewGold` records (or their fields).
 
         Raises:
             InvalidInput: a class or sample that the project does not have.
         """
         given = (
-            [{"sample_id": one, **_value(answer)} for one, answer in answers.items()]
+            [{"sample_id": one, **value_of(answer)} for one, answer in answers.items()]
             if isinstance(answers, Mapping)
             else list(answers)
         )
@@ -147,5 +147,9 @@ class ProjectQueue:
         return SavedGold(saved=sum(one.saved for one in saved), progress=saved[-1].progress)
 
 
-def _value(answer: str | Iterable[str]) -> dict[str, Any]:
-    return {"label": answer} if isinstance(answer, str) else {"labels": tuple(answer)}
+def value_of(answer: str | Iterable[str] | float) -> dict[str, Any]:
+    """The field of a `Value` that a class, classes or a number are."""
+    if isinstance(answer, str):
+        return {"label": answer}
+    # Numbers of NumPy and polars are none of Python's.
+    return {"labels": tuple(answer)} if isinstance(answer, Iterable) else {"number": float(answer)}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
-from modelship_lab.records.base import Page
+from modelship_lab.client.project_queue import value_of
+from modelship_lab.records.base import Page, medium_of
 from modelship_lab.records.errors import Conflict, InvalidInput
 from modelship_lab.records.labeling import (
     NewBulk,
@@ -93,7 +94,7 @@ class ProjectSamples:
 
     def label_samples(
         self,
-        label: str | list[str] | None = None,
+        label: str | list[str] | float | None = None,
         *,
         action: str = "label",
         note: str = "",
@@ -103,13 +104,13 @@ class ProjectSamples:
         """Say the same about all samples that are meant, in one act that one `undo` takes back.
 
         Args:
-            label: the class, or a list of them where several may apply.
+            label: the class, a list of them where several may apply, or the number.
             action: `label`, `skip` or `flag`.
             expected: how many samples are thought to be meant: when there are others, nothing is saved.
             conditions: see the class; at least one, so that nobody labels everything by mistake.
         """
         project = self._project
-        value = {"labels": tuple(label)} if isinstance(label, list) else {"label": label}
+        value = {} if label is None else value_of(label)
         bulk = checked(
             NewBulk,
             action=action,
@@ -234,12 +235,10 @@ class ProjectSamples:
 
         if not 0 < threshold <= 1:
             raise InvalidInput("threshold lies between 0 and 1.")
-        if "text" in table.columns and self._project.record.task in (
-            "text_classification",
-            "token_classification",
-        ):
+        medium = medium_of(self._project.record.require_task())
+        if medium == "text":
             return near_duplicates.near_texts(table["text"], threshold)[0]
-        if self._project.record.task == "tabular_classification":
+        if medium == "table":
             raise InvalidInput("Near duplicates are found among texts and images.")
         connection = self._project.lab.connection
         with ThreadPoolExecutor(_DOWNLOADS) as pool:

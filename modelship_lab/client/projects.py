@@ -11,7 +11,7 @@ from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import ARROW
 from modelship_lab.client.imports import ImportColumns, OnProgress
 from modelship_lab.client.model_help import ModelHelp
-from modelship_lab.client.project_queue import ProjectQueue
+from modelship_lab.client.project_queue import ProjectQueue, value_of
 from modelship_lab.client.project_samples import ProjectSamples
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.records.base import Page, Task
@@ -225,12 +225,12 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
         return self._lab.verbs.label(self, order)
 
     def save_labels(
-        self, labels: Mapping[int, str] | Iterable[NewLabel | Mapping[str, Any] | tuple[int, str]]
+        self, labels: Mapping[int, Any] | Iterable[NewLabel | Mapping[str, Any] | tuple[int, Any]]
     ) -> SavedLabels:
         """Save labels, as the labeling widget does.
 
         Args:
-            labels: sample id to class, or pairs of them, or `NewLabel` records (or their fields)
+            labels: sample id to class, classes or number, or pairs of them, or `NewLabel` records (or their fields)
                 for skipping, flagging, durations and sources. A label without a key gets one.
 
         Returns:
@@ -285,7 +285,7 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
 
         Args:
             suggestions: `records.labeling.NewSuggestion` (or its fields), or a frame with the columns
-                `sample_id`, `label` (or `labels`, lists of classes, in a multilabel project), `confidence` and,
+                `sample_id`, `label` (or `labels`, lists of classes, in a multilabel project; or `number`), `confidence` and,
                 optionally, `uncertainty`, `margin` and `entropy`.
             source: who suggests, e.g. `run:12`.
         """
@@ -388,18 +388,22 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
 def _new_label(label: Any) -> NewLabel:
     if isinstance(label, NewLabel):
         return label
-    fields = dict(label) if isinstance(label, Mapping) else {"sample_id": label[0], "label": label[1]}
+    fields = dict(label) if isinstance(label, Mapping) else {"sample_id": label[0], **value_of(label[1])}
     return checked(NewLabel, **{"key": uuid.uuid4().hex, **fields})
 
 
 def _with_content(table: "pa.Table") -> "pa.Table":
-    """A table of suggestions whose sets of classes are JSON, as they are sent."""
-    if "labels" not in table.column_names:
+    """A table of suggestions whose sets of classes or numbers are JSON, as they are sent."""
+    kind = next((name for name in ("labels", "number") if name in table.column_names), None)
+    if kind is None:
         return table
     import pyarrow as pa
 
-    content = [checked(Value, labels=tuple(one or ())).content for one in table["labels"].to_pylist()]
-    return table.drop_columns("labels").append_column("content", pa.array(content, pa.string()))
+    said = table[kind].to_pylist()
+    content = [
+        checked(Value, **{kind: one if kind == "number" else tuple(one or ())}).content for one in said
+    ]
+    return table.drop_columns(kind).append_column("content", pa.array(content, pa.string()))
 
 
 def quoted(name: str | int) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelship_lab.records.base import medium_of
 from modelship_lab.records.errors import Conflict, InvalidInput, MissingDependency, NotFound
 from modelship_lab.records.labeling import SavedSuggestions
 
@@ -72,15 +73,16 @@ def suggest_by(
 def contents(project: "ProjectHandle", frame: "pl.DataFrame") -> Iterator[Any]:
     """What the samples of a table are: texts, encoded images, or rows (dicts), one after the other."""
     task = project.record.require_task()
-    if task in ("text_classification", "token_classification"):
+    if (medium := medium_of(task)) == "text":
         yield from frame["text"]
-    elif task in ("image_classification", "object_detection"):
+    elif medium == "image":
         for digest in frame["image"]:
             yield project.lab.image(digest)
     else:
         # What lies between the sample's status and its label; a feature may be called as one of these.
-        own = {"id", "status", "label"}
-        chosen = frame.columns[2 : frame.columns.index("label")]
+        first = {"label": "label", "number": "number"}.get(project.record.kind, "classes")
+        own = {"id", "status", first, "content"}
+        chosen = frame.columns[2 : frame.columns.index(first)]
         names = [name[8:] if name.startswith("feature_") and name[8:] in own else name for name in chosen]
         for row in frame.select(chosen).iter_rows():
             yield dict(zip(names, row, strict=True))

@@ -142,6 +142,24 @@ class OneOf(click.ParamType[str]):
         ]
 
 
+class NumberRange(click.ParamType[tuple[float | None, float | None]]):
+    """Numbers from one to another, either end open: `0..`, `1..5`."""
+
+    name = "range"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float | None, float | None]:
+        lowest, dots, highest = str(value).partition("..")
+        try:
+            limits = (float(lowest) if lowest.strip() else None, float(highest) if highest.strip() else None)
+        except ValueError:
+            dots = ""
+        if not dots:
+            self.fail(f"'{value}' is no range: write 0.. or 1..5 or ..100.", param, ctx)
+        return limits
+
+
 PROJECT = Named("project", "projects?limit=500", lambda item: (item["name"], item["task"]))
 MODEL = Named("model", "models", lambda item: (item["name"], f"version {item['latest']}"))
 DEPLOYMENT = Named("deployment", "deployments", lambda item: (item["name"], item["status"]))
@@ -389,6 +407,7 @@ class JobNumber(click.ParamType[int]):
 
 
 JOB = JobNumber()
+NUMBER_RANGE = NumberRange()
 RUN = RunNumber()
 RUN_OR_PROJECT = RunOrProject()
 MODEL_OR_RUN = ModelOrRun()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TextIO, get_args
 import click
 from click.shell_completion import CompletionItem
 
-from modelship_lab.commands.parameters import PROJECT, USER, KeyValue
+from modelship_lab.commands.parameters import NUMBER_RANGE, PROJECT, USER, KeyValue
 from modelship_lab.commands.results import Done, ProjectProgress, ProjectQuality, ProjectSettings
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
@@ -42,8 +42,12 @@ class Setting(KeyValue):
     required=True,
     help="What the samples are and what is predicted for them.",
 )
-@click.option("--classes", required=True, help="The classes, separated by commas.")
+@click.option("--classes", default="", help="The classes, separated by commas; of regression there are none.")
 @click.option("--multilabel", is_flag=True, help="Any number of classes may apply to a sample.")
+@click.option("--unit", help="What the numbers of regression are counted in, such as USD.")
+@click.option(
+    "--range", "limits", type=NUMBER_RANGE, help="Which numbers there can be: 0.. or 1..5 or ..100."
+)
 @click.option("--description", default="", help="What the project is for.")
 @click.option("--public", is_flag=True, help="Let every account of the lab read it.")
 @click.option("--exist-ok", is_flag=True, help="Take the project of this name if it is the same.")
@@ -54,14 +58,24 @@ def new(
     task: Task,
     classes: str,
     multilabel: bool,
+    unit: str | None,
+    limits: tuple[float | None, float | None] | None,
     description: str,
     public: bool,
     exist_ok: bool,
 ) -> "ProjectHandle":
     """Create the project NAME."""
     names = [one.strip() for one in classes.split(",") if one.strip()]
+    lowest, highest = limits or (None, None)
     return session.lab.new_project(
-        name, task, names, description, multilabel=multilabel, is_public=public, exist_ok=exist_ok
+        name,
+        task,
+        names,
+        description,
+        multilabel=multilabel,
+        settings={"unit": unit or "", "lowest": lowest, "highest": highest},
+        is_public=public,
+        exist_ok=exist_ok,
     )
 
 

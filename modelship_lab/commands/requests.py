@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelship_lab.commands.answer import answer_of
 from modelship_lab.commands.parameters import PROJECT, RUN
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.sample_conditions import given, sample_conditions
@@ -101,10 +102,10 @@ def withdraw(session: Session, project: str, batch: str) -> Done:
 
 @click.command()
 @click.argument("project", type=PROJECT)
-@click.argument("answers", nargs=-1, required=True, metavar="SAMPLE=CLASS...")
+@click.argument("answers", nargs=-1, required=True, metavar="SAMPLE=ANSWER...")
 @pass_session
 def gold(session: Session, project: str, answers: tuple[str, ...]) -> Done:
-    """Say what the right label of samples of PROJECT is, e.g. 12=spam; by these labelers are measured.
+    """Say what the right label of samples of PROJECT is, e.g. 12=spam or 12=89.5; by these labelers are measured.
 
     Where several classes may apply they are separated by commas.
     """
@@ -116,8 +117,7 @@ def gold(session: Session, project: str, answers: tuple[str, ...]) -> Done:
             raise InvalidInput(
                 f"'{answer}' is no answer: write the id of a sample and its class, as in 12=spam."
             )
-        several = handle.record.kind == "labels"
-        known[int(sample_id)] = [one.strip() for one in label.split(",")] if several else label
+        known[int(sample_id)] = answer_of(label, handle.record.kind)
     saved = handle.add_gold(known)
     return Done(
         f"{saved.saved:,} known {'answer is' if saved.saved == 1 else 'answers are'} saved in {handle.name}; "

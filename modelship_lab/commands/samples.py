@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from modelship_lab.client.project_samples import MOST_POINTS, REVIEW, MapColor, filter_of
+from modelship_lab.commands.answer import answer_of
 from modelship_lab.commands.parameters import PROJECT
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
@@ -109,14 +110,14 @@ def review(session: Session, /, project: str, limit: int) -> "pl.DataFrame":
 def bulk(session: Session, /, project: str, decision: str, expected: int | None, **conditions: Any) -> Done:
     """Label many samples of PROJECT at once.
 
-    DECISION is a class, `skip` or `flag`. Without `--expected` it is only told how many samples are meant.
+    DECISION is a class, a number, `skip` or `flag`. Without `--expected` it is only told how many samples are meant.
     """
     handle = session.project(project)
     asked = _given(conditions)
     classes = handle.record.classes
-    what = (
-        f"labeled {decision}" if decision in classes else {"skip": "skipped", "flag": "flagged"}.get(decision)
-    )
+    is_answer = decision in classes or (handle.record.kind == "number" and decision not in ("skip", "flag"))
+    label = answer_of(decision, handle.record.kind) if is_answer else None
+    what = f"labeled {decision}" if is_answer else {"skip": "skipped", "flag": "flagged"}.get(decision)
     if what is None:
         raise InvalidInput(
             f"'{decision}' is neither a class of '{handle.name}' ({', '.join(classes)}) nor skip nor flag."
@@ -128,8 +129,7 @@ def bulk(session: Session, /, project: str, decision: str, expected: int | None,
         raise InvalidInput(
             f"Nothing is saved yet: {count:,} samples would be {what}. `--expected {count}` says that you mean them."
         )
-    if decision in classes:
-        label: Any = [decision] if handle.record.kind == "labels" else decision
+    if label is not None:
         saved = handle.label_samples(label, expected=expected, **asked)
     else:
         saved = handle.label_samples(action=decision, expected=expected, **asked)

@@ -71,9 +71,23 @@ Task = Literal[
     "tabular_classification",
     "token_classification",
     "object_detection",
+    "text_regression",
+    "image_regression",
+    "tabular_regression",
 ]
 """What a project's samples are and what is predicted for them: token classification finds spans in texts, object
-detection boxes in images."""
+detection boxes in images, regression a number."""
+
+Medium = Literal["text", "image", "table"]
+"""What the samples of a task are: texts, images, or rows of a table."""
+
+
+def medium_of(task: Task) -> Medium:
+    """What the samples of a task are."""
+    if task.startswith("tabular"):
+        return "table"
+    return "image" if task.startswith("image") or task == "object_detection" else "text"
+
 
 Item = TypeVar("Item")
 

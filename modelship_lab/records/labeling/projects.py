@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from modelship_lab.records.base import Record, Task, Title, UtcTime
 from modelship_lab.records.errors import Conflict
-from modelship_lab.records.labeling.values import ClassName, Fraction, Kind, kind_of
+from modelship_lab.records.labeling.values import ClassName, Fraction, Kind, Number, kind_of
 
 
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,6 +77,25 @@ class LabelingSettings(Record):
     """For how long nobody else gets a sample that was handed out, in seconds."""
     retrain_every: int | None = Field(default=None, ge=5)
     """After how many human labels the light model learns again and suggests anew; None: never."""
+    unit: str = Field(default="", max_length=40)
+    """What numbers are counted in: `USD`, `°C`."""
+    lowest: Number | None = None
+    """No number is below it; None: any may be."""
+    highest: Number | None = None
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Self:
+        if self.lowest is not None and self.highest is not None and self.lowest >= self.highest:
+            raise ValueError("the lowest number must be below the highest")
+        return self
+
+    def number_problem(self, number: float) -> str:
+        """Why a number cannot be a label; empty if it can."""
+        if self.lowest is not None and number < self.lowest:
+            return f"{number:g} is below {self.lowest:g}, the lowest of the project"
+        if self.highest is not None and number > self.highest:
+            return f"{number:g} is above {self.highest:g}, the highest of the project"
+        return ""
 
 
 class _LabelingTask(Record):
@@ -96,7 +115,10 @@ class _LabelingTask(Record):
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
-        if (self.task is None) != (not self.classes):
+        is_number = self.task is not None and kind_of(self.task, False) == "number"
+        if is_number and self.classes:
+            raise ValueError(f"{self.task} predicts a number: it has no classes")
+        if not is_number and (self.task is None) != (not self.classes):
             raise ValueError("task and classes belong together: give both, or neither")
         if self.task is None:
             if self.multilabel:
@@ -104,15 +126,21 @@ class _LabelingTask(Record):
             return self
         if self.multilabel and kind_of(self.task, True) != "labels":
             raise ValueError(
-                f"multilabel does not belong to {self.task}: it has any number of classes anyway"
+                f"multilabel does not belong to {self.task}: "
+                + ("it has no classes" if is_number else "it has any number of classes anyway")
             )
         return self
 
 
-def _require_known(settings: LabelingSettings, classes: tuple[str, ...]) -> None:
+def _require_fitting(settings: LabelingSettings, task: Task | None, classes: tuple[str, ...]) -> None:
     unknown = sorted((settings.keys.keys() | settings.class_thresholds.keys()) - set(classes))
     if unknown:
         raise ValueError(f"settings name '{unknown[0]}', which is not a class of the project")
+    is_number = task is not None and kind_of(task, False) == "number"
+    if is_number and settings.threshold is not None:
+        raise ValueError("a project of numbers has no threshold: no model says how sure it is of a number")
+    if not is_number and (settings.unit or settings.lowest is not None or settings.highest is not None):
+        raise ValueError("unit, lowest and highest belong to projects of numbers (regression)")
 
 
 class NewProject(_LabelingTask):
@@ -125,7 +153,7 @@ class NewProject(_LabelingTask):
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
-        _require_known(self.settings, self.classes)
+        _require_fitting(self.settings, self.task, self.classes)
         return self
 
 
@@ -191,8 +219,10 @@ class Project(Record):
         """The settings with those that `change` names.
 
         Raises:
-            ValueError: they name classes that the project does not have.
+            ValueError: they name classes that the project does not have, or do not belong to its task.
         """
         named = {name: getattr(change, name) for name in change.model_fields_set}
-        _require_known(change, self.classes)
-        return self.settings.model_copy(update=named)
+        _require_fitting(change, self.task, self.classes)
+        changed = self.settings.model_copy(update=named)
+        # Each end of a range may fit by itself, and not to the other one.
+        return LabelingSettings.model_validate(changed.model_dump())

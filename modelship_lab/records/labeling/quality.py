@@ -59,7 +59,7 @@ class Quality(Record):
     disagreements: int
     """About these they say different things."""
     krippendorff_alpha: float | None
-    """1 is perfect, 0 is chance; for classes and sets of classes as nominal data."""
+    """1 is perfect, 0 is chance; classes and sets of classes as nominal data, numbers as interval data; else None."""
     fleiss_kappa: float | None
     """Of the samples that the same number of people labeled (the most frequent number)."""
     fleiss_samples: int

@@ -36,7 +36,7 @@ class Snapshot(Record):
     Its file is an Arrow IPC file with the columns `sample_id` int64, what is said (below), `source` string, `split`
     string, and `text` string, or `image` string (content address), or one column for each feature. What is said is,
     by the project's kind, `label` int32 (index into `classes`), `labels` list of int32, `spans` list of structs
-    (start, end, label), or `boxes` list of structs (x, y, width, height, label).
+    (start, end, label), `boxes` list of structs (x, y, width, height, label), or `number` float64.
     """
 
     id: int

@@ -1,18 +1,21 @@
-"""What a decision says about a sample: one class, a set of classes, spans of a text, or boxes in an image."""
+"""What a decision says about a sample: one class, a set of classes, spans of a text, boxes in an image, or a number."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from modelship_lab.records.base import Record, Task
 
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
-Kind = Literal["label", "labels", "spans", "boxes"]
+Kind = Literal["label", "labels", "spans", "boxes", "number"]
 """Which field of a `Value` is used; a project has one kind, see `Project.kind`."""
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(lambda number: number + 0.0)]
+"""A finite number. Zero has no sign, so that equal numbers have equal texts."""
 
 MAX_PARTS = 10_000
 """Spans or boxes of one sample."""
@@ -65,10 +68,12 @@ class Value(Record):
     labels: tuple[ClassName, ...] | None = Field(default=None, max_length=1000)
     spans: tuple[Span, ...] | None = Field(default=None, max_length=MAX_PARTS)
     boxes: tuple[Box, ...] | None = Field(default=None, max_length=MAX_PARTS)
+    number: Number | None = None
+    """In the project's unit."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        given = [kind for kind in ("label", "labels", "spans", "boxes") if getattr(self, kind) is not None]
+        given = [kind for kind in get_args(Kind) if getattr(self, kind) is not None]
         if len(given) > 1:
             raise ValueError(f"give {' or '.join(given)}, not both")
         return self
@@ -76,13 +81,8 @@ class Value(Record):
     @property
     def kind(self) -> Kind | None:
         """Which field is given."""
-        if self.label is not None:
-            return "label"
-        if self.labels is not None:
-            return "labels"
-        if self.spans is not None:
-            return "spans"
-        return None if self.boxes is None else "boxes"
+        given: tuple[Kind, ...] = get_args(Kind)
+        return next((kind for kind in given if getattr(self, kind) is not None), None)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -103,6 +103,8 @@ class Value(Record):
             return _text({"spans": [one.model_dump() for one in ordered]})
         if self.boxes is not None:
             return _text({"boxes": [one.model_dump() for one in self.boxes]})
+        if self.number is not None:
+            return _text({"number": self.number})
         return None
 
 
@@ -117,6 +119,8 @@ def kind_of(task: Task, multilabel: bool) -> Kind:
         return "spans"
     if task == "object_detection":
         return "boxes"
+    if task.endswith("_regression"):
+        return "number"
     return "labels" if multilabel else "label"
 
 

@@ -34,6 +34,26 @@ def krippendorff_alpha(units: Numbers, categories: Numbers) -> float | None:
     return None if expected == 0 else 1 - observed / expected
 
 
+def krippendorff_alpha_of_numbers(units: Numbers, values: npt.NDArray[np.float64]) -> float | None:
+    """Krippendorff's alpha for interval data: how far apart opinions are, squared, against what chance would give.
+
+    Args:
+        values: what each opinion says. None as in `krippendorff_alpha`.
+    """
+    opinions = _per_unit(units)[units]
+    units, values = units[opinions > 1], values[opinions > 1]
+    if len(units) == 0:
+        return None
+    # The mean squared distance of all pairs is twice the variance with one degree of freedom less.
+    expected = float(values.var(ddof=1))
+    per_unit = _per_unit(units)
+    used = per_unit > 1
+    means = np.bincount(units, values) / np.maximum(per_unit, 1)
+    within = np.bincount(units, (values - means[units]) ** 2)
+    observed = float(np.sum(within[used] / (per_unit[used] - 1) * per_unit[used])) / len(units)
+    return None if expected == 0 else 1 - observed / expected
+
+
 def fleiss_kappa(units: Numbers, categories: Numbers) -> tuple[float | None, int]:
     """Fleiss' kappa (Fleiss, "Measuring nominal scale agreement among many raters", 1971) and the units it rests on.
 

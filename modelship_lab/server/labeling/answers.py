@@ -1,6 +1,9 @@
 """What the rows of a file say about their samples, as values of the project's kind."""
 
+import math
+import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,6 +19,8 @@ _PARTS: dict[str, tuple[type[Span] | type[Box], tuple[str, ...]]] = {
     "spans": (Span, ("start", "end", "label")),
     "boxes": (Box, ("x", "y", "width", "height", "label")),
 }
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 MAX_OVERHANG = 0.01
 """Boxes that end beyond the image by less than this share of it are cut: somebody has rounded."""
@@ -38,6 +43,7 @@ class Answers:
 
     def __init__(self, project: Project, separator: str) -> None:
         self._kind = project.kind
+        self._settings = project.settings
         self._separator = separator
         self._single = {name: Answer(name, None, None) for name in project.classes}
         self._listed = listed(project.classes)
@@ -61,6 +67,8 @@ class Answers:
         """
         if self._kind == "label":
             return self._one(cell)
+        if self._kind == "number":
+            return self._number(cell)
         if isinstance(cell, str):
             cell = cell.strip()
             if not cell:
@@ -88,6 +96,23 @@ class Answers:
             cell = cell[0] if cell else None
         name = (category_name(cell) or "").strip()
         return self._single[self._known(name)] if name else None
+
+    def _number(self, cell: Any) -> Answer | None:
+        if isinstance(cell, str):
+            cell = cell.strip()
+        # A frame of numbers has no other way to say that there is none than by one that is none.
+        if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
+            return None
+        if isinstance(cell, str):
+            is_number = _NUMBER.fullmatch(cell) is not None
+        else:
+            is_number = isinstance(cell, int | float | Decimal) and not isinstance(cell, bool)
+        number = float(cell) if is_number else math.nan
+        if not math.isfinite(number):
+            raise InvalidInput(f"{_shown(cell)} is not a number")
+        if problem := self._settings.number_problem(number):
+            raise InvalidInput(problem)
+        return self._answer(Value(number=number))
 
     def _unfolded(self, text: str) -> Any:
         if text[0] in "[{" or self._kind != "labels":

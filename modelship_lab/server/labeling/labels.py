@@ -276,12 +276,15 @@ def _check(project: Project, new: Sequence[Decision]) -> None:
             reason = "is missing" if one.kind is None else f"does not belong to this project: give `{kind}`"
         elif unknown := [name for name in one.classes if name not in classes]:
             field, reason = kind, f"'{unknown[0][:200]}' is not a class of this project"
+        elif one.number is not None:
+            field, reason = kind, project.settings.number_problem(one.number)
         if reason:
             problems.append({"field": f"labels.{position}.{field}", "reason": reason})
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        known = f" The classes are: {listed(project.classes)}." if project.classes else ""
         raise InvalidInput(
-            f"{problems[0]['field']}: {problems[0]['reason']}{more}. The classes are: {listed(project.classes)}.",
+            f"{problems[0]['field']}: {problems[0]['reason']}{more}.{known}",
             problems[:MAX_NAMED],
         )
 

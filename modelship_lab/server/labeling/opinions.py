@@ -117,6 +117,8 @@ def in_words(opinion: Opinion) -> str:
         return ", ".join(value["labels"]) or "none"
     if "spans" in value:
         return ", ".join(f"{one['label']} {one['start']}–{one['end']}" for one in value["spans"]) or "none"
+    if "number" in value:
+        return f"{value['number']:.12g}"
     return _counted(one["label"] for one in value["boxes"]) or "none"
 
 

@@ -22,6 +22,7 @@ from modelship_lab.server.labeling.agreement import (
     cohen_kappa,
     fleiss_kappa,
     krippendorff_alpha,
+    krippendorff_alpha_of_numbers,
     pairs_of_raters,
     specific_agreement,
 )
@@ -123,11 +124,14 @@ def _quality(
     if project.kind == "boxes":
         parts = _matched(units, parts)
     nominal = project.kind in ("label", "labels")
+    alpha = krippendorff_alpha(units, categories) if nominal else None
+    if project.kind == "number":
+        alpha = krippendorff_alpha_of_numbers(units, np.array([place for ((_, place),) in parts], np.float64))
     fleiss, fleiss_samples = fleiss_kappa(units, categories) if nominal else (None, 0)
     return Quality(
         samples=len(samples),
         disagreements=disagreements,
-        krippendorff_alpha=krippendorff_alpha(units, categories) if nominal else None,
+        krippendorff_alpha=alpha,
         fleiss_kappa=fleiss,
         fleiss_samples=fleiss_samples,
         labelers=labelers,
@@ -163,6 +167,8 @@ def _parts(project: Project, said: str) -> list[Part]:
         return [(name, None) for name in value["labels"]]
     if project.kind == "spans":
         return [(one["label"], (one["start"], one["end"])) for one in value["spans"]]
+    if project.kind == "number":
+        return [("", value["number"])]
     return [(one["label"], (one["x"], one["y"], one["width"], one["height"])) for one in value["boxes"]]
 
 

@@ -4,13 +4,14 @@ import random
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelship_lab.records.labeling import (
     BLIND,
+    Kind,
     Project,
     Purpose,
     Queue,
@@ -279,6 +280,6 @@ def _listed(names: Sequence[str]) -> str:
 def _queued(sample: Sample, chosen: _Chosen) -> QueuedSample:
     fields: dict[str, Any] = {**dict(sample), "purpose": chosen.purpose, "reason": chosen.reason}
     if chosen.purpose in BLIND:
-        hidden = ("label", "labels", "spans", "boxes", "suggestion", "note")
+        hidden = (*get_args(Kind), "suggestion", "note")
         return QueuedSample(**{**fields, **dict.fromkeys(hidden), "status": "unlabeled"})
     return QueuedSample(**fields, detail=chosen.detail)

@@ -14,6 +14,9 @@ CONTENT_COLUMN: dict[Task, str] = {
     "tabular_classification": "fields",
     "token_classification": "text",
     "object_detection": "image",
+    "text_regression": "text",
+    "image_regression": "image",
+    "tabular_regression": "fields",
 }
 """Where the content of a sample stands in the table `samples`."""
 
@@ -24,6 +27,11 @@ _JOINS = {
     "st": "LEFT JOIN sample_states st ON st.sample_id = s.id AND st.project_id = s.project_id",
     "g": "LEFT JOIN suggestions g ON g.sample_id = s.id AND g.project_id = s.project_id",
 }
+
+
+def number_of(table: str) -> str:
+    """The number that a row of a table with the column `content` says, as SQL."""
+    return f"({table}.content->>'number')::DOUBLE"
 
 
 def matching(project: Project, samples: SampleFilter) -> tuple[str, list[Any]]:
@@ -96,7 +104,8 @@ def ordered_by_value(
 
 def numbers(project: Project, order: SampleOrder) -> tuple[str, list[Any]] | None:
     """A query for the ids of samples and the number by which an order puts them; None if these are no numbers."""
-    if order.by not in ("confidence", "uncertainty", "updated_at", "length"):
+    is_number = order.by == "label" and project.kind == "number"
+    if not is_number and order.by not in ("confidence", "uncertainty", "updated_at", "length"):
         return None
     value = _key(project, order).partition(" ")[0]
     (alias,) = _aliases([value])
@@ -126,7 +135,8 @@ def _key(project: Project, order: SampleOrder) -> str:
             return f"st.status {'DESC NULLS FIRST' if order.descending else direction}"
         case "label":
             several = "array_to_string(st.classes,',')"
-            return f"{'st.label' if project.kind == 'label' else several} {direction}"
+            value = {"label": "st.label", "number": number_of("st")}
+            return f"{value.get(project.kind, several)} {direction}"
         case "confidence" | "uncertainty":
             return f"g.{order.by} {direction}"
         case "updated_at":

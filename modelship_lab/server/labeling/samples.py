@@ -23,6 +23,7 @@ from modelship_lab.server.labeling.features import feature_columns
 from modelship_lab.server.labeling.ownership import is_held, require
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.sample_filter import CONTENT_COLUMN as CONTENT_COLUMN
+from modelship_lab.server.labeling.sample_filter import number_of
 from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.storage.database import Cursor, Database
 
@@ -106,8 +107,8 @@ class Samples:
     ) -> pa.Table:
         """Samples as a table: `id`, `status`, then `text`, `image` or a column for each feature, then `label`.
 
-        Where more than one class can be told, the columns are `classes` and `content` (see `Value`) in place of
-        `label`. After them come `suggested`, `confidence`, `name`, `group`, `split` and `note`.
+        Where numbers are told, the column is `number` in place of `label`; where more than one class can be, the
+        columns are `classes` and `content` (see `Value`). After them come `suggested`, `confidence`, `name`, `group`, `split` and `note`.
 
         Raises:
             NotFound: there is no selection of this name.
@@ -115,9 +116,11 @@ class Samples:
         """
         require(caller, "read", project)
         content = CONTENT_COLUMN[project.require_task()]
-        single = project.kind == "label"
-        value = "st.label" if single else "st.classes, st.content::VARCHAR AS content"
-        suggested = "g.label" if single else "g.content::VARCHAR"
+        value, suggested = "st.classes, st.content::VARCHAR AS content", "g.content::VARCHAR"
+        if project.kind == "label":
+            value, suggested = "st.label", "g.label"
+        elif project.kind == "number":
+            value, suggested = f"{number_of('st')} AS number", number_of("g")
 
         def work(cursor: Cursor) -> pa.Table:
             ids = self._lists.ids(cursor, project, samples, order)

@@ -13,13 +13,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelship_lab.records.base import Page
+from modelship_lab.records.base import Page, medium_of
 from modelship_lab.records.errors import Conflict, NotFound
 from modelship_lab.records.labeling import Kind, NewSnapshot, Project, Snapshot, SnapshotDiff
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.ownership import is_held, require
 from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.labeling.sample_filter import number_of
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN, expand_fields
 from modelship_lab.server.labeling.snapshot_diff import compare
 from modelship_lab.server.storage.blobs import Blobs
@@ -27,7 +28,7 @@ from modelship_lab.server.storage.database import Cursor, Database, Transaction,
 
 _BATCH_BYTES = 8 << 20
 
-_OWN_COLUMNS = ("sample_id", "label", "labels", "spans", "boxes", "source", "split")
+_OWN_COLUMNS = frozenset({"sample_id", "source", "split"})
 
 _SPANS = '[{"start": "BIGINT", "end": "BIGINT", "label": "VARCHAR"}]'
 _BOXES = '[{"x": "DOUBLE", "y": "DOUBLE", "width": "DOUBLE", "height": "DOUBLE", "label": "VARCHAR"}]'
@@ -37,6 +38,7 @@ _SAID: dict[Kind, str] = {
     "labels": "from_json(st.content->'labels', '[\"VARCHAR\"]') AS labels",
     "spans": f"from_json(st.content->'spans', '{_SPANS}') AS spans",
     "boxes": f"from_json(st.content->'boxes', '{_BOXES}') AS boxes",
+    "number": f"{number_of('st')} AS number",
 }
 
 
@@ -68,8 +70,8 @@ class Snapshots:
         table, by_class = await asyncio.to_thread(_arrange, project, labeled)
         digest = await asyncio.to_thread(self._write, table)
         features = (
-            [name for name in table.column_names if name not in _OWN_COLUMNS]
-            if project.task == "tabular_classification"
+            [name for name in table.column_names if name not in _OWN_COLUMNS | {project.kind}]
+            if medium_of(project.require_task()) == "table"
             else []
         )
 
@@ -254,7 +256,7 @@ def _arrange(project: Project, labeled: pa.Table) -> tuple[pa.Table, dict[str, i
         lengths = pc.list_value_length(names).to_numpy(zero_copy_only=False)
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
         table = table.set_column(1, "labels", pa.ListArray.from_arrays(offsets, codes))
-    if project.task == "tabular_classification":
+    if medium_of(project.require_task()) == "table":
         table = expand_fields(table)
     return table.replace_schema_metadata(None), {name: occurring[name] for name in project.classes}
 

@@ -89,6 +89,8 @@ def _with_classes(project: Project, table: pa.Table) -> pa.Table:
     encoded = table[name].combine_chunks().dictionary_encode()
     found = [_value(project, one) for one in encoded.dictionary.to_pylist()]
     for one in found:
+        if one.number is not None and (problem := project.settings.number_problem(one.number)):
+            raise InvalidInput(f"{problem}.")
         foreign = sorted(set(one.classes) - set(project.classes))
         if foreign:
             raise InvalidInput(
@@ -125,4 +127,5 @@ _EXAMPLES = {
     "labels": '{"labels": ["a", "b"]}',
     "spans": '{"spans": [{"start": 0, "end": 4, "label": "a"}]}',
     "boxes": '{"boxes": [{"x": 0.1, "y": 0.2, "width": 0.5, "height": 0.3, "label": "a"}]}',
+    "number": '{"number": 12.5}',
 }

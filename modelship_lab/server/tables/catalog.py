@@ -72,6 +72,8 @@ _IS_PUBLIC = "coalesce(p.is_public, false)"
 
 _STAGE = "(SELECT arg_max(s.stage, s.id) FROM stage_changes s WHERE s.model_version_id = v.id)"
 
+_NUMBER = "({table}.content->>'number')::DOUBLE"
+
 _CONTEXT = ("context", "VARCHAR", "What else tells its series, as JSON: context->>'subset'.")
 
 TABLES: dict[str, Source] = {
@@ -122,8 +124,10 @@ TABLES: dict[str, Source] = {
                     "st.content",
                     "A set of classes, spans or boxes that counts now, as JSON.",
                 ),
+                Column("number", "DOUBLE", _NUMBER.format(table="st"), "The number that counts now."),
                 Column("source", "VARCHAR", "st.source", "Who decided: human, import, gold, rule or model."),
                 Column("suggested", "VARCHAR", "g.label", "The class that is suggested."),
+                Column("suggested_number", "DOUBLE", _NUMBER.format(table="g")),
                 Column("confidence", "DOUBLE", "g.confidence", "How sure the suggestion is."),
                 Column("created_at", "TIMESTAMP", "s.created_at"),
             ),
@@ -136,24 +140,34 @@ TABLES: dict[str, Source] = {
         Source(
             "labels",
             "Every decision about a sample, the skipped ones and what was taken back, too.",
-            _columns(
-                "l",
-                ("id", "BIGINT"),
-                ("project_id", "BIGINT"),
-                ("sample_id", "BIGINT"),
-                ("action", "VARCHAR", "label, skip, flag or note; for an undo that of what it takes back."),
-                ("label", "VARCHAR", "One class."),
-                ("content", "VARCHAR", "A set of classes, spans or boxes, as JSON."),
-                ("note", "VARCHAR", "Why it was skipped or flagged, or a note."),
-                ("source", "VARCHAR", "Who decided: human, import, gold, rule or model."),
-                ("origin", "VARCHAR", "The model version or rule that made an automatic label."),
-                ("confidence", "DOUBLE", "How sure that was."),
-                ("purpose", "VARCHAR", "Why the sample was handed out."),
-                ("batch", "VARCHAR", "What was saved in one act."),
-                ("author", "VARCHAR"),
-                ("duration_ms", "BIGINT"),
-                ("undoes", "BIGINT", "The id of the decision that an undo takes back."),
-                ("created_at", "TIMESTAMP"),
+            (
+                *_columns(
+                    "l",
+                    ("id", "BIGINT"),
+                    ("project_id", "BIGINT"),
+                    ("sample_id", "BIGINT"),
+                    (
+                        "action",
+                        "VARCHAR",
+                        "label, skip, flag or note; for an undo that of what it takes back.",
+                    ),
+                    ("label", "VARCHAR", "One class."),
+                    ("content", "VARCHAR", "A set of classes, spans, boxes or a number, as JSON."),
+                ),
+                Column("number", "DOUBLE", _NUMBER.format(table="l"), "A number."),
+                *_columns(
+                    "l",
+                    ("note", "VARCHAR", "Why it was skipped or flagged, or a note."),
+                    ("source", "VARCHAR", "Who decided: human, import, gold, rule or model."),
+                    ("origin", "VARCHAR", "The model version or rule that made an automatic label."),
+                    ("confidence", "DOUBLE", "How sure that was."),
+                    ("purpose", "VARCHAR", "Why the sample was handed out."),
+                    ("batch", "VARCHAR", "What was saved in one act."),
+                    ("author", "VARCHAR"),
+                    ("duration_ms", "BIGINT"),
+                    ("undoes", "BIGINT", "The id of the decision that an undo takes back."),
+                    ("created_at", "TIMESTAMP"),
+                ),
             ),
             "labels l",
             "p.owner_id",

@@ -72,6 +72,7 @@ KINDS = {
         ["red", "blue", "red", None],
     ),
     "boxes": ("object_detection", False, ("cat", "dog"), "image", PICTURES, BOXES),
+    "number": ("text_regression", False, (), "text", TEXTS, [215000.5, -0.25, 0.0, None]),
 }
 
 
@@ -118,7 +119,7 @@ OWN = {"own": True}
 ROUND_TRIPS = [
     *[
         (kind, format, {})
-        for kind in ("label", "labels", "barred", "spans")
+        for kind in ("label", "labels", "barred", "spans", "number")
         for format in ("csv", "tsv", "json", "jsonl", "parquet", "arrow")
     ],
     *[(kind, format, {}) for kind in ("image", "boxes") for format in ("parquet", "arrow")],
@@ -224,7 +225,16 @@ def test_rows_come_back_without_what_the_lab_says_of_them(new_project, format, a
     assert said[0] - said[1] == {(None, 0.5)}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_a_number_is_one_for_the_library_datasets_too(labeled, tmp_path):
+    import datasets
+
+    with zipfile.ZipFile(io.BytesIO(export(labeled("number"), "hf"))) as archive:
+        archive.extractall(tmp_path)
+    found = [row["number"] for part in datasets.load_from_disk(str(tmp_path)).values() for row in part]
+    assert sorted(found) == [-0.25, 0.0, 215000.5]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "number"])
 def test_the_library_datasets_opens_what_is_written_for_it(labeled, tmp_path, kind):
     import datasets
 

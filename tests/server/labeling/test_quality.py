@@ -14,6 +14,7 @@ from modelship_lab.server.labeling.agreement import (
     cohen_kappa,
     fleiss_kappa,
     krippendorff_alpha,
+    krippendorff_alpha_of_numbers,
     pairs_of_raters,
 )
 from tests.server.labeling.conftest import ipc
@@ -43,6 +44,8 @@ def test_alpha_is_that_of_the_published_example():
     ]
     units, _, categories = (np.array(column) for column in zip(*found, strict=True))
     assert krippendorff_alpha(units, categories) == pytest.approx(0.743, abs=0.0005)
+    values = categories.astype(float)
+    assert krippendorff_alpha_of_numbers(units, values) == pytest.approx(0.849, abs=0.0005)
 
 
 def test_fleiss_kappa_is_that_of_the_published_example():

@@ -41,7 +41,7 @@ from modelship_lab.server.labeling.formats.yolo import YoloReader, YoloWriter
 
 Read = Callable[[Path, Project], Reader]
 
-ALL_KINDS: frozenset[Kind] = frozenset({"label", "labels", "spans", "boxes"})
+ALL_KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 BOXES: frozenset[Kind] = frozenset({"boxes"})
 TEXTS, IMAGES, TABLES = frozenset({"text"}), frozenset({"image"}), frozenset({"fields"})
 

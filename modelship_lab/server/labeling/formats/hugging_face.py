@@ -153,6 +153,8 @@ class HuggingFaceWriter:
     def _coded(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._codes[value]
+        if isinstance(value, float):
+            return value
         return [
             self._codes[part] if isinstance(part, str) else {**part, "label": self._codes[part["label"]]}
             for part in value
@@ -218,6 +220,7 @@ def _described(outgoing: Outgoing) -> tuple[pa.Schema, dict[str, Any]]:
             ),
             part(("x", "y", "width", "height"), "float64"),
         ),
+        "number": (pa.float64(), value("float64")),
     }
     fields: list[tuple[str, pa.DataType]] = []
     features: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from modelship_lab.records.base import medium_of
 from modelship_lab.records.errors import InvalidData, InvalidInput
 from modelship_lab.records.labeling import Kind, Project
 from modelship_lab.server.labeling.formats.archive import Archive, ImageRows, Zip, pieces_of
@@ -23,6 +24,7 @@ _RESULTS: dict[Kind, tuple[tuple[str, ...], str]] = {
     "labels": (("choices", "taxonomy"), "choices"),
     "spans": (("labels", "hypertextlabels"), "labels"),
     "boxes": (("rectanglelabels",), "rectanglelabels"),
+    "number": (("number",), "number"),
 }
 """For each kind of label the types of results that are read, and the one that is written."""
 
@@ -67,12 +69,14 @@ class _Tasks:
             "confidence": predictions[-1].get("score") if predictions else None,
         }
 
-    def _value(self, annotation: dict[str, Any], text: Any) -> list[Any]:
+    def _value(self, annotation: dict[str, Any], text: Any) -> Any:
         found: list[Any] = []
         for result in _dicts(annotation.get("result")):
             value = result.get("value")
             if result.get("type") not in self._types or not isinstance(value, dict):
                 continue
+            if self._kind == "number":
+                return value.get(self._written)
             names = value.get(str(result["type"])) or value.get(self._written) or []
             if self._kind in ("label", "labels"):
                 found += [name[-1] if isinstance(name, list) and name else name for name in names]
@@ -80,7 +84,7 @@ class _Tasks:
             for name in names[:1]:
                 part = self._span(value, text) if self._kind == "spans" else _box(value)
                 found.append({**part, "label": name})
-        return found
+        return found if self._kind != "number" else None
 
     @staticmethod
     def _span(value: dict[str, Any], text: Any) -> dict[str, Any]:
@@ -111,11 +115,11 @@ class LabelStudioReader:
         self._path = path
         self._tasks = _Tasks(project)
         task = project.require_task()
-        if task in ("image_classification", "object_detection"):
+        if medium_of(task) == "image":
             raise InvalidData(
                 "The images are not in the JSON file: import a folder or zip file that holds it and the images."
             )
-        self._text = "" if task.startswith("tabular") else self._text_key()
+        self._text = "" if medium_of(task) == "table" else self._text_key()
         data = [self._text] if self._text else self._data_keys()
         # Marked, since data may have such names, too.
         self.roles = {name: f"${name}" for name in (*_COLUMNS, *_SAID)}
@@ -244,6 +248,8 @@ class LabelStudioWriter:
     def _results(self, value: Any, sample: LabeledSample, size: dict[str, Any]) -> list[dict[str, Any]]:
         target = "image" if size else "text"
         own = {"from_name": "label", "to_name": target, "type": self._type}
+        if self._type == "number":
+            return [{**own, "value": {"number": value}}]
         if isinstance(value, str) or self._type == "choices":
             names = [value] if isinstance(value, str) else value
             return [{**own, "value": {"choices": names}}]

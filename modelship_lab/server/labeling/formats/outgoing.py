@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from modelship_lab.records.labeling import Kind, Project
 from modelship_lab.server.labeling.formats.rows import Problems
+from modelship_lab.server.labeling.sample_filter import CONTENT_COLUMN
 
 OWN_COLUMNS = ("id", "name", "group", "split", "status", "source", "author", "origin")
 """What a table says of every sample beside its content and its label."""
@@ -60,7 +61,7 @@ class LabeledSample(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """The class, or a list of classes, spans or boxes; None: nothing was decided."""
+        """The class, a list of classes, spans or boxes, or a number; None: nothing was decided."""
         return _value(self.label, self.content)
 
     @property
@@ -97,10 +98,7 @@ class Outgoing:
     @cached_property
     def content(self) -> str:
         """Which field of a sample is labeled: `text`, `image`, or `fields` of a table."""
-        task = self.project.require_task()
-        if task.startswith("tabular"):
-            return "fields"
-        return "image" if task in ("image_classification", "object_detection") else "text"
+        return CONTENT_COLUMN[self.project.require_task()]
 
     @cached_property
     def feature_names(self) -> dict[str, str]:
@@ -190,6 +188,7 @@ VALUE_TYPES: dict[Kind, pa.DataType] = {
             ]
         )
     ),
+    "number": pa.float64(),
 }
 
 

@@ -73,7 +73,7 @@ class TfRecordReader:
         for role, name in usual:
             if name in found:
                 self.roles.setdefault(role, name)
-        if kind in parts:
+        if kind in parts or (kind == "number" and kind in found):
             self.roles["label"] = kind
 
     def batches(self, wanted: Sequence[str], problems: Problems) -> Iterator[Batch]:
@@ -246,6 +246,8 @@ class TfRecordWriter:
                 "span/class/text": [span["label"].encode() for span in value],
                 "span/class/label": [self._codes[span["label"]] for span in value],
             }
+        if self._outgoing.kind == "number":
+            return {"number": [float(value)]}
         names = [value] if isinstance(value, str) else value
         prefix = "image/class" if self._outgoing.content == "image" else "class"
         return {
