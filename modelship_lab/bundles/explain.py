@@ -42,7 +42,7 @@ Value = Callable[[np.ndarray], np.ndarray]
 def explain(
     model: BundleModel, input: Any, label: str | None = None, budget: int = 2048, seed: int = 0
 ) -> Attribution:
-    """Explain the probability of one class for one raw input.
+    """Explain the probability of one class for one raw input, or the number that is predicted.
 
     What "absent" means: a token and the n-grams over it become padding; an image region gets the
     image's median color; a feature gets its typical value from the manifest, or is missing if it has
@@ -55,7 +55,7 @@ def explain(
     Args:
         model: the bundle.
         input: a text, an encoded image, or a row.
-        label: the class to explain; by default the predicted one.
+        label: the class to explain; by default the likeliest one.
         budget: about how many predictions may be spent; fewer are spent on large images.
         seed: of the random orders; the same seed gives the same values.
 
@@ -68,6 +68,8 @@ def explain(
         PredictionFailed: the model raised.
     """
     classes = model.manifest.classes
+    if label is not None and not classes:
+        raise InvalidInput("the model predicts a number: it has no class that could be explained")
     if label is not None and label not in classes:
         raise InvalidInput(f"{label[:100]!r} is none of the model's classes: {', '.join(classes[:20])}")
     spec = model.manifest.preprocessing
@@ -98,7 +100,7 @@ def explain(
         values = _sampled(value, players, pairs, base, probability, np.random.default_rng(seed))
         method = f"Shapley values from {pairs} antithetic pairs of permutations"
     return Attribution(
-        label=classes[column],
+        label=classes[column] if classes else "",
         method=method,
         base=base,
         probability=probability,

@@ -8,16 +8,19 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from modelship_lab.records.base import Task, utc_now
 from modelship_lab.records.bundle import BundleManifest, Lineage, Parity, Preprocessing, TextTokens
 from modelship_lab.records.errors import Conflict, InvalidData, PayloadTooLarge
+
+if TYPE_CHECKING:
+    from modelship_lab.bundles.reading import Reading
 
 __all__ = ["MANIFEST", "MODEL", "digest", "from_tar", "loaded", "pack", "read", "to_tar"]
 
@@ -36,7 +39,7 @@ def pack(
     folder: Path,
     *,
     task: Task,
-    classes: Sequence[str],
+    reading: "Reading",
     preprocessing: Preprocessing,
     lineage: Lineage,
     metrics: dict[str, float],
@@ -49,11 +52,12 @@ def pack(
 
     Args:
         folder: where to; must not exist, or be empty.
+        reading: what the model's outputs say.
         metrics: figures of the run; those that are not finite are left out, as JSON has no word for them.
         onnx: the model as bytes or as a file. It must hold its own weights.
 
     Raises:
-        InvalidData: the model does not fit the preprocessing or the classes.
+        InvalidData: the model does not fit the preprocessing or the reading.
         Conflict: there is something in `folder`.
     """
     # Imported here so that the lab server, which only stores bundles, need not load ONNX Runtime.
@@ -65,7 +69,7 @@ def pack(
             model.write_bytes(onnx)
         else:
             shutil.copyfile(onnx, model)
-        check_signature(open_session(model, threads=1), preprocessing, classes)
+        check_signature(open_session(model, threads=1), preprocessing, reading.width)
         files = [model]
         if isinstance(preprocessing, TextTokens):
             files.append(draft / TOKENIZER)
@@ -73,7 +77,9 @@ def pack(
             preprocessing = preprocessing.model_copy(update={"tokenizer": ""})
         manifest = BundleManifest(
             task=task,
-            classes=tuple(classes),
+            kind=reading.kind,
+            classes=reading.classes,
+            thresholds=reading.thresholds,
             preprocessing=preprocessing,
             lineage=lineage,
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},

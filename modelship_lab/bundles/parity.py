@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from modelship_lab.bundles.preprocessing import Arrays
+from modelship_lab.bundles.reading import Reading
 from modelship_lab.bundles.session import open_session, run_session
 from modelship_lab.records.bundle import Parity
 from modelship_lab.records.errors import ExportFailed, PredictionFailed
@@ -13,7 +14,9 @@ from modelship_lab.records.errors import ExportFailed, PredictionFailed
 __all__ = ["Model", "check_agreement", "check_parity"]
 
 Model = Callable[[Arrays], np.ndarray]
-"""From an encoded batch to probabilities (rows, classes)."""
+"""From an encoded batch to probabilities (rows, classes), or numbers (rows, 1)."""
+
+_ONE_CLASS = Reading()
 
 
 def check_parity(
@@ -22,6 +25,7 @@ def check_parity(
     inputs: Arrays,
     batch_sizes: Sequence[int] = (1, 7, 64),
     tolerance: float = 1e-4,
+    reading: Reading = _ONE_CLASS,
 ) -> Parity:
     """Compare the probabilities of an ONNX model with those of its source; see `check_agreement`.
 
@@ -29,7 +33,9 @@ def check_parity(
         InvalidData: the ONNX model cannot be loaded.
     """
     session = open_session(model)
-    return check_agreement(source, lambda batch: run_session(session, batch), inputs, batch_sizes, tolerance)
+    return check_agreement(
+        source, lambda batch: run_session(session, batch), inputs, batch_sizes, tolerance, reading
+    )
 
 
 def check_agreement(
@@ -38,6 +44,7 @@ def check_agreement(
     inputs: Arrays,
     batch_sizes: Sequence[int] = (1, 7, 64),
     tolerance: float = 1e-4,
+    reading: Reading = _ONE_CLASS,
 ) -> Parity:
     """Compare the probabilities of an exported model with those of its source on encoded real rows.
 
@@ -48,7 +55,8 @@ def check_agreement(
         exported: what has come of it.
         inputs: encoded rows, at least one.
         batch_sizes: sizes of the batches in which the rows are predicted.
-        tolerance: the largest absolute difference of a probability that is taken for equal.
+        tolerance: the largest absolute difference of a probability, or number, that is taken for equal.
+        reading: what the probabilities say.
 
     Returns:
         What was found, when it is good.
@@ -68,7 +76,7 @@ def check_agreement(
             except PredictionFailed as error:
                 raise ExportFailed(f"at batch size {size}, rows from {first}: {error.message}") from error
             expected = np.asarray(source(batch))
-            largest = max(largest, _compare(expected, actual, size, first, rows, tolerance))
+            largest = max(largest, _compare(expected, actual, size, first, rows, tolerance, reading))
     return Parity(
         rows=rows, batch_sizes=tuple(batch_sizes), max_difference=largest, label_flips=0, tolerance=tolerance
     )
@@ -86,7 +94,13 @@ def _batches(inputs: Arrays, rows: int, size: int) -> Iterator[tuple[int, Arrays
 
 
 def _compare(
-    expected: np.ndarray, actual: np.ndarray, size: int, first: int, rows: int, tolerance: float
+    expected: np.ndarray,
+    actual: np.ndarray,
+    size: int,
+    first: int,
+    rows: int,
+    tolerance: float,
+    reading: Reading,
 ) -> float:
     if expected.shape != actual.shape:
         raise ExportFailed(
@@ -103,9 +117,15 @@ def _compare(
             f"{expected[row, column]:.6g}, the exported model {actual[row, column]:.6g}; "
             f"at most {tolerance:g} apart is allowed"
         )
-    flips = np.flatnonzero(expected.argmax(axis=1) != actual.argmax(axis=1))
+    flips = np.flatnonzero(reading.differing(expected, actual))
     if flips.size:
         row = int(flips[0])
+        if reading.kind == "labels":
+            before, after = (reading.said(outputs[row : row + 1])[0] for outputs in (expected, actual))
+            raise ExportFailed(
+                f"at batch size {size}, row {(first + row) % rows}: the classes flip from {', '.join(before) or 'none'} "
+                f"to {', '.join(after) or 'none'}; {flips.size} flips in this batch"
+            )
         raise ExportFailed(
             f"at batch size {size}, row {(first + row) % rows}: the label flips from class "
             f"{expected[row].argmax()} ({expected[row].max():.6g}) to class {actual[row].argmax()} "

@@ -8,6 +8,7 @@ import numpy as np
 
 from modelship_lab.bundles.pack import MODEL, loaded
 from modelship_lab.bundles.preprocessing import Arrays, encode
+from modelship_lab.bundles.reading import reading_of
 from modelship_lab.bundles.session import absent, check_signature, open_session, run_session
 from modelship_lab.records.errors import PredictionFailed
 from modelship_lab.records.serving import Prediction
@@ -36,13 +37,14 @@ class BundleModel:
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         self.manifest = loaded(folder)
         self.session = open_session(folder / MODEL, threads)
-        check_signature(self.session, self.manifest.preprocessing, self.manifest.classes)
+        self.reading = reading_of(self.manifest)
+        check_signature(self.session, self.manifest.preprocessing, self.reading.width)
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """Predict raw inputs: texts, encoded images, or rows.
 
         Returns:
-            float32 (inputs, classes), the classes in the order of the manifest.
+            float32 (inputs, classes), the classes in the order of the manifest; or the numbers, (inputs, 1).
 
         Raises:
             InvalidInput: an input is not what the model takes.
@@ -52,7 +54,7 @@ class BundleModel:
             self.run(encode(self.manifest.preprocessing, inputs[start : start + self.chunk]))
             for start in range(0, len(inputs), self.chunk)
         ]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.manifest.classes)), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.reading.width), np.float32)
 
     def run(self, arrays: Arrays) -> np.ndarray:
         """Predict an encoded batch: float32 (rows, classes).
@@ -68,16 +70,19 @@ class BundleModel:
 
     def predict(self, inputs: Sequence[Any]) -> list[Prediction]:
         """Predict raw inputs; raises what `probabilities` raises."""
-        classes = self.manifest.classes
-        predictions = []
-        for row in self.probabilities(inputs):
-            best = int(row.argmax())
-            predictions.append(
-                Prediction(
-                    prediction=classes[best], probabilities=tuple(row.tolist()), confidence=float(row[best])
-                )
+        outputs, reading = self.probabilities(inputs), self.reading
+        confidence = reading.confidence(outputs)
+        sure = [None] * len(outputs) if confidence is None else confidence.tolist()
+        return [
+            Prediction(
+                prediction=tuple(said) if isinstance(said, list) else said,
+                probabilities=tuple(map(float, probabilities)),
+                confidence=one,
             )
-        return predictions
+            for said, probabilities, one in zip(
+                reading.said(outputs), reading.probabilities(outputs), sure, strict=True
+            )
+        ]
 
     def warm_up(self, batch_sizes: Sequence[int] = (1, 2, 16)) -> None:
         """Run the model on nothing a few times, so that the first caller does not pay for first-time work."""

@@ -1,11 +1,12 @@
 """Suggestions for the undecided samples of a project by whatever tells probabilities."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.records.base import medium_of
 from modelship_lab.records.errors import Conflict, InvalidInput, MissingDependency, NotFound
-from modelship_lab.records.labeling import SavedSuggestions
+from modelship_lab.records.labeling import LabelingSettings, SavedSuggestions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 Predict = Callable[[Sequence[Any]], "np.ndarray"]
 """From texts, encoded images or rows (dicts) to probabilities (samples, classes)."""
+
+Tell = Callable[[Sequence[Any]], dict[str, Any]]
+"""From texts, encoded images or rows (dicts) to the columns of suggestions, but for the samples' ids."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -28,7 +32,7 @@ SENT_AT_ONCE = 50_000
 def suggest_by(
     project: "ProjectHandle", predict: Predict, classes: Sequence[str], source: str, on_progress: OnProgress
 ) -> SavedSuggestions:
-    """Suggest for every undecided sample.
+    """Suggest one class for every undecided sample.
 
     Args:
         predict: tells the probabilities of `classes`.
@@ -37,30 +41,47 @@ def suggest_by(
     Raises:
         Conflict: the project does not have these classes, or has another kind of label.
     """
-    import numpy as np
+    from modelship_lab.bundles.certainty import suggested
+    from modelship_lab.bundles.reading import Reading
+
+    if project.record.kind != "label":
+        raise Conflict(
+            f"{source} tells one class of a sample; the samples of '{project.name}' have {project.record.kind}."
+        )
+    reading = Reading("label", tuple(classes))
+    return suggest_all(
+        project, lambda inputs: suggested(reading, predict(inputs)), classes, source, on_progress
+    )
+
+
+def suggest_all(
+    project: "ProjectHandle", tell: Tell, classes: Sequence[str], source: str, on_progress: OnProgress
+) -> SavedSuggestions:
+    """Suggest for every undecided sample.
+
+    Args:
+        tell: says what is suggested, as the project's kind of label is.
+        classes: that it may say.
+        source: what the suggestions name as their origin.
+
+    Raises:
+        Conflict: the project does not have these classes.
+    """
     import pyarrow as pa
 
-    from modelship_lab.bundles.certainty import certainty
-
     record = project.record
-    if record.kind != "label":
-        raise Conflict(
-            f"{source} tells one class of a sample; the samples of '{record.name}' have {record.kind}."
-        )
     if unknown := [name for name in classes if name not in record.classes]:
         raise Conflict(
             f"{source} knows classes that '{record.name}' does not have: {', '.join(unknown[:20])}."
         )
     frame = project.samples(status="unlabeled")
-    named = np.array(classes, object)
     inputs = contents(project, frame)
     saved = auto = 0
     waiting: list[pa.Table] = []
     for start in range(0, frame.height, CHUNK):
         ids = frame["id"][start : start + CHUNK]
-        probabilities = predict([next(inputs) for _ in range(len(ids))])
-        best = pa.array(named[probabilities.argmax(1)], pa.string())
-        waiting.append(pa.table({"sample_id": ids.to_numpy(), "label": best, **certainty(probabilities)}))
+        said = within(record.settings, tell([next(inputs) for _ in range(len(ids))]))
+        waiting.append(pa.table({"sample_id": ids.to_numpy(), **said}))
         done = start + len(ids)
         on_progress(done, frame.height)
         if len(waiting) * CHUNK >= SENT_AT_ONCE or done == frame.height:
@@ -68,6 +89,15 @@ def suggest_by(
             saved, auto = saved + answer.saved, auto + answer.auto
             waiting = []
     return SavedSuggestions(saved=saved, auto=auto)
+
+
+def within(settings: LabelingSettings, said: dict[str, Any]) -> dict[str, Any]:
+    """Columns of suggestions with numbers that the project can have: one beyond its range is its end."""
+    if "number" not in said:
+        return said
+    lowest = -math.inf if settings.lowest is None else settings.lowest
+    highest = math.inf if settings.highest is None else settings.highest
+    return {**said, "number": said["number"].clip(lowest, highest)}
 
 
 def contents(project: "ProjectHandle", frame: "pl.DataFrame") -> Iterator[Any]:
@@ -97,7 +127,9 @@ def by_deployment(project: "ProjectHandle", name: str | int, on_progress: OnProg
     """
     import numpy as np
 
-    lab = project.lab
+    from modelship_lab.bundles.certainty import certainty, certainty_of_sets
+
+    lab, kind = project.lab, project.record.kind
     deployment = lab.deployment(name)
     if deployment.task != project.record.require_task():
         raise Conflict(
@@ -105,10 +137,23 @@ def by_deployment(project: "ProjectHandle", name: str | int, on_progress: OnProg
             f"of {project.record.task}."
         )
 
-    def predict(inputs: Sequence[Any]) -> "np.ndarray":
-        return np.array([one.probabilities for one in lab.predict(deployment.name, list(inputs))])
+    def tell(inputs: Sequence[Any]) -> dict[str, Any]:
+        answers = lab.predict(deployment.name, list(inputs))
+        said = [one.prediction for one in answers]
+        if any(isinstance(one, tuple) != (kind == "labels") for one in said):
+            raise Conflict(
+                f"The deployment '{deployment.name}' tells {'several classes' if kind == 'label' else 'one class'} of a "
+                f"sample; the samples of '{project.name}' have {kind}."
+            )
+        if kind == "number":
+            return {"number": np.array(said, float), "confidence": np.zeros(len(said))}
+        probabilities = np.array([one.probabilities for one in answers])
+        if kind == "label":
+            return {"label": said, **certainty(probabilities)}
+        applying = np.array([[name in one for name in deployment.classes] for one in said])
+        return {"labels": said, **certainty_of_sets(probabilities, applying)}
 
-    return suggest_by(project, predict, deployment.classes, deployment.model, on_progress)
+    return suggest_all(project, tell, deployment.classes, deployment.model, on_progress)
 
 
 def by_lexicon(project: "ProjectHandle", on_progress: OnProgress) -> SavedSuggestions:

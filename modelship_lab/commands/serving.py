@@ -11,6 +11,7 @@ from modelship_lab.commands.parameters import DEPLOYMENT, MODEL_VERSION
 from modelship_lab.commands.results import Done, Predicted, Predictions
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
+from modelship_lab.records.base import medium_of
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.serving import Deployment
 
@@ -109,9 +110,10 @@ def read_input(deployment: Deployment, text: str) -> Any:
     Raises:
         InvalidInput: it is no readable image, or no row.
     """
-    if deployment.task == "text_classification":
+    medium = medium_of(deployment.task)
+    if medium == "text":
         return text
-    if deployment.task == "image_classification":
+    if medium == "image":
         try:
             return Path(text).expanduser().read_bytes()
         except OSError as error:

@@ -48,7 +48,7 @@ class TrainCommand(click.Command):
         from modelship_lab.records.recipes import RECIPES
 
         for name, recipe in RECIPES.items():
-            with formatter.section(f"Recipe {name} ({recipe.task})"):
+            with formatter.section(f"Recipe {name} ({', '.join(recipe.tasks)})"):
                 formatter.write_text(recipe.summary)
                 formatter.write_dl(
                     [

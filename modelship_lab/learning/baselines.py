@@ -16,9 +16,10 @@ from modelship_lab.learning.objectives import Number, Objective, OneClass
 from modelship_lab.learning.rows import Rows
 from modelship_lab.learning.samples import Samples
 from modelship_lab.learning.split import Split
+from modelship_lab.records.base import medium_of
 from modelship_lab.records.evaluation import Baseline
 
-__all__ = ["baselines"]
+__all__ = ["baselines", "figures_of_numbers"]
 
 MOST_ROWS = 5_000
 """Training rows that a baseline gets at most, so that it takes seconds."""
@@ -45,16 +46,17 @@ def baselines(
     if len(train) > MOST_ROWS:
         train = np.sort(random.choice(train, MOST_ROWS, replace=False))
     known, wanted = targets[train], targets[split.test]
-    found = [_usual(objective, targets[split.train], wanted)]
+    found = _usual(objective, targets[split.train], wanted)
     started_s = time.perf_counter()
     if len(np.unique(known, axis=0)) < 2:
         return found
-    if samples.task == "text_classification":
+    medium = medium_of(samples.task)
+    if medium == "text":
         name = "TF-IDF and " + (
             "ridge regression" if isinstance(objective, Number) else "logistic regression"
         )
         answers = _of_texts(objective, samples, train, known, split.test)
-    elif samples.task == "tabular_classification":
+    elif medium == "table":
         name = "gradient boosting"
         answers = _of_tables(objective, rows, train, known, split.test, seed)
     else:
@@ -63,15 +65,19 @@ def baselines(
     return [*found, _judged(objective, name, answers, wanted, len(train), seconds)]
 
 
-def _usual(objective: Objective, known: np.ndarray, wanted: np.ndarray) -> Baseline:
-    answer: Any
+def _usual(objective: Objective, known: np.ndarray, wanted: np.ndarray) -> list[Baseline]:
+    answers: dict[str, Any]
     if isinstance(objective, OneClass):
-        name, answer = "always the commonest class", np.bincount(known).argmax()
+        answers = {"always the commonest class": np.bincount(known).argmax()}
     elif isinstance(objective, Number):
-        name, answer = "always the median", np.median(known)
+        # The one has the least absolute error of all constants, the other the least squared one.
+        answers = {"always the median": np.median(known), "always the mean": known.mean()}
     else:
-        name, answer = "always the usual classes", (known.mean(0) > 0.5).astype(known.dtype)
-    return _judged(objective, name, np.broadcast_to(answer, wanted.shape), wanted, len(known), 0.0)
+        answers = {"always the usual classes": (known.mean(0) > 0.5).astype(known.dtype)}
+    return [
+        _judged(objective, name, np.broadcast_to(answer, wanted.shape), wanted, len(known), 0.0)
+        for name, answer in answers.items()
+    ]
 
 
 def _of_texts(
@@ -118,15 +124,25 @@ def _of_tables(
 def _judged(
     objective: Objective, name: str, answers: np.ndarray, wanted: np.ndarray, rows: int, seconds: float
 ) -> Baseline:
-    is_number = isinstance(objective, Number)
-    if is_number:
-        accuracy = macro_f1 = None
+    figures: dict[str, float | None] = {"accuracy": None, "macro_f1": None, "mae": None}
+    if isinstance(objective, Number):
+        figures |= figures_of_numbers(answers, wanted)
     else:
         right = answers == wanted
-        accuracy = float((right if right.ndim == 1 else right.all(1)).mean())
         present = np.unique(wanted) if wanted.ndim == 1 else None
-        macro_f1 = float(metrics.f1_score(wanted, answers, labels=present, average="macro", zero_division=0))
-    mae = float(np.abs(answers - wanted).mean()) if is_number else None
-    return Baseline(
-        name=name, accuracy=accuracy, macro_f1=macro_f1, mae=mae, train_rows=rows, seconds=seconds
-    )
+        figures["accuracy"] = float((right if right.ndim == 1 else right.all(1)).mean())
+        figures["macro_f1"] = float(
+            metrics.f1_score(wanted, answers, labels=present, average="macro", zero_division=0)
+        )
+    return Baseline(name=name, train_rows=rows, seconds=seconds, **figures)
+
+
+def figures_of_numbers(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+    """How far predicted numbers are off: `mae`, `rmse`, and `r2`, the share of the variance that is explained."""
+    squared = float(((predicted - actual) ** 2).mean())
+    spread = float(actual.var())
+    return {
+        "mae": float(np.abs(predicted - actual).mean()),
+        "rmse": squared**0.5,
+        "r2": 1 - squared / spread if spread else 0.0,
+    }

@@ -13,8 +13,10 @@ from torch import Tensor
 from modelship_lab.learning import recipes
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.objectives import Objective, OneClass, stored_objective
+from modelship_lab.records.base import Task
 from modelship_lab.records.bundle import Preprocessing
 from modelship_lab.records.errors import Conflict, InvalidData, NotFound
+from modelship_lab.records.labeling import kind_of
 from modelship_lab.records.recipe_options import RecipeOptions
 from modelship_lab.records.recipes import RECIPES, Recipe
 
@@ -45,6 +47,12 @@ class Checkpoint:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; none when it predicts a number."""
         return self.objective.classes
+
+    @property
+    def task(self) -> Task:
+        """What it is for: which of its recipe's tasks says what it predicts."""
+        kind = self.objective.kind
+        return next(task for task in self.recipe.tasks if kind_of(task, kind == "labels") == kind)
 
     def network(self) -> Network:
         """The network with its weights, ready to predict."""

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from modelship_lab.bundles.reading import USUAL_THRESHOLD
+from modelship_lab.learning.baselines import figures_of_numbers
 from modelship_lab.learning.objectives import Objective, OneClass, SeveralClasses
 from modelship_lab.learning.slices import worst_slices
 from modelship_lab.records.base import Task
@@ -19,8 +21,8 @@ CURVE_CLASSES = 20
 """Curves are drawn for so many classes at most, those with the most rows."""
 WORST = 50
 CALIBRATION_BINS = 10
-DECISION = 0.5
-"""A sample is said to have a class of which the probability is higher."""
+PAIRS = 1000
+"""Numbers that a picture shows at most."""
 
 
 def evaluate(
@@ -129,9 +131,11 @@ def _of_several(
 ) -> _Found:
     classes = objective.classes
     exact, actual = probabilities.astype(np.float64), labels > 0
-    predicted = exact > DECISION
+    predicted = objective.reading.applying(exact)
+    sure = np.where(predicted, exact, 1 - exact)
     reports, macro_f1, support = _reports(actual, predicted, classes, None)
-    usual = training_labels.mean(0) > DECISION
+    thresholds = objective.thresholds or (USUAL_THRESHOLD,) * len(classes)
+    usual = training_labels.mean(0) > 0.5
     roc, precision_recall = _curves(exact, actual, classes, support)
     certain = np.clip(exact, 1e-15, 1 - 1e-15)
     losses = -np.where(actual, np.log(certain), np.log1p(-certain))
@@ -143,18 +147,23 @@ def _of_several(
         {
             "accuracy": float((predicted == actual).all(1).mean()),
             "macro_f1": macro_f1,
+            "micro_f1": float(metrics.f1_score(actual, predicted, average="micro", zero_division=0)),
+            "hamming_loss": float((predicted != actual).mean()),
             "log_loss": float(losses.mean()),
             "baseline_accuracy": float((usual == actual).all(1).mean()),
             "confusion": (),
-            "per_class": reports,
+            "per_class": tuple(
+                report.model_copy(update={"threshold": threshold})
+                for report, threshold in zip(reports, thresholds, strict=True)
+            ),
             "roc": roc,
             "precision_recall": precision_recall,
         },
-        np.where(predicted != actual, np.maximum(exact, 1 - exact), 0.0).max(1),
+        np.where(predicted != actual, sure, 0.0).max(1),
         lambda row: names(actual[row]),
         lambda row: names(predicted[row]),
         (predicted == actual).all(1),
-        (np.maximum(exact, 1 - exact).ravel(), (predicted == actual).ravel()),
+        (sure.ravel(), (predicted == actual).ravel()),
     )
 
 
@@ -162,15 +171,18 @@ def _of_numbers(outputs: np.ndarray, numbers: np.ndarray, training_numbers: np.n
     predicted = outputs[:, 0].astype(np.float64)
     errors = np.abs(predicted - numbers)
     spread = float(numbers.std())
+    figures = figures_of_numbers(predicted, numbers)
+    shown = np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), PAIRS)).round().astype(int))
+    shown = np.argsort(numbers, kind="stable")[shown]
     return _Found(
         {
             "accuracy": None,
             "macro_f1": None,
             "log_loss": None,
             "baseline_accuracy": None,
-            "mae": float(errors.mean()),
-            "rmse": float(np.sqrt((errors**2).mean())),
-            "r2": float(1 - (errors**2).mean() / spread**2) if spread else 0.0,
+            **figures,
+            "median_absolute_error": float(np.median(errors)),
+            "pairs": tuple(zip(numbers[shown].tolist(), predicted[shown].tolist(), strict=True)),
             "baseline_mae": float(np.abs(numbers - np.median(training_numbers)).mean()),
             "confusion": (),
             "per_class": (),
@@ -223,7 +235,10 @@ def _reports(
 
 def summary(evaluation: Evaluation) -> dict[str, float]:
     """The figures of a run that people compare."""
-    names = ("accuracy", "macro_f1", "log_loss", "mae", "rmse", "r2")
+    names = (
+        *("accuracy", "macro_f1", "micro_f1", "hamming_loss", "log_loss"),
+        *("mae", "rmse", "r2", "median_absolute_error"),
+    )
     figures = {f"test_{name}": getattr(evaluation, name) for name in names}
     figures |= {
         "baseline_accuracy": evaluation.baseline_accuracy,

@@ -15,6 +15,7 @@ from modelship_lab.bundles.pack import pack, to_tar
 from modelship_lab.bundles.parity import Model, check_agreement, check_parity
 from modelship_lab.bundles.preprocessing import Arrays, encode
 from modelship_lab.learning.checkpoint import Checkpoint
+from modelship_lab.learning.objectives import Objective
 from modelship_lab.learning.onnx_network import OnnxNetwork, with_activation
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.samples import Samples
@@ -105,11 +106,19 @@ def write_bundle(
         model = with_activation(network.content, checkpoint.objective)
     else:
         model = to_onnx(network, inputs, activation, longest_text(checkpoint.preprocessing))
-    parity = check_parity(answers_of(network, activation), model, inputs, BATCH_SIZES, TOLERANCE)
+    objective = checkpoint.objective
+    parity = check_parity(
+        answers_of(network, activation),
+        model,
+        inputs,
+        BATCH_SIZES,
+        TOLERANCE * objective.unit,
+        objective.reading,
+    )
     return pack(
         folder,
-        task=checkpoint.recipe.task,
-        classes=checkpoint.classes,
+        task=checkpoint.task,
+        reading=objective.reading,
         preprocessing=checkpoint.preprocessing,
         lineage=lineage,
         metrics=dict(metrics),
@@ -159,15 +168,15 @@ def to_onnx(
         ) from error
 
 
-def to_torchscript(network: nn.Module, inputs: Arrays, activation: Activation) -> bytes:
-    """The TorchScript module of a network: it takes the inputs by position and gives probabilities.
+def to_torchscript(network: nn.Module, inputs: Arrays, objective: Objective) -> bytes:
+    """The TorchScript module of a network: it takes the inputs by position and gives probabilities, or numbers.
 
     Raises:
         ExportFailed: torch cannot trace the network, or what comes of it disagrees with it.
     """
     if isinstance(network, OnnxNetwork):
         raise ExportFailed("An estimator of scikit-learn has no form in TorchScript. Export it as ONNX.")
-    file = io.BytesIO()
+    file, activation = io.BytesIO(), objective.activation
     try:
         with quiet(), torch.inference_mode():
             traced = torch.jit.trace(  # type: ignore[no-untyped-call]
@@ -180,7 +189,12 @@ def to_torchscript(network: nn.Module, inputs: Arrays, activation: Activation) -
             f"torch cannot trace this network: {type(error).__name__}: {error!s:.500}"
         ) from error
     check_agreement(
-        answers_of(network, activation), torchscript_model(file.getvalue()), inputs, BATCH_SIZES, TOLERANCE
+        answers_of(network, activation),
+        torchscript_model(file.getvalue()),
+        inputs,
+        BATCH_SIZES,
+        TOLERANCE * objective.unit,
+        objective.reading,
     )
     return file.getvalue()
 

@@ -286,8 +286,10 @@ class _Fit:
                 saver.finish(state, ended=True)
         found = on_cpu(state.best or network.state_dict())
         network.load_state_dict(found)
+        validated = loop.validated()
         if options.calibration:
-            objective = objective.calibrated(*loop.validated())
+            objective = objective.calibrated(*validated)
+        objective = objective.decided(*validated)
         return checkpoint(found, objective), loop
 
     def _learning_rate(

@@ -226,4 +226,11 @@ def _check(estimator: Estimator, objective: OneClass | Number, model: bytes, inp
 
     rows = len(next(iter(inputs.values())))
     chosen = np.arange(rows)[:: max(1, rows // PARITY_ROWS)][:PARITY_ROWS]
-    check_parity(source, with_activation(model, objective), _taken(inputs, chosen), BATCH_SIZES, TOLERANCE)
+    check_parity(
+        source,
+        with_activation(model, objective),
+        _taken(inputs, chosen),
+        BATCH_SIZES,
+        TOLERANCE * objective.unit,
+        objective.reading,
+    )

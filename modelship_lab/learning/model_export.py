@@ -15,6 +15,7 @@ from modelship_lab.bundles.optimize import quantize
 from modelship_lab.bundles.pack import MODEL
 from modelship_lab.bundles.parity import Model, check_agreement
 from modelship_lab.bundles.preprocessing import Arrays
+from modelship_lab.bundles.reading import Reading
 from modelship_lab.bundles.session import open_session, run_session
 from modelship_lab.bundles.triton import MODEL_FILE, write_repository
 from modelship_lab.learning.checkpoint import Checkpoint
@@ -128,7 +129,7 @@ def write_export(
         source = answers_of(network, activation)
         written: list[tuple[ExportedFile, Callable[[Path], Model]]] = [(_file(draft, MODEL, "onnx"), _onnx)]
         if "torchscript" in formats:
-            (draft / TORCHSCRIPT).write_bytes(to_torchscript(network, some, activation))
+            (draft / TORCHSCRIPT).write_bytes(to_torchscript(network, some, checkpoint.objective))
             written.append((_file(draft, TORCHSCRIPT, "torchscript"), _torchscript))
         if "triton" in formats:
             session = open_session(draft / MODEL, threads=1)
@@ -138,7 +139,15 @@ def write_export(
             written.append((_file(draft, path, "triton"), _onnx))
         if optimize:
             optimize_graph(draft / MODEL, draft / OPTIMIZED)
-            check_agreement(source, _onnx(draft / OPTIMIZED), some, BATCH_SIZES, TOLERANCE)
+            objective = checkpoint.objective
+            check_agreement(
+                source,
+                _onnx(draft / OPTIMIZED),
+                some,
+                BATCH_SIZES,
+                TOLERANCE * objective.unit,
+                objective.reading,
+            )
             quantize(draft / MODEL, draft / INT8)
             written.append((_file(draft, OPTIMIZED, "onnx-optimized"), _onnx))
             written.append((_file(draft, INT8, "onnx-int8"), _onnx))
@@ -146,7 +155,7 @@ def write_export(
         accuracy = None
         if validate:
             expected = np.concatenate([source(batch) for batch in _batches(inputs)])
-            accuracy = _accuracy(checkpoint.objective.kind, expected, targets)
+            accuracy = _accuracy(checkpoint.objective.reading, expected, targets)
             files = tuple(
                 _measured(one, opened(draft / one.path), checkpoint, inputs, targets, expected)
                 for one, opened in written
@@ -191,7 +200,7 @@ def _measured(
     expected: np.ndarray,
 ) -> ExportedFile:
     """What a model answers for held-out rows, compared with the labels and with its source."""
-    kind, took_s = checkpoint.objective.kind, []
+    reading, took_s = checkpoint.objective.reading, []
     for _ in range(_ROUNDS):
         started_s = time.perf_counter()
         answers = np.concatenate([model(batch) for batch in _batches(inputs)])
@@ -199,8 +208,8 @@ def _measured(
     return file.model_copy(
         update={
             "max_difference": float(np.abs(answers - expected).max()),
-            "changed_answers": _changed(kind, answers, expected),
-            "accuracy": _accuracy(kind, answers, targets),
+            "changed_answers": _changed(reading, answers, expected),
+            "accuracy": _accuracy(reading, answers, targets),
             "rows_per_s": len(targets) / min(took_s),
         }
     )
@@ -214,21 +223,17 @@ def _batches(inputs: Arrays) -> list[Arrays]:
     ]
 
 
-def _changed(kind: str, answers: np.ndarray, expected: np.ndarray) -> float | None:
+def _changed(reading: Reading, answers: np.ndarray, expected: np.ndarray) -> float | None:
     """Part of the rows of which something else is said; of numbers the difference says it."""
-    if kind == "number":
-        return None
-    if kind == "labels":
-        return float(((answers > 0.5) != (expected > 0.5)).any(1).mean())
-    return float((answers.argmax(1) != expected.argmax(1)).mean())
+    return None if reading.kind == "number" else float(reading.differing(answers, expected).mean())
 
 
-def _accuracy(kind: str, answers: np.ndarray, targets: np.ndarray) -> float | None:
+def _accuracy(reading: Reading, answers: np.ndarray, targets: np.ndarray) -> float | None:
     """Share of the rows of which all that is said is right."""
-    if kind == "number":
+    if reading.kind == "number":
         return None
-    if kind == "labels":
-        return float(((answers > 0.5) == (targets > 0)).all(1).mean())
+    if reading.kind == "labels":
+        return float((reading.applying(answers) == (targets > 0)).all(1).mean())
     return float((answers.argmax(1) == targets).mean())
 
 

@@ -17,7 +17,14 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
-from modelship_lab.learning.split import LEAST_OF_A_CLASS, Split, check_counts, split_strata
+from modelship_lab.bundles.reading import USUAL_THRESHOLD, Reading
+from modelship_lab.learning.split import (
+    LEAST_OF_A_CLASS,
+    Split,
+    check_counts,
+    check_numbers,
+    split_strata,
+)
 from modelship_lab.records.base import Record
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import Snapshot
@@ -26,9 +33,10 @@ __all__ = ["Number", "Objective", "OneClass", "SeveralClasses", "objective_of", 
 
 MOST_POSITIVE_WEIGHT = 10.0
 """How much a sample that has a rare class counts at most, where a sample may have several."""
+LEAST_FOR_A_THRESHOLD = 20
+"""Rows of the validation that have a class, and that have it not, from which its threshold is chosen."""
 NUMBER_STRATA = 10
 """Numbers are split so that every part has as many of each tenth of them."""
-LEAST_NUMBERS = 10
 USUAL_SPREAD = 0.3
 """Standard deviation of the logarithms of temperatures that are expected before anything is known."""
 COOLEST, WARMEST = 0.05, 20.0
@@ -48,6 +56,16 @@ class OneClass(Record):
     def outputs(self) -> int:
         """Width of the network's logits."""
         return len(self.classes)
+
+    @property
+    def reading(self) -> Reading:
+        """How what `activation` gives is read."""
+        return Reading("label", self.classes)
+
+    @property
+    def unit(self) -> float:
+        """By how much an answer would have to differ to be quite another one."""
+        return 1.0
 
     def targets(self, table: pa.Table) -> np.ndarray:
         """What a snapshot's table says of each row: int64 (rows), indexes into `classes`."""
@@ -111,6 +129,10 @@ class OneClass(Record):
 
         return self.model_copy(update={"temperature": _lowest(surprise, len(targets))})
 
+    def decided(self, logits: Tensor, targets: Tensor) -> "OneClass":
+        """This objective with what else decides between answers, chosen on the validation rows: here nothing."""
+        return self
+
 
 class SeveralClasses(Record):
     """Each sample has any number of classes; each logit decides on one of them."""
@@ -118,10 +140,20 @@ class SeveralClasses(Record):
     kind: Literal["labels"] = "labels"
     classes: tuple[str, ...]
     temperature: float = Field(default=1.0, gt=0)
+    thresholds: tuple[float, ...] = ()
+    """From which probability on a sample is said to have each class; empty: a half."""
 
     @property
     def outputs(self) -> int:
         return len(self.classes)
+
+    @property
+    def reading(self) -> Reading:
+        return Reading("labels", self.classes, self.thresholds)
+
+    @property
+    def unit(self) -> float:
+        return 1.0
 
     def targets(self, table: pa.Table) -> np.ndarray:
         """float32 (rows, classes): 1 for the classes that a sample has."""
@@ -190,6 +222,14 @@ class SeveralClasses(Record):
 
         return self.model_copy(update={"temperature": _lowest(surprise, len(targets))})
 
+    def decided(self, logits: Tensor, targets: Tensor) -> "SeveralClasses":
+        """This objective with the threshold of each class at which its F1 is highest (Lipton et al., "Optimal
+        Thresholding of Classifiers to Maximize F1 Measure", 2014); a half where too few rows have the class."""
+        probabilities = self.activation(logits.detach().double()).cpu().numpy()
+        having = targets.cpu().numpy() > 0
+        thresholds = tuple(map(_best_threshold, probabilities.T, having.T))
+        return self.model_copy(update={"thresholds": thresholds})
+
 
 class Number(Record):
     """Each sample has a number; the network's one logit is it in standard deviations from the mean."""
@@ -208,9 +248,18 @@ class Number(Record):
     def outputs(self) -> int:
         return 1
 
+    @property
+    def reading(self) -> Reading:
+        return Reading("number")
+
+    @property
+    def unit(self) -> float:
+        # Beside a mean that is much larger, the deviation is finer than the 32 bits of an answer.
+        return max(self.scale, abs(self.center) / 100)
+
     def targets(self, table: pa.Table) -> np.ndarray:
         """float64 (rows)."""
-        return np.asarray(table.column("number").to_numpy(zero_copy_only=False), np.float64)
+        return np.array(table.column("number").to_numpy(zero_copy_only=False), np.float64)
 
     def fitted(self, targets: np.ndarray) -> "Number":
         """This objective with the mean and the standard deviation of the training rows."""
@@ -220,11 +269,7 @@ class Number(Record):
         self, targets: np.ndarray, ids: np.ndarray, holdout: float, seed: int, given: list[str | None]
     ) -> Split:
         """As `OneClass.split`; each tenth of the numbers is in all parts."""
-        if len(targets) < LEAST_NUMBERS:
-            raise InvalidData(
-                f"Training needs at least {LEAST_NUMBERS} samples with a number, but there are {len(targets)}. "
-                "Give more of them their number, then train."
-            )
+        check_numbers(len(targets))
         return split_strata(self.strata(targets), ids, holdout, seed, given)
 
     def strata(self, targets: np.ndarray) -> np.ndarray:
@@ -261,6 +306,9 @@ class Number(Record):
         """A number has no probability that could be calibrated."""
         return self
 
+    def decided(self, logits: Tensor, targets: Tensor) -> "Number":
+        return self
+
 
 Objective = Annotated[OneClass | SeveralClasses | Number, Field(discriminator="kind")]
 _STORED: TypeAdapter[OneClass | SeveralClasses | Number] = TypeAdapter(Objective)
@@ -276,6 +324,8 @@ def objective_of(snapshot: Snapshot) -> Objective:
         return OneClass(classes=snapshot.classes)
     if snapshot.kind == "labels":
         return SeveralClasses(classes=snapshot.classes)
+    if snapshot.kind == "number":
+        return Number()
     raise InvalidData(
         f"Snapshot {snapshot.id} says {snapshot.kind} of each sample: there is no recipe for that. "
         "Train with your own LightningModule on `lab.snapshot(...).table()`."
@@ -285,6 +335,18 @@ def objective_of(snapshot: Snapshot) -> Objective:
 def stored_objective(content: object) -> Objective:
     """An objective from what `model_dump` made of it."""
     return _STORED.validate_python(content)
+
+
+def _best_threshold(probabilities: np.ndarray, having: np.ndarray) -> float:
+    """The threshold with the highest F1, halfway between two probabilities; of equally good ones the nearest to a half."""
+    if min(having.sum(), (~having).sum()) < LEAST_FOR_A_THRESHOLD:
+        return USUAL_THRESHOLD
+    order = np.sort(np.unique(probabilities))
+    candidates = np.append((order[1:] + order[:-1]) / 2, USUAL_THRESHOLD)
+    candidates = candidates[np.argsort(np.abs(candidates - USUAL_THRESHOLD), kind="stable")]
+    ranks = np.sort(probabilities), np.sort(probabilities[having])
+    chosen, right = (len(each) - np.searchsorted(each, candidates, side="left") for each in ranks)
+    return float(candidates[np.argmax(2 * right / np.maximum(chosen + having.sum(), 1))])
 
 
 def _lowest(surprise: Callable[[float], float], rows: int) -> float:

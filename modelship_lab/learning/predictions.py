@@ -37,7 +37,7 @@ def predictions_file(
                 "predicted": pa.array(names[outputs.argmax(1)], pa.string()),
             }
         else:
-            for name, chosen in (("actual", targets > 0), ("predicted", outputs > 0.5)):
+            for name, chosen in (("actual", targets > 0), ("predicted", objective.reading.applying(outputs))):
                 columns[name] = pa.array([names[row].tolist() for row in chosen], pa.list_(pa.string()))
         flat = pa.array(np.ascontiguousarray(outputs, np.float32).ravel())
         columns["probabilities"] = pa.FixedSizeListArray.from_arrays(flat, outputs.shape[1])

@@ -14,7 +14,7 @@ import torch
 from modelship_lab.bundles.preprocessing import decode_image, encode_table, hash_text
 from modelship_lab.bundles.tokens import readable_text, token_ids
 from modelship_lab.learning.rows import Rows, TokenLists
-from modelship_lab.records.base import Task
+from modelship_lab.records.base import Task, medium_of
 from modelship_lab.records.bundle import ImageScaling, Preprocessing, TableEncoding, TextHashing, TextTokens
 from modelship_lab.records.errors import InvalidData, InvalidInput
 
@@ -50,7 +50,7 @@ class Samples:
     def of_snapshot(cls, snapshot: "SnapshotData") -> "Samples":
         """The samples of a snapshot."""
         info = snapshot.info
-        images = snapshot.images() if info.task in ("image_classification", "object_detection") else None
+        images = snapshot.images() if medium_of(info.task) == "image" else None
         return cls(info.task, snapshot.table(), info.features, images)
 
     def __len__(self) -> int:
@@ -89,17 +89,19 @@ class Samples:
 
     def inputs(self) -> list[Any]:
         """The samples as a bundle takes them: texts, encoded images, or rows as mappings."""
-        if self.task == "text_classification":
+        medium = medium_of(self.task)
+        if medium == "text":
             return self.texts()
-        if self.task == "image_classification":
+        if medium == "image":
             return [self.image(digest) for digest in self.digests()]
         return list(self.table.select(list(self.features)).to_pylist())
 
     def preview(self, row: int) -> str:
         """A glimpse of one sample for people: the beginning of a text, an image's address, or the cells."""
-        if self.task == "text_classification":
+        medium = medium_of(self.task)
+        if medium == "text":
             return str(self.table.column("text")[row].as_py())[:PREVIEW_LENGTH]
-        if self.task == "image_classification":
+        if medium == "image":
             return str(self.table.column("image")[row].as_py())
         cells = ((name, self.table.column(name)[row].as_py()) for name in self.features)
         return ", ".join(f"{name} {_cell(value)}" for name, value in cells if value is not None)[

@@ -8,11 +8,13 @@ import numpy as np
 from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import Snapshot
 
-__all__ = ["Split", "check_counts", "check_trainable", "folds", "split_rows", "split_strata"]
+__all__ = ["Split", "check_counts", "check_numbers", "check_trainable", "folds", "split_rows", "split_strata"]
 
 LEAST_OF_A_CLASS = 3
 """Labels that a class needs to be in all three parts."""
 
+
+LEAST_NUMBERS = 10
 
 TRAIN, VALIDATION, TEST = range(3)
 
@@ -37,6 +39,9 @@ class Split:
 
 def check_trainable(snapshot: Snapshot) -> None:
     """Raise InvalidData, saying what to label, unless there is enough to train and test on."""
+    if snapshot.kind == "number":
+        check_numbers(snapshot.rows)
+        return
     if snapshot.kind not in ("label", "labels"):
         raise InvalidData(
             f"Snapshot {snapshot.id} says {snapshot.kind} of each sample: there is no recipe for that. "
@@ -146,6 +151,15 @@ def check_counts(counts: Mapping[str, int], least_classes: int = 2) -> None:
     raise InvalidData(
         f"Training needs at least {LEAST_OF_A_CLASS} labels in {needed}, but the {total} labels are: {found}. Label more samples of the rare classes, then train."
     )
+
+
+def check_numbers(count: int) -> None:
+    """Raise InvalidData, saying what to do, unless so many numbers are enough to train and test on."""
+    if count < LEAST_NUMBERS:
+        raise InvalidData(
+            f"Training needs at least {LEAST_NUMBERS} samples with a number, but there are {count}. "
+            "Give more of them their number, then train."
+        )
 
 
 def _scattered(ids: np.ndarray, seed: int) -> np.ndarray:

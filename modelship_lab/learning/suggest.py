@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from modelship_lab.bundles.certainty import certainty
+from modelship_lab.bundles.certainty import suggested
+from modelship_lab.client.suggesting import within
 from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.network import Network, predicted
 from modelship_lab.learning.samples import Samples, encode_samples
@@ -49,26 +50,21 @@ def suggest(
     table = table.rename_columns(["sample_id" if name == "id" else name for name in table.column_names])
     if not table.num_rows:
         return SavedSuggestions(saved=0)
-    samples = Samples(checkpoint.recipe.task, table, _features(checkpoint, table), _ProjectImages(lab, table))
-    scores = np.concatenate(list(_predicted(checkpoint, checkpoint.network(), samples)))
-    best = scores.argmax(1)
-    classes = np.array(checkpoint.classes, object)
-    suggestions = pa.table(
-        {
-            "sample_id": samples.ids,
-            "label": pa.array(classes[best], pa.string()),
-            **certainty(scores),
-        }
-    )
+    samples = Samples(checkpoint.task, table, _features(checkpoint, table), _ProjectImages(lab, table))
+    outputs = np.concatenate(list(_predicted(checkpoint, checkpoint.network(), samples)))
+    said = within(handle.record.settings, suggested(checkpoint.objective.reading, outputs))
+    suggestions = pa.table({"sample_id": samples.ids, **said})
     return handle.suggest_labels(suggestions, source=source or f"run:{run_id}")
 
 
 def _check_fit(checkpoint: Checkpoint, project: "ProjectHandle", run_id: int) -> None:
     record = project.record
-    if checkpoint.recipe.task != record.require_task():
+    kind = checkpoint.objective.kind
+    if (checkpoint.task, kind) != (record.require_task(), record.kind):
+        several = {"labels": " with several classes"}
         raise Conflict(
-            f"The model of run {run_id} is for {checkpoint.recipe.task}, but {record.name} is a project "
-            f"of {record.task}."
+            f"The model of run {run_id} is for {checkpoint.task}{several.get(kind, '')}, but {record.name} is a "
+            f"project of {record.task}{several.get(record.kind, '')}."
         )
     unknown = [name for name in checkpoint.classes if name not in record.classes]
     if unknown:

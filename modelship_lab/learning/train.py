@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.client.exchange.mirror import Mirror
-from modelship_lab.learning.split import check_counts, check_trainable
+from modelship_lab.learning.split import check_counts, check_numbers, check_trainable
 from modelship_lab.records.errors import Interrupted, InvalidInput, LabError, NotFound
 from modelship_lab.records.recipe_options import RecipeOptions
 from modelship_lab.records.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
@@ -150,10 +150,13 @@ def snapshot_of(
     if snapshot is None:
         progress = project.progress()
         # Asked first, so that a refusal does not leave a snapshot that nobody wanted.
-        check_counts(
-            dict.fromkeys(project.record.classes, 0) | progress.by_class,
-            least_classes=1 if project.record.kind == "labels" else 2,
-        )
+        if project.record.kind == "number":
+            check_numbers(progress.labeled)
+        else:
+            check_counts(
+                dict.fromkeys(project.record.classes, 0) | progress.by_class,
+                least_classes=1 if project.record.kind == "labels" else 2,
+            )
         snapshot = project.snapshot()
     elif isinstance(snapshot, int):
         snapshot = lab.snapshot(snapshot)

@@ -49,6 +49,10 @@ def validate_model(
         raise InvalidInput(
             f"{model} is a model for {manifest.task}: only those of texts are validated by a file."
         )
+    if manifest.kind != "label":
+        raise InvalidInput(
+            f"{model} tells any number of classes of a text: only models of one class are validated by a file."
+        )
     table = read_data(data, format_of(data, format))
     for column in (text_column, label_column):
         if column not in table.columns:

@@ -81,9 +81,13 @@ class Parity(Record):
     rows: int
     batch_sizes: tuple[int, ...]
     max_difference: float
-    """Largest absolute difference of a probability."""
+    """Largest absolute difference of a probability, or of a number."""
     label_flips: int
     tolerance: float
+
+
+ModelKind = Literal["label", "labels", "number"]
+"""What a model says of an input: one class, a set of classes, or a number."""
 
 
 class Lineage(Record):
@@ -94,11 +98,14 @@ class Lineage(Record):
 
 
 class BundleManifest(Record):
-    """`bundle.json`. The ONNX output is `probabilities`, float32 (rows, classes)."""
+    """`bundle.json`. The ONNX output is `probabilities`, float32 (rows, classes); of a number the number, (rows, 1)."""
 
     format: Literal[1] = 1
     task: Task
+    kind: ModelKind = "label"
     classes: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
+    """From which probability on each class applies, where any number of them may."""
     preprocessing: Preprocessing
     lineage: Lineage
     metrics: dict[str, float]

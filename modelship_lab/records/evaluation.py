@@ -1,8 +1,7 @@
 """How a run's model did on its held-out rows."""
 
-from typing import Literal
-
 from modelship_lab.records.base import Record, Task
+from modelship_lab.records.bundle import ModelKind
 
 
 class ClassReport(Record):
@@ -11,6 +10,8 @@ class ClassReport(Record):
     recall: float
     f1: float
     support: int
+    threshold: float | None = None
+    """The probability from which a sample is said to have it; None where the likeliest class decides."""
 
 
 class Curve(Record):
@@ -66,7 +67,9 @@ class Baseline(Record):
     """None for numbers, like the next one."""
     macro_f1: float | None
     mae: float | None
-    """None for classes."""
+    """None for classes, like the next two."""
+    rmse: float | None = None
+    r2: float | None = None
     train_rows: int
     """Training rows that it was given: of very many only a part."""
     seconds: float
@@ -76,24 +79,31 @@ class Evaluation(Record):
     """How a run's model did on the held-out rows. Stored as the artifact `evaluation.json`."""
 
     task: Task
-    kind: Literal["label", "labels", "number"] = "label"
+    kind: ModelKind = "label"
     """What is predicted of each sample: one class, several classes, or a number."""
     classes: tuple[str, ...]
     rows: int
     accuracy: float | None
     """Share of the samples with the right class, or with all classes right. None for numbers, like the next three."""
     macro_f1: float | None
+    micro_f1: float | None = None
+    """Of all decisions about classes together; None unless a sample may have several, like the next one."""
+    hamming_loss: float | None = None
+    """Share of the decisions about classes that are wrong."""
     log_loss: float | None
     """Mean over the samples; of several classes, over these too."""
     baseline_accuracy: float | None
     """Accuracy of always predicting the commonest training class, or the classes that most training samples have."""
     mae: float | None = None
-    """Mean absolute error of numbers; None for classes, like the next three."""
+    """Mean absolute error of numbers; None for classes, like the next four."""
+    median_absolute_error: float | None = None
     rmse: float | None = None
     r2: float | None = None
     """Share of the variance that is explained."""
     baseline_mae: float | None = None
     """Mean absolute error of always predicting the training numbers' median."""
+    pairs: tuple[tuple[float, float], ...] = ()
+    """Of numbers: the actual and the predicted one of some rows, evenly chosen; none for classes."""
     confusion: tuple[tuple[int, ...], ...]
     """Row: actual class, column: predicted class; empty unless each sample has one class."""
     per_class: tuple[ClassReport, ...]

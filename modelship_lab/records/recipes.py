@@ -30,7 +30,8 @@ class Recipe:
     """One way to train a model."""
 
     name: str
-    task: Task
+    tasks: tuple[Task, ...]
+    """What it learns."""
     summary: str
     options: type[RecipeOptions]
     kind: Literal["network", "estimator"] = "network"
@@ -62,45 +63,49 @@ class Recipe:
         return InvalidOptions(f"The options do not fit the recipe {self.name}: {listed}.", details)
 
 
+_TEXTS: tuple[Task, ...] = ("text_classification", "text_regression")
+_IMAGES: tuple[Task, ...] = ("image_classification", "image_regression")
+_TABLES: tuple[Task, ...] = ("tabular_classification", "tabular_regression")
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
             name="text-linear",
-            task="text_classification",
+            tasks=_TEXTS,
             summary="Hashed words and word pairs, weighted by how telling they are, into a linear model.",
             options=TextLinearOptions,
             most_at_once=1024,
         ),
         Recipe(
             name="text-encoder",
-            task="text_classification",
+            tasks=_TEXTS,
             summary="A pretrained encoder (MiniLM or any of the Hugging Face hub): its sentence vectors into a linear "
             "model, or trained as a whole.",
             options=TextEncoderOptions,
         ),
         Recipe(
             name="image-cnn",
-            task="image_classification",
+            tasks=_IMAGES,
             summary="A small convolutional network, trained from scratch on images of any size.",
             options=ImageCnnOptions,
         ),
         Recipe(
             name="image-backbone",
-            task="image_classification",
+            tasks=_IMAGES,
             summary="A network that has seen a million photos, and a last layer for your classes.",
             options=ImageBackboneOptions,
         ),
         Recipe(
             name="tabular-mlp",
-            task="tabular_classification",
+            tasks=_TABLES,
             summary="A neural network on numbers and categories; missing values are no problem.",
             options=TabularMlpOptions,
         ),
         Recipe(
             name="tabular-sklearn",
-            task="tabular_classification",
-            summary="Gradient boosting, forests or logistic regression of scikit-learn: the honest baseline.",
+            tasks=_TABLES,
+            summary="Gradient boosting, forests, logistic or ridge regression of scikit-learn: the honest baseline.",
             options=TabularSklearnOptions,
             kind="estimator",
         ),
@@ -114,12 +119,12 @@ def recipe_named(name: str, task: Task | None = None) -> Recipe:
     Raises:
         InvalidInput: there is none, or it is not for `task`; the message names those that are.
     """
-    fitting = [recipe.name for recipe in RECIPES.values() if task in (None, recipe.task)]
+    fitting = [recipe.name for recipe in RECIPES.values() if task is None or task in recipe.tasks]
     recipe = RECIPES.get(name)
     if recipe is None:
         reason = f"There is no recipe {name!r}. Choose {' or '.join(fitting)}."
     elif recipe.name not in fitting:
-        reason = f"The recipe {name} is for {recipe.task}, not for {task}. " + (
+        reason = f"The recipe {name} is for {' and '.join(recipe.tasks)}, not for {task}. " + (
             f"Choose {' or '.join(fitting)}." if fitting else "There is none for that."
         )
     else:
@@ -133,7 +138,7 @@ def recipe_of_task(task: Task) -> Recipe:
     Raises:
         InvalidInput: there is none.
     """
-    recipe = next((recipe for recipe in RECIPES.values() if recipe.task == task), None)
+    recipe = next((recipe for recipe in RECIPES.values() if task in recipe.tasks), None)
     if recipe is None:
         raise InvalidInput(
             f"There is no recipe for {task.replace('_', ' ')}. Train with your own LightningModule on a snapshot's table."

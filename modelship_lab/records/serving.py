@@ -80,15 +80,16 @@ class PredictRequest(Record):
 
 
 class Attribution(Record):
-    """Shapley values of one prediction: how much each part moved the probability of `label`.
+    """Shapley values of one prediction: how much each part moved the probability of `label`, or the number.
 
     They sum to `probability - base` (efficiency axiom).
     """
 
     label: str
+    """The class; empty of a number."""
     method: str
     base: float
-    """Probability of `label` with every part absent."""
+    """Probability of `label`, or the number, with every part absent."""
     probability: float
     parts: tuple[str, ...]
     """Tokens in order, names of features, or names of image regions `x0,y0,x1,y1` in pixels."""
@@ -98,10 +99,12 @@ class Attribution(Record):
 class Prediction(Record):
     """One input's answer."""
 
-    prediction: str
+    prediction: str | float | tuple[str, ...]
+    """The class, the number, or all classes that apply."""
     probabilities: tuple[float, ...]
-    """In the order of the deployment's classes."""
-    confidence: float
+    """In the order of the deployment's classes; none of a number."""
+    confidence: float | None
+    """Of several classes that of the decision which is least sure; None of a number."""
     explanation: Attribution | None = None
     model_version: str = ""
     response_time_ms: float = 0.0

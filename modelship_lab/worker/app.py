@@ -168,34 +168,39 @@ class WorkerApp:
             inputs = from_json(spec, request.body)
         classes = model.manifest.classes
         if inputs.class_name is not None and inputs.class_name not in classes:
-            raise InvalidInput(f"`class_name` is none of the classes {', '.join(classes[:20])}")
-        probabilities = await dispatcher.predict(inputs.values)
-        best = probabilities.argmax(axis=1).tolist()
+            raise InvalidInput(
+                f"`class_name` is none of the classes {', '.join(classes[:20])}"
+                if classes
+                else "the model predicts a number: leave `class_name` out"
+            )
+        outputs = await dispatcher.predict(inputs.values)
+        said, confidence = model.reading.said(outputs), model.reading.confidence(outputs)
+        probabilities = model.reading.probabilities(outputs)
         explanations = None
         if inputs.explain:
-            explanations = await self._explanations(explainer, inputs, [classes[column] for column in best])
+            likeliest = [classes[column] if classes else None for column in outputs.argmax(axis=1).tolist()]
+            explanations = await self._explanations(explainer, inputs, likeliest)
         if inputs.single:
-            row, column = probabilities[0], best[0]
             answer = {
-                "prediction": classes[column],
-                "probabilities": row,
-                "confidence": row[column],
+                "prediction": said[0],
+                "probabilities": probabilities[0],
+                "confidence": None if confidence is None else confidence[0],
                 "explanation": explanations[0] if explanations else None,
             }
         else:
             answer = {
-                "predictions": [classes[column] for column in best],
+                "predictions": said,
                 "probabilities": probabilities,
-                "confidences": probabilities.max(axis=1),
+                "confidences": [None] * len(said) if confidence is None else confidence,
                 "explanations": explanations,
-                "batch_size": len(best),
+                "batch_size": len(said),
             }
         answer["model_version"] = self.model_version
         answer["response_time_ms"] = round((perf_counter() - request.started) * 1000, 3)
-        return _Answer(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), rows=len(best))
+        return _Answer(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), rows=len(said))
 
     async def _explanations(
-        self, explainer: Explainer, inputs: Inputs, predicted: list[str]
+        self, explainer: Explainer, inputs: Inputs, predicted: list[str | None]
     ) -> list[dict[str, Any]]:
         labels = [inputs.class_name] * len(predicted) if inputs.class_name is not None else predicted
         return [attribution.model_dump() for attribution in await explainer.explain(inputs.values, labels)]

@@ -34,8 +34,8 @@ class Explainer:
         self._waiting = 0
         self._stopping = Event()
 
-    async def explain(self, inputs: Sequence[Any], labels: Sequence[str]) -> list[Attribution]:
-        """Explain each input's probability of its label.
+    async def explain(self, inputs: Sequence[Any], labels: Sequence[str | None]) -> list[Attribution]:
+        """Explain each input's probability of its label, or its number where the label is None.
 
         Raises:
             InvalidInput: more than `MAX_INPUTS` inputs, or an unknown label.
@@ -69,7 +69,7 @@ class Explainer:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _explain_all(
-        self, inputs: Sequence[Any], labels: Sequence[str], given_up: Event
+        self, inputs: Sequence[Any], labels: Sequence[str | None], given_up: Event
     ) -> list[Attribution]:
         attributions = []
         for input, label in zip(inputs, labels, strict=True):

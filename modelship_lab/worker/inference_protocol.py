@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from modelship_lab.bundles.preprocessing import Arrays
+from modelship_lab.bundles.reading import reading_of
 from modelship_lab.bundles.session import OUTPUT, expected_inputs
 from modelship_lab.records.bundle import BundleManifest, ImageScaling, TextHashing, TextTokens
 from modelship_lab.records.errors import InvalidInput
@@ -50,7 +51,7 @@ def model_metadata(name: str, model_version: str, manifest: BundleManifest) -> d
             {"name": tensor, "datatype": datatype, "shape": list(shape)}
             for tensor, (datatype, shape) in _tensors(manifest).items()
         ],
-        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(manifest.classes)]}],
+        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, reading_of(manifest).width]}],
     }
 
 

@@ -7,6 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from modelship_lab.bundles.pack import pack
+from modelship_lab.bundles.reading import Reading
 from modelship_lab.records.base import Task
 from modelship_lab.records.bundle import ImageScaling, Lineage, Preprocessing, TableEncoding, TextHashing
 
@@ -121,7 +122,7 @@ def write(folder: Path, task: Task, preprocessing: Preprocessing, model: bytes) 
     pack(
         folder,
         task=task,
-        classes=CLASSES,
+        reading=Reading("label", CLASSES),
         preprocessing=preprocessing,
         lineage=Lineage(run_id=12, project="mails", snapshot_id=3, recipe="by-hand"),
         metrics={"test_accuracy": 0.9},

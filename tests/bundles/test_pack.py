@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from modelship_lab.bundles.pack import digest, from_tar, pack, read, to_tar
+from modelship_lab.bundles.reading import Reading
 from modelship_lab.records.bundle import Lineage
 from modelship_lab.records.errors import Conflict, InvalidData, LabError, PayloadTooLarge
 from tests.bundles.examples import CLASSES, TEXT, build, table, table_model, text_model, write
@@ -38,7 +39,7 @@ def test_figures_without_a_number_are_left_out(tmp_path: Path) -> None:
     manifest = pack(
         tmp_path / "b",
         task="text_classification",
-        classes=CLASSES,
+        reading=Reading("label", CLASSES),
         preprocessing=TEXT,
         lineage=Lineage(),
         metrics={"accuracy": 0.5, "auc": float("nan")},

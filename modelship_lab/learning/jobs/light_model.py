@@ -1,6 +1,5 @@
 """The light model: logistic regression on hashed words, fields or small pictures, fast enough to learn while people label."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from modelship_lab.bundles.certainty import certainty, entropy_terms
+from modelship_lab.bundles.certainty import certainty, certainty_of_sets
+from modelship_lab.bundles.reading import Reading
 from modelship_lab.learning.jobs.features import Content, features_of
 from modelship_lab.records.errors import Conflict
 
@@ -165,19 +165,12 @@ def _of_classes(probabilities: np.ndarray, classes: np.ndarray) -> dict[str, Any
 
 
 def _of_sets(probabilities: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
-    """Sets of classes: as sure as the decision about one class that is least sure."""
-    applies = probabilities >= 0.5
-    names = [sorted(classes[row].tolist()) for row in applies]
-    confidence = np.maximum(probabilities, 1 - probabilities).min(1)
-    both = entropy_terms(probabilities) + entropy_terms(1 - probabilities)
+    reading = Reading("labels", tuple(classes))
+    names = map(sorted, reading.said(probabilities))
     return {
         "label": pa.nulls(len(probabilities), pa.string()),
         "content": pa.array([orjson.dumps({"labels": one}).decode() for one in names], pa.string()),
-        "confidence": confidence,
-        "uncertainty": 1 - confidence,
-        # Between this set and the next likeliest one lies the class that is least sure.
-        "margin": 1 - (2 * confidence - 1),
-        "entropy": both.mean(1) / math.log(2),
+        **certainty_of_sets(probabilities, reading.applying(probabilities)),
     }
 
 
