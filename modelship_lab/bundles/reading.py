@@ -43,7 +43,7 @@ class Reading:
     def said(self, outputs: np.ndarray) -> list[Any]:
         """For each row the class, the list of classes, or the number."""
         if self.kind == "number":
-            return np.asarray(outputs[:, 0], np.float64).tolist()
+            return list(map(float, outputs[:, 0]))
         if self.kind == "labels":
             return [
                 [name for name, applies in zip(self.classes, row, strict=True) if applies]

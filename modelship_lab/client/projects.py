@@ -63,8 +63,8 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
 
     def __repr__(self) -> str:
         record = self._record
-        what = f" · {record.task} · {', '.join(record.classes)}" if record.task else ""
-        return f"Project {record.name}{what}"
+        said = (record.name, record.task, ", ".join(record.classes), record.settings.unit)
+        return f"Project {' · '.join(filter(None, said))}"
 
     @property
     def id(self) -> int:

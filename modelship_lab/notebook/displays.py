@@ -8,6 +8,8 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from modelship_lab.records.base import medium_of
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from matplotlib.figure import Figure
@@ -314,10 +316,16 @@ def _worst_pictures(report: "RunReport") -> str:
     from modelship_lab.notebook import pictures
     from modelship_lab.records.errors import LabError
 
-    if report.evaluation is None or report.evaluation.task != "image_classification" or report.image is None:
+    evaluation = report.evaluation
+    if evaluation is None or medium_of(evaluation.task) != "image" or report.image is None:
         return ""
     figures = []
-    for one in report.evaluation.worst[:_MOST_PICTURES]:
+
+    def sure(confidence: float) -> str:
+        # How far a number is off is no share.
+        return "" if evaluation.kind == "number" else f"{confidence:.0%}"
+
+    for one in evaluation.worst[:_MOST_PICTURES]:
         try:
             data = base64.b64encode(pictures.thumbnail(report.image(one.preview))).decode()
         except (LabError, OSError):
@@ -327,7 +335,7 @@ def _worst_pictures(report: "RunReport") -> str:
             f"<figure style='margin:0;width:{_PICTURE_SIDE}px;font-size:90%;overflow-wrap:anywhere'>"
             f"<img alt='Sample {one.sample_id}' src='data:image/png;base64,{data}' style='width:100%;"
             f"aspect-ratio:1;object-fit:contain;image-rendering:pixelated;border-radius:4px'>"
-            f"<figcaption>{escape(one.actual)} → <b>{escape(one.predicted)}</b> {one.confidence:.0%}"
+            f"<figcaption>{escape(one.actual)} → <b>{escape(one.predicted)}</b> {sure(one.confidence)}"
             f"<br><span style='opacity:.7'>sample {one.sample_id}</span></figcaption></figure>"
         )
     if not figures:
@@ -339,8 +347,12 @@ def _worst_pictures(report: "RunReport") -> str:
 
 
 def _predicted(predicted: "Predicted") -> str:
+    from modelship_lab.commands.description import said
+
     prediction = predicted.prediction
-    ranked = sorted(zip(predicted.classes, prediction.probabilities, strict=True), key=lambda pair: -pair[1])
+    # Of a number there are none.
+    shares = zip(predicted.classes, prediction.probabilities, strict=False)
+    ranked = sorted(shares, key=lambda pair: -pair[1])
     rows = "".join(
         f"<tr style='background:none'><td style='text-align:left;padding:1px 12px 1px 0'>{escape(name)}</td>"
         f"<td style='text-align:left;padding:1px 8px 1px 0;width:200px'>"
@@ -355,7 +367,7 @@ def _predicted(predicted: "Predicted") -> str:
     )
     explained = explanation_html(prediction.explanation, predicted.input) if prediction.explanation else ""
     return (
-        f"<div><div style='font-weight:600;margin:2px 0 4px'>{escape(prediction.prediction)}"
+        f"<div><div style='font-weight:600;margin:2px 0 4px'>{escape(said(prediction))}"
         f" <span style='opacity:.6;font-weight:400'>{escape(origin)}</span></div>"
         f"<table style='margin:0'>{rows}</table>{explained}</div>"
     )
@@ -387,6 +399,8 @@ def explanation_html(attribution: "Attribution", asked: Any) -> str:
 
 def highlighted(attribution: "Attribution", text: str) -> str:
     """The text with each token on a green ground where it speaks for the class, red against it."""
+    from modelship_lab.commands.description import moved
+
     strongest = max((abs(value) for value in attribution.values), default=0.0) or 1.0
     pieces = []
     for gap, token, value in _placed(attribution, text):
@@ -397,8 +411,7 @@ def highlighted(attribution: "Attribution", text: str) -> str:
         )
     return (
         f"<div style='margin-top:6px;line-height:1.9;max-width:60em;white-space:pre-wrap'>{''.join(pieces)}</div>"
-        f"<div style='opacity:.7;font-size:90%'>What moved the probability of '{escape(attribution.label)}' from "
-        f"{attribution.base:.3f} to {attribution.probability:.3f}: green for it, red against it "
+        f"<div style='opacity:.7;font-size:90%'>What moved {escape(moved(attribution))}: green for it, red against it "
         f"({escape(attribution.method)}).</div>"
     )
 

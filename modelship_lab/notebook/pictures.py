@@ -66,11 +66,17 @@ def thumbnail(image: bytes) -> bytes:
 
 
 def evaluation(result: Evaluation) -> Figure:
-    """What there is of it side by side: confusion matrix, precision-recall and ROC curves, calibration, baselines."""
+    """What there is of it side by side: confusion matrix, precision-recall and ROC curves, calibration, baselines.
+
+    Of numbers the predicted ones over the actual ones and by how much they are off, in place of matrix and curves.
+    """
     parts: list[Callable[[Axes], None]] = []
     if result.confusion:
         parts.append(lambda axes: confusion_matrix(axes, result))
-    if result.precision_recall or result.roc or not result.baselines:
+    if result.pairs:
+        parts.append(lambda axes: predicted_numbers(axes, result.pairs))
+        parts.append(lambda axes: residuals(axes, result.pairs))
+    elif result.precision_recall or result.roc or not result.baselines:
         parts.append(
             lambda axes: curves(axes, result.precision_recall, "Precision and recall", "recall", "precision")
         )
@@ -103,6 +109,25 @@ def calibration(axes: Axes, found: Calibration) -> None:
         xlim=(low, 1.02),
         ylim=(low, 1.02),
     )
+    axes.grid(alpha=0.25)
+
+
+def predicted_numbers(axes: Axes, pairs: Sequence[tuple[float, float]]) -> None:
+    """Draw predicted over actual numbers; on the diagonal they are the same."""
+    actual, predicted = np.array(pairs).T
+    ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]
+    axes.plot(ends, ends, color=NEUTRAL, linewidth=0.8, linestyle="--")
+    axes.scatter(actual, predicted, s=12, alpha=0.5)
+    axes.set(title="Predicted and actual", xlabel="actual", ylabel="predicted")
+    axes.grid(alpha=0.25)
+
+
+def residuals(axes: Axes, pairs: Sequence[tuple[float, float]]) -> None:
+    """Draw by how much each number is off over what was predicted: a good model leaves no pattern."""
+    actual, predicted = np.array(pairs).T
+    axes.axhline(0, color=NEUTRAL, linewidth=0.8, linestyle="--")
+    axes.scatter(predicted, actual - predicted, s=12, alpha=0.5)
+    axes.set(title="Residuals", xlabel="predicted", ylabel="actual less predicted")
     axes.grid(alpha=0.25)
 
 
@@ -313,7 +338,9 @@ def regions(attribution: Attribution, image: bytes) -> Figure:
                 linewidth=0,
             )
         )
-    overlaid.set_title(f"green: for '{attribution.label}', red: against")
+    overlaid.set_title(
+        f"green: for '{attribution.label}', red: against" if attribution.label else "green: more, red: less"
+    )
     for axes in (plain, overlaid):
         axes.set_axis_off()
     return figure
@@ -331,9 +358,9 @@ def bars(attribution: Attribution) -> Figure:
     axes.barh(names, values, color=[FOR if value > 0 else AGAINST for value in values])
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel(
-        f"contribution to the probability of '{attribution.label}': "
-        f"{attribution.base:.3f} → {attribution.probability:.3f}"
+    of, form = (
+        (f"the probability of '{attribution.label}'", ".3f") if attribution.label else ("the number", ".6g")
     )
+    axes.set_xlabel(f"contribution to {of}: {attribution.base:{form}} → {attribution.probability:{form}}")
     axes.grid(axis="x", alpha=0.25)
     return figure

@@ -18,8 +18,10 @@ from modelship_lab.commands.description.words import (
     duration,
     frame_grid,
     moment,
+    moved,
     number,
     preview,
+    said,
 )
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "duration",
     "frame_grid",
     "moment",
+    "moved",
     "number",
     "preview",
+    "said",
 ]

@@ -11,8 +11,10 @@ from modelship_lab.commands.description.words import (
     describe,
     duration,
     moment,
+    moved,
     number,
     preview,
+    said,
 )
 from modelship_lab.commands.results import (
     DeploymentReport,
@@ -25,16 +27,26 @@ from modelship_lab.commands.results import (
     RunReport,
 )
 from modelship_lab.learning.autolog import Autologging
+from modelship_lab.records.base import medium_of
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.evaluation import Evaluation
 from modelship_lab.records.events import LabInfo
-from modelship_lab.records.labeling import RowProblem
+from modelship_lab.records.labeling import Project, RowProblem
 from modelship_lab.records.model_export import ModelExport
 from modelship_lab.records.registry import ModelVersion
 from modelship_lab.records.serving import Deployment, WindowMetrics
 from modelship_lab.records.tracking import Run
 
-MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_f1", "val_loss", "train_loss")
+MAIN_FIGURES = (
+    "test_accuracy",
+    "test_macro_f1",
+    "test_mae",
+    "test_r2",
+    "val_accuracy",
+    "val_f1",
+    "val_loss",
+    "train_loss",
+)
 WORST_ERRORS = "Worst errors"
 _MOST_ROWS = 20
 _MOST_NUMBERS = 5
@@ -53,6 +65,17 @@ def _(value: Autologging) -> Description:
     return Description("Autologging is on", tuple(value.logged.items()), note=note)
 
 
+def _answers(project: Project) -> tuple[tuple[str, str], ...]:
+    """What can be said about a sample."""
+    if project.classes:
+        return (("classes", ", ".join(project.classes)),)
+    ends = [
+        "" if one is None else f"{one:.12g}" for one in (project.settings.lowest, project.settings.highest)
+    ]
+    facts = (("unit", project.settings.unit), ("range", "..".join(ends) if any(ends) else ""))
+    return tuple((name, said) for name, said in facts if said)
+
+
 @describe.register
 def _(value: ProjectHandle) -> Description:
     record = value.record
@@ -60,7 +83,7 @@ def _(value: ProjectHandle) -> Description:
         f"Project {record.name}",
         (
             ("id", str(record.id)),
-            *((("task", record.task), ("classes", ", ".join(record.classes))) if record.task else ()),
+            *((("task", record.task), *_answers(record)) if record.task else ()),
             *((("description", record.description),) if record.description else ()),
             ("created", moment(record.created_at)),
         ),
@@ -229,12 +252,23 @@ def _figures(evaluation: Evaluation) -> str:
     if evaluation.kind == "number":
         return (
             f"mean absolute error {evaluation.mae:.6g} (always the median: {evaluation.baseline_mae:.6g}), "
-            f"RMSE {evaluation.rmse:.6g}, R² {evaluation.r2:.4f}"
+            + (
+                f"median {evaluation.median_absolute_error:.6g}, "
+                if evaluation.median_absolute_error is not None
+                else ""
+            )
+            + f"RMSE {evaluation.rmse:.6g}, R² {evaluation.r2:.4f}"
         )
     usual = "commonest class" if evaluation.kind == "label" else "usual classes"
     return (
         f"accuracy {evaluation.accuracy:.4f} (always the {usual}: {evaluation.baseline_accuracy:.4f}), "
-        f"macro F1 {evaluation.macro_f1:.4f}, log loss {evaluation.log_loss:.4f}"
+        f"macro F1 {evaluation.macro_f1:.4f}, "
+        + (
+            f"micro F1 {evaluation.micro_f1:.4f}, Hamming loss {evaluation.hamming_loss:.4f}, "
+            if evaluation.micro_f1 is not None
+            else ""
+        )
+        + f"log loss {evaluation.log_loss:.4f}"
         + (f", calibration error {evaluation.calibration.error:.4f}" if evaluation.calibration else "")
     )
 
@@ -244,16 +278,21 @@ def _report_grids(evaluation: Evaluation) -> list[Grid]:
     grids = []
     is_number = evaluation.kind == "number"
     if evaluation.baselines:
-        rows = [("this model", evaluation.mae if is_number else evaluation.accuracy, evaluation.macro_f1, "")]
-        rows += [
-            (one.name, one.mae if is_number else one.accuracy, one.macro_f1, number(one.train_rows))
-            for one in evaluation.baselines
+        names = {"mae": "mean absolute error", "rmse": "RMSE", "r2": "R²"}
+        if not is_number:
+            names = {"accuracy": "accuracy", "macro_f1": "macro F1"}
+        models = [
+            ("this model", evaluation, ""),
+            *((one.name, one, number(one.train_rows)) for one in evaluation.baselines),
         ]
         grids.append(
             Grid(
                 "On the same rows",
-                ("", "mean absolute error" if is_number else "accuracy", "macro F1", "trained on rows"),
-                tuple((name, _score(score), _score(f1), known) for name, score, f1, known in rows),
+                ("", *names.values(), "trained on rows"),
+                tuple(
+                    (name, *(_score(getattr(model, figure)) for figure in names), rows)
+                    for name, model, rows in models
+                ),
             )
         )
     if evaluation.slices:
@@ -284,9 +323,10 @@ def _grid_of_worst(evaluation: Evaluation) -> Grid:
         (str(one.sample_id), one.actual, one.predicted, f"{one.confidence:.3f}", preview(one.preview))
         for one in evaluation.worst[:_MOST_ROWS]
     ]
-    columns = ("sample", "actual", "predicted", "confidence", "content")
+    sure = "off by (deviations)" if evaluation.kind == "number" else "confidence"
+    columns = ("sample", "actual", "predicted", sure, "content")
     # The address of an image says nothing to a reader, who finds it by the sample's id.
-    read = 4 if evaluation.task == "image_classification" else 5
+    read = 4 if medium_of(evaluation.task) == "image" else 5
     return Grid(WORST_ERRORS, columns[:read], tuple(row[:read] for row in rows))
 
 
@@ -295,7 +335,7 @@ def _(value: BundleManifest) -> Description:
     parity = value.parity
     facts = [
         ("task", value.task),
-        ("classes", ", ".join(value.classes)),
+        ("classes", ", ".join(value.classes) or "none: it predicts a number"),
         ("preprocessing", value.preprocessing.kind),
         ("files", ", ".join(value.checksums)),
     ]
@@ -369,7 +409,7 @@ def _(value: Deployment) -> Description:
             ("model", value.model),
             ("version", f"v{value.version}"),
             ("direct address", value.address or "–"),
-            ("classes", ", ".join(value.classes)),
+            ("classes", ", ".join(value.classes) or "none: it predicts a number"),
             ("restarts", str(value.restarts)),
             *((("cold start, ms", start),) if start else ()),
             *((("error", value.error),) if value.error else ()),
@@ -407,12 +447,12 @@ def _window(window: WindowMetrics) -> tuple[str, ...]:
 @describe.register
 def _(value: Predicted) -> Description:
     prediction = value.prediction
-    ranked = sorted(zip(value.classes, prediction.probabilities, strict=True), key=lambda pair: -pair[1])
-    grids = [
-        Grid(
-            "", ("class", "probability"), tuple((name, f"{share:.4f}") for name, share in ranked[:_MOST_ROWS])
-        )
-    ]
+    # Of a number there are none.
+    shares = zip(value.classes, prediction.probabilities, strict=False)
+    ranked = sorted(shares, key=lambda pair: -pair[1])[:_MOST_ROWS]
+    grids = [Grid("", ("class", "probability"), tuple((name, f"{share:.4f}") for name, share in ranked))]
+    if not ranked:
+        grids.clear()
     attribution = prediction.explanation
     if attribution is not None:
         strongest = sorted(
@@ -420,14 +460,13 @@ def _(value: Predicted) -> Description:
         )
         grids.append(
             Grid(
-                f"What moved '{attribution.label}' from {attribution.base:.3f} to {attribution.probability:.3f} "
-                f"({attribution.method})",
+                f"What moved {moved(attribution)} ({attribution.method})",
                 ("part", "contribution"),
-                tuple((part, f"{share:+.4f}") for part, share in strongest[:_MOST_ROWS]),
+                tuple((part, f"{share:+.4g}") for part, share in strongest[:_MOST_ROWS]),
             )
         )
     return Description(
-        f"{prediction.prediction} ({prediction.confidence:.1%})",
+        said(prediction) + ("" if prediction.confidence is None else f" ({prediction.confidence:.1%})"),
         (
             ("deployment", " ".join(part for part in (value.deployment, prediction.model_version) if part)),
             ("response time", f"{prediction.response_time_ms:.2f} ms"),
@@ -439,7 +478,12 @@ def _(value: Predicted) -> Description:
 @describe.register
 def _(value: Predictions) -> Description:
     rows = tuple(
-        (_input(one.input), one.prediction.prediction, f"{one.prediction.confidence:.4f}") for one in value
+        (
+            _input(one.input),
+            said(one.prediction),
+            "" if one.prediction.confidence is None else f"{one.prediction.confidence:.4f}",
+        )
+        for one in value
     )
     return Description(
         f"{len(value)} predictions", grids=(Grid("", ("input", "prediction", "confidence"), rows),)

@@ -5,6 +5,8 @@ from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
+from modelship_lab.records.serving import Attribution, Prediction
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -68,6 +70,21 @@ def preview(text: str, length: int = 100) -> str:
     """The beginning of a text on one line."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def said(prediction: Prediction) -> str:
+    """What a model has said: a class, several of them, or a number."""
+    if isinstance(prediction.prediction, tuple):
+        return ", ".join(prediction.prediction) or "none"
+    return prediction.prediction if isinstance(prediction.prediction, str) else f"{prediction.prediction:.6g}"
+
+
+def moved(attribution: Attribution) -> str:
+    """What an explanation explains, from where to where it was moved."""
+    if attribution.label:
+        ends = f"from {attribution.base:.3f} to {attribution.probability:.3f}"
+        return f"the probability of '{attribution.label}' {ends}"
+    return f"the number from {attribution.base:.6g} to {attribution.probability:.6g}"
 
 
 def frame_grid(frame: Any, most_rows: int) -> Grid:
