@@ -104,7 +104,7 @@ def test_extreme_inputs_have_an_answer(exported):
             dict.fromkeys(data.info.features),
             dict.fromkeys(data.info.features[:1]),
         ],
-    }[checkpoint.recipe.task]
+    }[checkpoint.task]
     assert np.isfinite(BundleModel(folder).probabilities(inputs)).all()
 
 

@@ -87,6 +87,59 @@ describe("sets of classes", () => {
   });
 });
 
+describe("numbers", () => {
+  const houses = (): FakeLab => {
+    const project = exampleProject({ task: "tabular_regression", classes: [] });
+    return new FakeLab(20, { ...project, settings: { ...project.settings, unit: "USD", lowest: 0, highest: 900 } });
+  };
+
+  it("are typed without going into a field, and saved by Enter", async () => {
+    const lab = houses();
+    const labeler = await open(lab);
+    const field = within(labeler).getByRole<HTMLInputElement>("textbox", { name: /Number/ });
+    press(labeler, "1", "2", ",", "5", "7", "Backspace");
+    expect(field.value).toBe("12,5");
+    press(labeler, "Enter", "3", "0", "Enter");
+    await settle();
+    expect(lab.labels.map(({ number, sample_id }) => [sample_id, number])).toEqual([
+      [1, 12.5],
+      [2, 30],
+    ]);
+    // In the field itself Enter saves, too.
+    fireEvent.change(field, { target: { value: "7e2" } });
+    fireEvent.keyDown(field, { key: "Enter" });
+    await settle();
+    expect(lab.labels.at(-1)).toMatchObject({ sample_id: 3, number: 700 });
+    press(labeler, "u");
+    expect(screen.getByRole("status").textContent).toBe("Taken back: label 700.");
+    expect(field.value).toBe("700");
+  });
+
+  it("are not saved when there is none, or one beyond the range of the project", async () => {
+    const lab = houses();
+    const labeler = await open(lab);
+    press(labeler, "Enter");
+    expect(screen.getByRole("status").textContent).toBe("Type a number first.");
+    press(labeler, "-", "4", "Enter");
+    expect(screen.getByRole("status").textContent).toBe("-4 is below 0, the lowest of this project.");
+    press(labeler, "Delete", "x", "9", "Enter");
+    await settle();
+    expect(lab.labels.map(({ number }) => number)).toEqual([9]);
+  });
+
+  it("take a suggestion over by the blank, with no word of how sure it is", async () => {
+    const lab = houses();
+    for (const sample of lab.samples) {
+      sample.suggestion = { number: 410.5, confidence: 0, uncertainty: 1, source: "run:3" };
+    }
+    const labeler = await open(lab);
+    expect(within(labeler).queryByText("0 %")).toBeNull();
+    press(labeler, " ", " ", " ", "1", "Enter");
+    await settle();
+    expect(lab.labels.map(({ number }) => number)).toEqual([410.5, 410.51]);
+  });
+});
+
 describe("notes and reasons", () => {
   it("a note is saved and shown, the sample stays, and undo takes the note back", async () => {
     const lab = new FakeLab(20);

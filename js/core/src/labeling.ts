@@ -456,6 +456,7 @@ const MOST_NAMED = 3;
 /** A decision in a few words: `label spam`, `skip`, `2 spans`. */
 function inWords(label: NewLabel | Label): string {
   if (label.action !== "label") return label.action;
+  if (label.number != null) return `label ${label.number}`;
   const parts = label.spans ?? label.boxes;
   if (parts) return `${parts.length} ${label.spans ? "span" : "box"}${parts.length === 1 ? "" : label.spans ? "s" : "es"}`;
   const classes = classesOf(label);

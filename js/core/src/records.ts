@@ -9,7 +9,10 @@ export type Task =
   | "image_classification"
   | "tabular_classification"
   | "token_classification"
-  | "object_detection";
+  | "object_detection"
+  | "text_regression"
+  | "image_regression"
+  | "tabular_regression";
 
 export interface Page<Item> {
   items: Item[];
@@ -79,7 +82,7 @@ export interface LabEvent {
 }
 
 /** What is said about a sample: a project has one kind, see `kindOf`. */
-export type Kind = "label" | "labels" | "spans" | "boxes";
+export type Kind = "label" | "labels" | "spans" | "boxes" | "number";
 
 /** A stretch of a text with its class; the places count Unicode code points. */
 export interface Span {
@@ -104,6 +107,7 @@ export interface Value {
   labels?: string[] | null;
   spans?: Span[] | null;
   boxes?: Box[] | null;
+  number?: number | null;
 }
 
 /** How a project is labeled. */
@@ -124,6 +128,10 @@ export interface LabelingSettings {
   random_share: number;
   lease_s: number;
   retrain_every: number | null;
+  /** What numbers are counted in; a server of an earlier version knows no numbers. */
+  unit?: string;
+  lowest?: number | null;
+  highest?: number | null;
 }
 
 export interface Project {
@@ -543,7 +551,12 @@ export interface Evaluation {
   mae?: number | null;
   rmse?: number | null;
   r2?: number | null;
+  median_absolute_error?: number | null;
   baseline_mae?: number | null;
+  micro_f1?: number | null;
+  hamming_loss?: number | null;
+  /** Of numbers: the actual and the predicted one of some rows. */
+  pairs?: [number, number][];
   /** Row: actual class, column: predicted class. */
   confusion: number[][];
   per_class: ClassReport[];
@@ -689,10 +702,12 @@ export interface Attribution {
 }
 
 export interface Prediction {
-  prediction: string;
-  /** In the order of the deployment's classes. */
+  /** The class, all classes that apply, or the number. */
+  prediction: string | string[] | number;
+  /** In the order of the deployment's classes; none of a number. */
   probabilities: number[];
-  confidence: number;
+  /** Null of a number. */
+  confidence: number | null;
   explanation: Attribution | null;
   model_version: string;
   response_time_ms: number;

@@ -232,7 +232,7 @@ export class FakeLab implements Connection {
   }
 }
 
-const NOTHING: Required<Value> = { label: null, labels: null, spans: null, boxes: null };
+const NOTHING: Required<Value> = { label: null, labels: null, spans: null, boxes: null, number: null };
 
 export const away = (): LabError => new LabError(0, "UNREACHABLE", "The lab server did not answer.");
 

@@ -1,10 +1,10 @@
-import type { Attribution, CellValue, PredictInput, Task } from "@modelship-lab/core";
+import { mediumOf, type Attribution, type CellValue, type PredictInput, type Task } from "@modelship-lab/core";
 import type { CSSProperties, ReactNode } from "react";
 import { figure, percent } from "../format";
 
 const SHOWN_FEATURES = 12;
 
-/** What each part of the input did to the probability of a class: for it in green, against it in red. */
+/** What each part of the input did to the probability of a class, or to a number: for it in green, against it in red. */
 export function ExplanationView(props: {
   explanation: Attribution;
   task: Task;
@@ -12,20 +12,31 @@ export function ExplanationView(props: {
   image: string | null;
 }): ReactNode {
   const { explanation, task } = props;
+  const medium = mediumOf(task);
+  const shown = explanation.label === "" ? figure : percent;
   const largest = Math.max(...explanation.values.map(Math.abs), 1e-9);
   return (
     <figure className="mls-explanation">
       <figcaption>
-        What speaks <span className="mls-for">for</span> and <span className="mls-against">against</span>{" "}
-        <strong dir="auto">{explanation.label}</strong>
+        {explanation.label === "" ? (
+          <>
+            What makes the number <span className="mls-for">larger</span> and{" "}
+            <span className="mls-against">smaller</span>
+          </>
+        ) : (
+          <>
+            What speaks <span className="mls-for">for</span> and <span className="mls-against">against</span>{" "}
+            <strong dir="auto">{explanation.label}</strong>
+          </>
+        )}
         <span className="mls-muted">
           {" "}
-          from {percent(explanation.base)} to {percent(explanation.probability)}
+          from {shown(explanation.base)} to {shown(explanation.probability)}
         </span>
       </figcaption>
-      {task === "text_classification" ? (
+      {medium === "text" ? (
         <Tokens explanation={explanation} largest={largest} />
-      ) : task === "image_classification" ? (
+      ) : medium === "image" ? (
         <Regions explanation={explanation} largest={largest} image={props.image} />
       ) : (
         <Features explanation={explanation} largest={largest} input={props.input} />

@@ -1,5 +1,6 @@
 import {
   asLabError,
+  mediumOf,
   type DeploymentFeed,
   type Deployment,
   type LabError,
@@ -9,7 +10,7 @@ import {
 } from "@modelship-lab/core";
 import { useEffect, useState, type ReactNode } from "react";
 import { Banner } from "../Banner";
-import { milliseconds, percent } from "../format";
+import { figure, milliseconds, percent } from "../format";
 import { classColor } from "../colors";
 import { ExplanationView } from "./ExplanationView";
 import { RowForm, rowOf, typicalRow, type RowText } from "./RowForm";
@@ -48,7 +49,8 @@ export function TryIt(props: {
 }): ReactNode {
   const { feed, deployment } = props;
   const preprocessing = props.version?.manifest.preprocessing;
-  const tabular = deployment.task === "tabular_classification";
+  const medium = mediumOf(deployment.task);
+  const tabular = medium === "table";
   const table = tabular && preprocessing?.kind === "table_encoding" ? preprocessing : null;
   const [text, setText] = useState("");
   const [picked, setPicked] = useState<Picked | null>(null);
@@ -64,9 +66,9 @@ export function TryIt(props: {
   }, [picked]);
 
   const ready =
-    deployment.task === "text_classification"
+    medium === "text"
       ? text.trim() !== ""
-      : deployment.task === "image_classification"
+      : medium === "image"
         ? picked !== null
         : table !== null;
 
@@ -104,7 +106,7 @@ export function TryIt(props: {
             if (ready && !busy) void ask();
           }}
         >
-          {deployment.task === "text_classification" && (
+          {medium === "text" && (
             <textarea
               className="mls-input"
               rows={4}
@@ -118,7 +120,7 @@ export function TryIt(props: {
               }}
             />
           )}
-          {deployment.task === "image_classification" && <ImagePicker picked={picked} pick={pick} />}
+          {medium === "image" && <ImagePicker picked={picked} pick={pick} />}
           {tabular &&
             (table ? (
               <RowForm
@@ -193,6 +195,12 @@ function ImagePicker({ picked, pick }: { picked: Picked | null; pick: (file: Fil
   );
 }
 
+/** The class, the classes that apply, or the number. */
+function said({ prediction }: Prediction): string {
+  if (Array.isArray(prediction)) return prediction.join(", ") || "none";
+  return typeof prediction === "number" ? figure(prediction) : prediction;
+}
+
 function AnswerView({ answer, deployment }: { answer: Answer; deployment: Deployment }): ReactNode {
   const { prediction } = answer;
   const ranked = deployment.classes
@@ -201,8 +209,8 @@ function AnswerView({ answer, deployment }: { answer: Answer; deployment: Deploy
   return (
     <>
       <div className="mls-verdict">
-        <strong dir="auto">{prediction.prediction}</strong>
-        <span className="mls-number">{percent(prediction.confidence)}</span>
+        <strong dir="auto">{said(prediction)}</strong>
+        {prediction.confidence !== null && <span className="mls-number">{percent(prediction.confidence)}</span>}
         <span className="mls-spring" />
         <span className="mls-muted mls-number">
           {milliseconds(prediction.response_time_ms)} · {prediction.model_version}

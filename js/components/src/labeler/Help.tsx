@@ -20,9 +20,13 @@ export function Help(props: { classes: string[]; keys: string[][]; kind: Kind; c
       >
         <h3>Keys</h3>
         <dl>
-          <Row keys={[digits ? "0" : "1", "–", "9"]}>
-            {props.kind === "labels" ? "Choose the class with this key, or take it back" : "Choose the class with this key"}
-          </Row>
+          {props.kind === "number" ? (
+            <Row keys={["0", "–", "9", ".", "-"]}>Type the number; Backspace takes the last character back</Row>
+          ) : (
+            <Row keys={[digits ? "0" : "1", "–", "9"]}>
+              {props.kind === "labels" ? "Choose the class with this key, or take it back" : "Choose the class with this key"}
+            </Row>
+          )}
           {chord >= 0 && (
             <Row keys={props.keys[chord]!.map((key) => key.toUpperCase())}>
               Choose a class with two keys, one after the other. These choose “{props.classes[chord]}”.

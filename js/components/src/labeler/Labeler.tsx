@@ -1,9 +1,12 @@
 import {
   kindOf,
   LabelingSession,
+  mediumOf,
+  numberProblem,
   proposalFor,
   type Connection,
   type QueueOrder,
+  type Value,
 } from "@modelship-lab/core";
 import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { PictureCache } from "../Picture";
@@ -79,8 +82,15 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
   const focus = useCallback((): void => root.current?.focus({ preventScroll: true }), []);
   const choose = useCallback((label: string): void => editor.current?.choose(label), []);
 
+  /** Tells why a number cannot be saved. */
+  const refused = (value: Value): boolean => {
+    const problem = kind === "number" && project ? numberProblem(value.number, project.settings) : "";
+    if (problem) session.say(problem);
+    return problem !== "";
+  };
   const save = (): void => {
     if (!current || none === null) return;
+    if (refused(draft.value)) return;
     if (isNone(draft.value) && asked.current !== current.id) {
       asked.current = current.id;
       session.say(`Nothing is chosen. Press Enter again to save ${none}.`);
@@ -94,6 +104,7 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
       session.accept();
       if (proposal) setAnnouncement(`Accepted ${inWords(proposal.value)}.`);
     } else if (taken) {
+      if (refused(draft.value)) return;
       session.label(draft.value);
       setAnnouncement(`Saved ${inWords(draft.value)}.`);
     } else {
@@ -212,7 +223,7 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
       ref={root}
       className="mls mls-labeler"
       data-kind={kind}
-      data-pictures={project?.task === "image_classification" || project?.task === "object_detection"}
+      data-pictures={project?.task != null && mediumOf(project.task) === "image"}
       tabIndex={0}
       role="application"
       aria-label={`Labeler${project ? ` of project ${project.name}` : ""}. Press question mark for help.`}
@@ -241,13 +252,15 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
         )}
         <div className="mls-stage">
           <Why sample={current} edit={() => open("note")} />
-          {current ? (
+          {current && project ? (
             <Editor
               sample={current}
               classes={classes}
+              settings={project.settings}
               value={draft.value}
               change={draft.change}
               save={(value) => session.label(value)}
+              submit={save}
               active={active}
               activate={setActive}
               announce={setAnnouncement}
@@ -269,17 +282,19 @@ function LabelerScreen(props: { session: LabelingSession; connection: Connection
           )}
           <Proposed sample={current} proposal={proposal} taken={taken} accept={accept} />
         </div>
-        <ClassList
-          classes={classes}
-          keys={keys}
-          byClass={progress?.by_class}
-          prefix={prefix}
-          suggested={proposal?.value ?? null}
-          pressed={draws ? active : (draft.value.labels ?? null)}
-          disabled={disabled}
-          choose={choose}
-          leave={focus}
-        />
+        {kind !== "number" && (
+          <ClassList
+            classes={classes}
+            keys={keys}
+            byClass={progress?.by_class}
+            prefix={prefix}
+            suggested={proposal?.value ?? null}
+            pressed={draws ? active : (draft.value.labels ?? null)}
+            disabled={disabled}
+            choose={choose}
+            leave={focus}
+          />
+        )}
       </div>
 
       {remark && current && (

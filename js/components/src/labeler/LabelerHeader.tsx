@@ -10,6 +10,9 @@ export const TASKS: Record<Task, string> = {
   tabular_classification: "Tabular classification",
   token_classification: "Spans in texts",
   object_detection: "Boxes in images",
+  text_regression: "A number for each text",
+  image_regression: "A number for each image",
+  tabular_regression: "A number for each row",
 };
 
 /** Which project it is, what of it is shown in which order, and how much of the work is saved. */

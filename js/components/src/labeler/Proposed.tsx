@@ -7,6 +7,7 @@ const MOST_NAMED = 4;
 /** A value in a few words. */
 export function inWords(value: Value): string {
   if (value.label != null) return value.label;
+  if (value.number != null) return String(value.number);
   if (value.spans) return counted(value.spans.length, "span");
   if (value.boxes) return counted(value.boxes.length, "box", "boxes");
   const classes = classesOf(value);
@@ -38,7 +39,8 @@ export function Proposed(props: {
       <button type="button" className="mls-suggestion-button" onClick={props.accept}>
         <span className="mls-muted">{suggested ? "Suggestion" : "Present label"}</span>
         <strong dir="auto">{inWords(proposal.value)}</strong>
-        {suggested && (
+        {/* No model says how sure it is of a number. */}
+        {suggested && suggested.number == null && (
           <>
             <span className="mls-meter" aria-hidden="true">
               <span style={{ width: `${suggested.confidence * 100}%` }} />

@@ -46,7 +46,8 @@ export function sameValue(one: Value, other: Value): boolean {
   return inOrder(one) === inOrder(other);
 }
 
-function inOrder({ label, labels, spans, boxes }: Value): string {
+function inOrder({ label, labels, spans, boxes, number }: Value): string {
+  if (number != null) return String(number);
   const parts: readonly (string | object)[] = labels ?? spans ?? boxes ?? [label ?? ""];
   const texts = parts.map((part) => JSON.stringify(part, typeof part === "string" ? null : Object.keys(part).sort()));
   return texts.sort().join();
@@ -54,5 +55,5 @@ function inOrder({ label, labels, spans, boxes }: Value): string {
 
 /** Whether a value of many parts has none of them. */
 export function isNone(value: Value): boolean {
-  return value.label == null && (value.labels ?? value.spans ?? value.boxes ?? []).length === 0;
+  return value.label == null && value.number == null && (value.labels ?? value.spans ?? value.boxes ?? []).length === 0;
 }

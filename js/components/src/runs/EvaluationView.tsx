@@ -1,8 +1,9 @@
-import type { Connection, Evaluation } from "@modelship-lab/core";
+import { mediumOf, type Connection, type Evaluation } from "@modelship-lab/core";
 import { useMemo, useState, type CSSProperties, type ReactNode } from "react";
 import { count, figure, percent } from "../format";
 import { Picture, PictureCache } from "../Picture";
 import { CalibrationView } from "./CalibrationView";
+import { NumbersView } from "./NumbersView";
 
 /** More classes than this are listed by their confusions instead of drawn as a matrix. */
 const LARGEST_MATRIX = 25;
@@ -29,18 +30,29 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
           {evaluation.kind === "number" ? (
             <>
               mean absolute error <strong>{figure(evaluation.mae ?? null)}</strong> (always the median:{" "}
-              {figure(evaluation.baseline_mae ?? null)}) · R² <strong>{figure(evaluation.r2 ?? null)}</strong>
+              {figure(evaluation.baseline_mae ?? null)}) · median{" "}
+              <strong>{figure(evaluation.median_absolute_error ?? null)}</strong> · RMSE{" "}
+              <strong>{figure(evaluation.rmse ?? null)}</strong> · R² <strong>{figure(evaluation.r2 ?? null)}</strong>
             </>
           ) : (
             <>
               accuracy <strong>{percent(evaluation.accuracy)}</strong> (always the commonest class:{" "}
-              {percent(evaluation.baseline_accuracy)}) · macro F1 <strong>{percent(evaluation.macro_f1)}</strong> · log
+              {percent(evaluation.baseline_accuracy)}) · macro F1 <strong>{percent(evaluation.macro_f1)}</strong>
+              {evaluation.micro_f1 != null && (
+                <>
+                  {" "}
+                  · micro F1 <strong>{percent(evaluation.micro_f1)}</strong> · Hamming loss{" "}
+                  <strong>{figure(evaluation.hamming_loss ?? null)}</strong>
+                </>
+              )}{" "}
+              · log
               loss <strong>{figure(evaluation.log_loss)}</strong>
             </>
           )}
         </span>
       </summary>
       <div className="mls-evaluation-parts">
+        {(evaluation.pairs?.length ?? 0) > 0 && <NumbersView pairs={evaluation.pairs!} />}
         {evaluation.confusion.length === 0 ? null : evaluation.classes.length <= LARGEST_MATRIX ? (
           <ConfusionMatrix evaluation={evaluation} selected={cell} select={setCell} />
         ) : (
@@ -67,7 +79,7 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
           {worst.slice(0, SHOWN_ERRORS).map((error) => (
             <div key={error.sample_id} className="mls-error">
               <span className="mls-muted mls-number">#{error.sample_id}</span>
-              {evaluation.task === "image_classification" ? (
+              {mediumOf(evaluation.task) === "image" ? (
                 <span className="mls-error-picture">
                   <Picture cache={pictures} digest={error.preview} alt={`Sample ${error.sample_id}`} />
                 </span>
@@ -78,7 +90,9 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
               )}
               <span className="mls-error-verdict">
                 {error.actual} <span className="mls-muted">→</span> <strong>{error.predicted}</strong>{" "}
-                <span className="mls-muted mls-number">{percent(error.confidence)}</span>
+                {evaluation.kind !== "number" && (
+                  <span className="mls-muted mls-number">{percent(error.confidence)}</span>
+                )}
               </span>
             </div>
           ))}

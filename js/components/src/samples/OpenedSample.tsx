@@ -1,4 +1,4 @@
-import { classesOf, type Sample } from "@modelship-lab/core";
+import { saidIn, type Sample } from "@modelship-lab/core";
 import { useEffect, useRef, type KeyboardEvent, type ReactNode } from "react";
 import { percent } from "../format";
 import { SampleView } from "../labeler/SampleView";
@@ -48,8 +48,10 @@ export function OpenedSample(props: {
             <SampleView sample={sample} pictures={props.pictures} />
           </div>
           <p className="mls-muted" aria-live="polite">
-            Sample {sample.id}: <strong dir="auto">{classesOf(sample).join(", ") || sample.status}</strong>
-            {sample.suggestion && ` · suggested: ${classesOf(sample.suggestion).join(", ")} (${percent(sample.suggestion.confidence)})`}
+            Sample {sample.id}: <strong dir="auto">{saidIn(sample) || sample.status}</strong>
+            {sample.suggestion && ` · suggested: ${saidIn(sample.suggestion)}`}
+            {/* No model says how sure it is of a number. */}
+            {sample.suggestion && sample.suggestion.number == null && ` (${percent(sample.suggestion.confidence)})`}
             {sample.note && ` · ${sample.note}`}
           </p>
         </>

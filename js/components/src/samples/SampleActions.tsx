@@ -1,4 +1,4 @@
-import type { Project } from "@modelship-lab/core";
+import { kindOf, type Project } from "@modelship-lab/core";
 import { useState, type ReactNode } from "react";
 import { Banner } from "../Banner";
 import { counted } from "../format";
@@ -34,7 +34,7 @@ export function SampleActions(props: SampleActionsProps): ReactNode {
   const { project, amount, proposal, busy } = props;
   const [asked, setAsked] = useState<"queue" | "save" | null>(null);
   const [words, setWords] = useState("");
-  const single = project.task !== "token_classification" && project.task !== "object_detection";
+  const single = ["label", "labels"].includes(kindOf(project));
   const ask = (what: "queue" | "save" | null): void => {
     setWords("");
     setAsked(what);

@@ -1,4 +1,4 @@
-import { classesOf, type Sample } from "@modelship-lab/core";
+import { saidIn, type Sample } from "@modelship-lab/core";
 import { memo, useEffect, useId, useMemo, useState, type CSSProperties, type KeyboardEvent, type MouseEvent, type ReactNode } from "react";
 import { meansEverything, rowAfterKey, rowsOfPage, scrollToRow, useSeen } from "../grid/seen";
 import { Picture, type PictureCache } from "../Picture";
@@ -282,9 +282,9 @@ const TableRow = memo(function TableRow(props: OneProps & { placed: readonly Pla
 
 const Tile = memo(function Tile(props: OneProps & { pictures: PictureCache }): ReactNode {
   const { sample, picked, pictures } = props;
-  const label = sample ? classesOf(sample).join(", ") : "";
+  const label = sample ? saidIn(sample) : "";
   const said = label || (sample?.status === "unlabeled" ? "" : sample?.status);
-  const suggested = sample?.suggestion ? classesOf(sample.suggestion).join(", ") : "";
+  const suggested = sample?.suggestion ? saidIn(sample.suggestion) : "";
   const shown = said || (suggested ? `${suggested}?` : "–");
   return (
     <div

@@ -1,6 +1,7 @@
 import {
   asLabError,
   kindOf,
+  mediumOf,
   newKey,
   SampleFeed,
   type Connection,
@@ -104,7 +105,7 @@ function SamplesScreen(
   const saved = useAnswer<Page<SampleSelection>>(connection, `${path}/selections`, undefined, selectionsVersion).answer;
   const { filter, sort } = view;
   const { samples, total } = state;
-  const isImage = project.task === "image_classification" || project.task === "object_detection";
+  const isImage = project.task !== null && mediumOf(project.task) === "image";
   const tiles = view.tiles ?? isImage;
   const columns = useMemo(() => columnsOf(project, samples.values()), [project, samples]);
   const keys = useMemo(() => keysOfClasses(project.classes, project.settings.keys), [project]);

@@ -1,4 +1,4 @@
-import { classesOf, type Project, type Sample, type SampleColumn } from "@modelship-lab/core";
+import { mediumOf, saidIn, type Project, type Sample, type SampleColumn } from "@modelship-lab/core";
 import { percent, textOf } from "../format";
 
 /** More features than these make a row that nobody reads. */
@@ -19,14 +19,14 @@ export interface Column {
 const OWN: readonly Column[] = [
   { name: "id", title: "Id", type: "number", width: 84, sort: "id", text: ({ id }) => String(id) },
   { name: "status", title: "Status", type: "text", width: 92, sort: "status", text: ({ status }) => status },
-  { name: "label", title: "Label", type: "text", width: 130, sort: "label", text: (sample) => classesOf(sample).join(", ") },
+  { name: "label", title: "Label", type: "text", width: 130, sort: "label", text: saidIn },
   {
     name: "suggestion",
     title: "Suggestion",
     type: "text",
     width: 130,
     sort: null,
-    text: ({ suggestion }) => (suggestion ? classesOf(suggestion).join(", ") : ""),
+    text: ({ suggestion }) => (suggestion ? saidIn(suggestion) : ""),
   },
   {
     name: "confidence",
@@ -34,7 +34,8 @@ const OWN: readonly Column[] = [
     type: "number",
     width: 124,
     sort: "confidence",
-    text: ({ suggestion }) => (suggestion ? percent(suggestion.confidence) : ""),
+    // No model says how sure it is of a number.
+    text: ({ suggestion }) => (suggestion && suggestion.number == null ? percent(suggestion.confidence) : ""),
   },
   { name: "name", title: "Name", type: "text", width: 140, sort: "name", text: ({ name }) => name ?? "" },
   { name: "group", title: "Group", type: "text", width: 110, sort: "group", text: ({ group }) => group ?? "" },
@@ -51,7 +52,8 @@ export function columnsOf(project: Project, samples: Iterable<Sample>): Column[]
 }
 
 function contentColumns(project: Project, samples: readonly Sample[]): Column[] {
-  if (project.task === "tabular_classification") {
+  const medium = project.task && mediumOf(project.task);
+  if (medium === "table") {
     const features = [...new Set(samples.flatMap(({ row }) => Object.keys(row ?? {})))].slice(0, MOST_FEATURES);
     return features.map((name) => ({
       name: `feature ${name}`,
@@ -62,7 +64,7 @@ function contentColumns(project: Project, samples: readonly Sample[]): Column[] 
       text: ({ row }) => textOf(row?.[name]) ?? "",
     }));
   }
-  const isText = project.task === "text_classification" || project.task === "token_classification";
+  const isText = medium === "text";
   return [
     {
       name: "content",

@@ -1,4 +1,4 @@
-import type { QueuedSample, Value } from "@modelship-lab/core";
+import type { LabelingSettings, QueuedSample, Value } from "@modelship-lab/core";
 import type { KeyboardEvent, Ref } from "react";
 import type { PictureCache } from "../../Picture";
 
@@ -15,10 +15,13 @@ export interface EditorProps {
   sample: QueuedSample;
   /** The project's classes, in the order of their colors. */
   classes: readonly string[];
+  settings: LabelingSettings;
   value: Value;
   change: (value: Value) => void;
   /** Says this about the sample and goes on to the next one. */
   save: (value: Value) => void;
+  /** Saves what is said so far, if it can be saved. */
+  submit: () => void;
   /** The class that parts get as they are drawn. */
   active: string | null;
   activate: (label: string | null) => void;

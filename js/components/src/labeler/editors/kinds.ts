@@ -4,6 +4,7 @@ import { BoxEditor } from "./BoxEditor";
 import { ClassEditor } from "./ClassEditor";
 import type { EditorProps } from "./editor";
 import { LabelsEditor } from "./LabelsEditor";
+import { NumberEditor } from "./NumberEditor";
 import { SpanEditor } from "./SpanEditor";
 
 interface KindOfEditor {
@@ -22,4 +23,5 @@ export const EDITORS: Record<Kind, KindOfEditor> = {
   labels: { Editor: LabelsEditor, empty: { labels: [] }, none: "that no class applies", draws: false },
   spans: { Editor: SpanEditor, empty: { spans: [] }, none: "that this text has no span", draws: true },
   boxes: { Editor: BoxEditor, empty: { boxes: [] }, none: "that this image has no box", draws: true },
+  number: { Editor: NumberEditor, empty: {}, none: "that there is no number", draws: false },
 };
