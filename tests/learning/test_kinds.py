@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from modelship_lab import client
-from modelship_lab.client.significance import significance
 from modelship_lab.learning import export, suggest, train
 from modelship_lab.learning.objectives import SeveralClasses
 from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput
@@ -69,7 +68,7 @@ def test_a_run_of_numbers_is_judged_in_their_unit(houses, priced):
     assert np.abs(actual - predicted).mean() == pytest.approx(found.mae)
     worst = houses.sample(found.worst[0].sample_id)
     assert f"{worst.number:.6g}" == found.worst[0].actual
-    told = significance(linear, forest)
+    told = linear.significance(forest.id)
     assert (told.metric, told.rows) == ("mae", found.rows)
     assert told.difference == pytest.approx(forest.evaluation().mae - found.mae)
 
