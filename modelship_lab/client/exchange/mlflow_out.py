@@ -4,6 +4,7 @@ import math
 import posixpath
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -347,10 +348,16 @@ class _Departure:
         if parts.scheme != "mlflow-artifacts":
             self._tally.leave_out("artifacts, which this server does not take over HTTP", len(names))
             return 0
+        several = Counter(artifact.name for artifact in files)
         with tempfile.TemporaryDirectory(prefix="mlship-") as folder:
             for artifact in files:
-                # By the run, not by the content: a job's credential is good for its run alone.
-                file = run.download(artifact.name, Path(folder) / "artifact", artifact.step)
+                file = Path(folder) / "artifact"
+                if artifact.step is None and several[artifact.name] > 1:
+                    # By its name, the newest step of that name would come.
+                    self._lab.download(f"blobs/{artifact.digest}", file)
+                else:
+                    # Not by the content where it can be avoided: a job's credential is good for its run alone.
+                    run.download(artifact.name, file, artifact.step)
                 self._server.upload(posixpath.join(parts.path.lstrip("/"), names[artifact.id]), file)
         return len(names)
 
