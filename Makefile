@@ -60,6 +60,8 @@ js-test: install
 	npm test --silent
 
 # Much here waits for real processes. What fails is tried once more, alone: a busy machine is told from a defect.
+# One thread each: threads of several processes that wait for the same two cores keep one another from them.
+python-test: export OMP_NUM_THREADS = 1
 python-test: install $(CHROMIUM)
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) || \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none
