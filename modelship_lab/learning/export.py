@@ -265,6 +265,6 @@ def held_out(checkpoint: Checkpoint, snapshot: "SnapshotData", most: int) -> tup
     samples = Samples.of_snapshot(snapshot)
     objective, options = checkpoint.objective, checkpoint.options
     targets = objective.targets(samples.table)
-    test = objective.split(targets, samples.ids, options.holdout, options.seed, samples.splits()).test
+    test = objective.split(targets, samples.ids, options.held_out, options.seed, samples.splits()).test
     chosen = test[:: max(1, len(test) // most)][:most]
     return encode(checkpoint.preprocessing, samples.taken(chosen).inputs()), targets[chosen]

@@ -177,7 +177,7 @@ class _Fit:
         objective = objective_of(info)
         labels = objective.targets(samples.table)
         given = self.given or samples.splits()
-        split = objective.split(labels, samples.ids, self.options.holdout, self.options.seed, given)
+        split = objective.split(labels, samples.ids, self.options.held_out, self.options.seed, given)
         objective = objective.fitted(labels[split.train])
         preprocessing = recipes.preprocessing(self.recipe, self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples, self._check)

@@ -75,7 +75,7 @@ def fit_estimator(
             "Choose another recipe."
         )
     targets = objective.targets(samples.table)
-    split = objective.split(targets, samples.ids, options.holdout, options.seed, given or samples.splits())
+    split = objective.split(targets, samples.ids, options.held_out, options.seed, given or samples.splits())
     objective = objective.fitted(targets[split.train])
     preprocessing = recipes.preprocessing(recipe, options, samples, split.train)
     rows = encode_samples(preprocessing, samples)

@@ -76,12 +76,17 @@ class OneClass(Record):
         return self
 
     def split(
-        self, targets: np.ndarray, ids: np.ndarray, holdout: float, seed: int, given: list[str | None]
+        self,
+        targets: np.ndarray,
+        ids: np.ndarray,
+        held_out: tuple[float, float],
+        seed: int,
+        given: list[str | None],
     ) -> Split:
         """Which rows train, validate and test; as `split.split_rows`."""
         counts = np.bincount(targets, minlength=len(self.classes))
         check_counts(dict(zip(self.classes, counts.tolist(), strict=True)))
-        return split_strata(self.strata(targets), ids, holdout, seed, given)
+        return split_strata(self.strata(targets), ids, held_out, seed, given)
 
     def strata(self, targets: np.ndarray) -> np.ndarray:
         """What parts of the rows have about the same shares of, int (rows) from 0."""
@@ -167,14 +172,19 @@ class SeveralClasses(Record):
         return self
 
     def split(
-        self, targets: np.ndarray, ids: np.ndarray, holdout: float, seed: int, given: list[str | None]
+        self,
+        targets: np.ndarray,
+        ids: np.ndarray,
+        held_out: tuple[float, float],
+        seed: int,
+        given: list[str | None],
     ) -> Split:
         """As `OneClass.split`; a row goes by the rarest of its classes, so that those are in all parts."""
         counts = targets.sum(0)
         check_counts(dict(zip(self.classes, counts.astype(int).tolist(), strict=True)), least_classes=1)
         if not len(targets):
             raise InvalidData("There are no labels to train on. Label some samples first.")
-        return split_strata(self.strata(targets), ids, holdout, seed, given)
+        return split_strata(self.strata(targets), ids, held_out, seed, given)
 
     def strata(self, targets: np.ndarray) -> np.ndarray:
         rarity = np.where(targets > 0, targets.sum(0), np.inf)
@@ -266,11 +276,16 @@ class Number(Record):
         return Number(center=float(targets.mean()), scale=float(targets.std()) or 1.0)
 
     def split(
-        self, targets: np.ndarray, ids: np.ndarray, holdout: float, seed: int, given: list[str | None]
+        self,
+        targets: np.ndarray,
+        ids: np.ndarray,
+        held_out: tuple[float, float],
+        seed: int,
+        given: list[str | None],
     ) -> Split:
         """As `OneClass.split`; each tenth of the numbers is in all parts."""
         check_numbers(len(targets))
-        return split_strata(self.strata(targets), ids, holdout, seed, given)
+        return split_strata(self.strata(targets), ids, held_out, seed, given)
 
     def strata(self, targets: np.ndarray) -> np.ndarray:
         ranks = np.argsort(np.argsort(targets, kind="stable"), kind="stable")

@@ -55,7 +55,7 @@ def split_rows(
     labels: np.ndarray,
     sample_ids: np.ndarray,
     classes: Sequence[str],
-    holdout: float,
+    held_out: tuple[float, float],
     seed: int,
     given: Sequence[str | None] = (),
 ) -> Split:
@@ -68,7 +68,7 @@ def split_rows(
         labels: int (rows), indexes into `classes`.
         sample_ids: int64 (rows).
         classes: names of the classes.
-        holdout: share for the test, and again for validation. A class with 3 labels or more has at
+        held_out: shares for validation and for the test. A class with 3 labels or more has at
             least one in each part; one with fewer is only trained on.
         seed: other seeds give other splits.
         given: the split of each row if the snapshot says it: `train`, `validation` or `test`. Where no row is given
@@ -79,11 +79,15 @@ def split_rows(
     """
     counts = np.bincount(labels, minlength=len(classes))
     check_counts(dict(zip(classes, counts.tolist(), strict=True)))
-    return split_strata(labels, sample_ids, holdout, seed, given)
+    return split_strata(labels, sample_ids, held_out, seed, given)
 
 
 def split_strata(
-    strata: np.ndarray, sample_ids: np.ndarray, holdout: float, seed: int, given: Sequence[str | None] = ()
+    strata: np.ndarray,
+    sample_ids: np.ndarray,
+    held_out: tuple[float, float],
+    seed: int,
+    given: Sequence[str | None] = (),
 ) -> Split:
     """As `split_rows`, with about the same shares of what `strata` says of each row, int (rows) from 0."""
     order = _scattered(sample_ids, seed)
@@ -92,14 +96,18 @@ def split_strata(
     parts: tuple[list[np.ndarray], ...] = tuple(
         [np.flatnonzero(places == part)] if part else [] for part in range(3)
     )
-    wanted = [0 if len(np.flatnonzero(places == part)) else 1 for part in (VALIDATION, TEST)]
+    shares = [
+        0.0 if (places == part).any() else share
+        for part, share in zip((VALIDATION, TEST), held_out, strict=True)
+    ]
     for stratum in range(int(strata.max(initial=-1)) + 1):
         rows = np.flatnonzero((strata == stratum) & free)
         rows = rows[np.argsort(order[rows], kind="stable")]
         # Of rows that nobody has placed: what is given for a test says nothing about how many are held out for validation.
-        held = max(1, round(len(rows) * holdout)) if len(rows) >= LEAST_OF_A_CLASS else 0
-        ends = len(rows) - held * np.array([sum(wanted), wanted[1]])
-        for part, chosen in zip(parts, np.split(rows, np.maximum(ends, 0)), strict=True):
+        most = max(0, (len(rows) - 1) // 2)
+        validation, test = (min(max(1, round(len(rows) * share)), most) if share else 0 for share in shares)
+        ends = [len(rows) - validation - test, len(rows) - test]
+        for part, chosen in zip(parts, np.split(rows, ends), strict=True):
             part.append(chosen)
     train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
     return Split(train, validation, test)

@@ -76,7 +76,9 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
         self.ask.on_click(lambda _: self._try(self._label_asked))
         self.queue.on_click(lambda _: self._try(self._send_asked))
         self.classes.observe(lambda _: self._show(), names="value")
-        line = ipywidgets.HBox([self.classes, self.ask, self.queue, self.answer])
+        # Numbers have no classes to choose from: `label` takes one.
+        choose = [self.classes, self.ask] if project.record.classes else []
+        line = ipywidgets.HBox([*choose, self.queue, self.answer])
         super().__init__([self.note, self.scatter.show(), line])
         self._show()
 
@@ -85,7 +87,7 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
         """The ids of the samples that the lasso encloses."""
         return [self._ids[place] for place in self.scatter.selection()]
 
-    def label(self, label: str, *, expected: int | None = None) -> "SavedBulk":
+    def label(self, label: str | float, *, expected: int | None = None) -> "SavedBulk":
         """Label the selected samples in one act.
 
         Args:

@@ -19,7 +19,13 @@ class RecipeOptions(Record):
         default=0.15,
         gt=0,
         le=0.4,
-        description="Share of the labeled rows kept for the final test, and as many again for validation.",
+        description="Share of the labeled rows kept for the final test.",
+    )
+    validation: float | None = Field(
+        default=None,
+        gt=0,
+        le=0.4,
+        description="Share that chooses the best epoch and the calibration; default: as many as for the test.",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Split, weights and order follow from it.")
     folds: int = Field(
@@ -33,6 +39,11 @@ class RecipeOptions(Record):
         description="Whether probabilities are corrected on the validation rows, so that they are as high as the "
         "model is often right.",
     )
+
+    @property
+    def held_out(self) -> tuple[float, float]:
+        """Shares of the rows for validation and for the test."""
+        return self.holdout if self.validation is None else self.validation, self.holdout
 
 
 class TrainingOptions(RecipeOptions):

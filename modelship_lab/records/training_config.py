@@ -92,7 +92,7 @@ class TrainingConfig(Record):
             "max_length": self.preprocessing.max_length,
         }
         if "data" in self.model_fields_set:
-            wanted["holdout"] = min(round((data.val_split + data.test_split) / 2, 6), 0.4)
+            wanted |= {"validation": min(data.val_split, 0.4), "holdout": min(data.test_split, 0.4)}
         if training.fp16:
             wanted["precision"] = "16"
         if training.backbone is not None:

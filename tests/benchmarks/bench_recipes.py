@@ -177,7 +177,7 @@ def pixels_baseline(data: LocalSnapshot) -> dict[str, Any]:
     samples = Samples.of_snapshot(data)
     labels = np.asarray(data.content.column("label").to_numpy(), np.int64)
     defaults = RecipeOptions()
-    split = split_rows(labels, samples.ids, data.info.classes, defaults.holdout, defaults.seed)
+    split = split_rows(labels, samples.ids, data.info.classes, defaults.held_out, defaults.seed)
     side = min(SIDE, int(np.sqrt(encoded_pixels(samples))))
     spec = ImageScaling(height=side, width=side, channels=3 if data.info.classes[0] == "nominal" else 1)
     pixels = encode_samples(spec, samples).inputs["pixels"].numpy().reshape(len(samples), -1) / 255.0

@@ -38,7 +38,7 @@ class Bare:
         self.options = chosen.checked({"epochs": epochs})
         samples = Samples.of_snapshot(snapshot)
         labels = np.asarray(samples.table.column("label").to_numpy(), np.int64)
-        split = split_rows(labels, samples.ids, snapshot.info.classes, self.options.holdout, 0)
+        split = split_rows(labels, samples.ids, snapshot.info.classes, self.options.held_out, 0)
         preprocessing = recipes.preprocessing(chosen, self.options, samples, split.train)
         rows = encode_samples(preprocessing, samples)
         size = automatic_batch_size(len(split.train), chosen.most_at_once)

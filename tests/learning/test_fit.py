@@ -81,7 +81,7 @@ def test_texts_are_learned_as_well_as_by_tf_idf_and_logistic_regression():
     ours, theirs = [], []
     for seed in range(3):
         ours.append(fit(Recorder(), data, "text-linear", {"seed": seed}).evaluation.accuracy)
-        split = split_rows(labels, np.arange(1, len(labels) + 1), data.info.classes, 0.15, seed)
+        split = split_rows(labels, np.arange(1, len(labels) + 1), data.info.classes, (0.15, 0.15), seed)
         vectors = TfidfVectorizer(ngram_range=(1, 2))
         known = vectors.fit_transform([sentences[row] for row in split.train])
         peer = LogisticRegression(max_iter=1000).fit(known, labels[split.train])

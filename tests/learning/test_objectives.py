@@ -35,10 +35,10 @@ def test_several_classes_are_split_so_that_rare_ones_are_in_all_parts():
     )
     targets = objective.targets(table)
     assert targets.sum(0).tolist() == [47, 0, 3]
-    split = objective.split(targets, np.arange(90), 0.15, 0, [])
+    split = objective.split(targets, np.arange(90), (0.15, 0.15), 0, [])
     assert [int(targets[part, 2].sum()) for part in (split.train, split.validation, split.test)] == [1, 1, 1]
     with pytest.raises(InvalidData, match="in one class"):
-        objective.split(targets[3:4], np.arange(1), 0.15, 0, [])
+        objective.split(targets[3:4], np.arange(1), (0.15, 0.15), 0, [])
 
 
 def test_figures_of_several_classes_are_those_of_hand_counting():

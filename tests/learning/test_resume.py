@@ -76,7 +76,7 @@ def test_a_training_that_was_stopped_goes_on_exactly(uninterrupted, step):
 
 
 def test_a_training_that_was_killed_goes_on_exactly(uninterrupted, tmp_path):
-    died = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=120, check=False)
+    died = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=250, check=False)
     assert died.returncode == -9
     state = TrainingState.from_bytes((tmp_path / STATE).read_bytes())
     assert 0 < state.epoch < 4

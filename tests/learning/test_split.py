@@ -8,9 +8,9 @@ from tests.learning.snapshots import texts
 CLASSES = ("ham", "spam")
 
 
-def split(labels, ids=None, holdout=0.15, seed=0, classes=CLASSES, given=()):
+def split(labels, ids=None, held_out=(0.15, 0.15), seed=0, classes=CLASSES, given=()):
     labels = np.asarray(labels)
-    return split_rows(labels, np.arange(len(labels)) if ids is None else ids, classes, holdout, seed, given)
+    return split_rows(labels, np.arange(len(labels)) if ids is None else ids, classes, held_out, seed, given)
 
 
 def test_every_row_is_in_one_part_and_each_part_has_the_classes_in_proportion():
@@ -20,6 +20,16 @@ def test_every_row_is_in_one_part_and_each_part_has_the_classes_in_proportion():
     assert sorted(rows) == list(range(1000))
     assert [len(found.train), len(found.validation), len(found.test)] == [700, 150, 150]
     assert labels[found.test].sum() == labels[found.validation].sum() == 15
+
+
+def test_validation_and_test_have_shares_of_their_own():
+    found = split(np.arange(200) % 2, held_out=(0.3, 0.1))
+    assert [len(found.train), len(found.validation), len(found.test)] == [120, 60, 20]
+
+
+def test_what_is_held_out_leaves_something_to_train_on():
+    found = split(np.array([0] * 4 + [1] * 4), held_out=(0.4, 0.4))
+    assert [len(found.train), len(found.validation), len(found.test)] == [4, 2, 2]
 
 
 def test_the_seed_decides_and_repeats():
