@@ -25,5 +25,6 @@ def checked(kind: type[RecordType], **fields: Any) -> RecordType:
             }
             for problem in error.errors(include_url=False, include_context=False, include_input=False)
         ]
-    said = "; ".join(f"{problem['field']}: {problem['reason']}" for problem in problems[:5])
+    # What is wrong with fields together has no field's name.
+    said = "; ".join(f"{each['field']}: {each['reason']}".removeprefix(": ") for each in problems[:5])
     raise InvalidInput(f"{said}.", problems)

@@ -12,7 +12,7 @@ from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
 from modelship_lab.records.base import Task
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.records.labeling import LabelingSettings
+from modelship_lab.records.labeling import LabelingSettings, kind_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,6 +66,8 @@ def new(
 ) -> "ProjectHandle":
     """Create the project NAME."""
     names = [one.strip() for one in classes.split(",") if one.strip()]
+    if not names and kind_of(task, multilabel) != "number":
+        raise click.UsageError("Missing option '--classes', such as --classes good,bad.")
     lowest, highest = limits or (None, None)
     return session.lab.new_project(
         name,

@@ -42,6 +42,7 @@ from tests.learning.snapshots import (
     digits,
     encode_png,
     images_snapshot,
+    numbers_snapshot,
     snapshot,
     table,
 )
@@ -60,21 +61,32 @@ def cells(text: str) -> Any:
     return None if text in ("", "NA") else text
 
 
-def table_of(rows: Sequence[Mapping[str, str]], target: str, left_out: Sequence[str] = ()) -> LocalSnapshot:
-    """A table with a class in one of its columns; columns of numbers become numbers."""
+def features_of(rows: Sequence[Mapping[str, str]], left_out: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of a table but some; those of numbers become numbers."""
     columns: dict[str, list[Any]] = {}
     for name in rows[0]:
-        if name and name not in (target, *left_out):
+        if name and name not in left_out:
             values = [cells(row[name]) for row in rows]
             try:
                 columns[name] = [None if value is None else float(value) for value in values]
             except ValueError:
                 columns[name] = values
+    return columns
+
+
+def table_of(rows: Sequence[Mapping[str, str]], target: str, left_out: Sequence[str] = ()) -> LocalSnapshot:
+    """A table with a class in one of its columns."""
+    columns = features_of(rows, (target, *left_out))
     classes = sorted({row[target] for row in rows})
     return snapshot("tabular_classification", classes, [classes.index(row[target]) for row in rows], columns)
 
 
-def modeldata(name: str, target: str) -> LocalSnapshot:
+def numbers_of(rows: Sequence[Mapping[str, str]], target: str, left_out: Sequence[str] = ()) -> LocalSnapshot:
+    """A table with the number that is to be predicted in one of its columns."""
+    return numbers_snapshot([float(row[target]) for row in rows], features_of(rows, (target, *left_out)))
+
+
+def modeldata(name: str) -> list[dict[str, str]]:
     if not MODELDATA.with_suffix(".rdb").exists():
         raise MissingData("apt-get install r-cran-modeldata")
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +94,7 @@ def modeldata(name: str, target: str) -> LocalSnapshot:
         code = f'lazyLoad("{MODELDATA}"); write.csv({name}, "{path}", row.names=FALSE, na="")'
         subprocess.run(["Rscript", "-e", code], check=True, capture_output=True)
         with path.open(encoding="utf-8", newline="") as file:
-            return table_of(list(csv.DictReader(file)), target)
+            return list(csv.DictReader(file))
 
 
 def packaged(package: str, path: str) -> Path:
@@ -92,9 +104,9 @@ def packaged(package: str, path: str) -> Path:
         raise MissingData(f"pip install --no-deps {package}") from None
 
 
-def islp(name: str, target: str) -> LocalSnapshot:
+def islp(name: str) -> list[dict[str, str]]:
     with packaged("ISLP", f"ISLP/data/{name}.csv").open(encoding="utf-8", newline="") as file:
-        return table_of(list(csv.DictReader(file)), target, ("rownames", "Unnamed: 0"))
+        return list(csv.DictReader(file))
 
 
 def fashion(rows: int | None) -> LocalSnapshot:
@@ -141,14 +153,27 @@ class Case:
 
 NETWORKS = [{"class_weights": "none"}, {"class_weights": "none", "width": 256, "dropout": 0.3}]
 BOOSTING = [{}, {"leaves": 8}, {"learning_rate": 0.02, "leaves": 8, "iterations": 1200}]
+NUMBERS = {
+    "tabular-mlp": [{}, {"width": 256, "dropout": 0.3}, {"epochs": 60, "patience": 10}],
+    "tabular-sklearn": BOOSTING,
+}
 TABLES = {"tabular-mlp": NETWORKS, "tabular-sklearn": BOOSTING}
 SCRATCH = {"image-cnn": [{"class_weights": "none", "width": 16}, {"class_weights": "none", "width": 32}]}
 CASES = {
-    "churn": Case("customers who leave", lambda _: modeldata("wa_churn", "churn"), TABLES),
-    "lending": Case("loans, good or bad", lambda _: modeldata("lending_club", "Class"), TABLES),
-    "default": Case("credit cards unpaid", lambda _: islp("Default", "default"), TABLES),
+    "churn": Case("customers who leave", lambda _: table_of(modeldata("wa_churn"), "churn"), TABLES),
+    "lending": Case("loans, good or bad", lambda _: table_of(modeldata("lending_club"), "Class"), TABLES),
+    "default": Case(
+        "credit cards unpaid", lambda _: table_of(islp("Default"), "default", ("rownames",)), TABLES
+    ),
     "cancer": Case("breast cancer", lambda _: table("breast_cancer"), TABLES),
     "wine": Case("wine", lambda _: table("wine"), TABLES),
+    "ames": Case("prices of houses", lambda _: numbers_of(modeldata("ames"), "Sale_Price"), NUMBERS),
+    "bikes": Case(
+        "bicycles that are rented in an hour",
+        lambda _: numbers_of(islp("Bikeshare"), "bikers", ("casual", "registered")),
+        NUMBERS,
+    ),
+    "wages": Case("wages", lambda _: numbers_of(islp("Wage"), "wage", ("logwage",)), NUMBERS),
     "digits": Case("digits, 8 x 8", digits, SCRATCH),
     "mnist": Case("MNIST, 5,000", mnist, SCRATCH),
     "fashion": Case("Fashion-MNIST", fashion, SCRATCH),
@@ -166,9 +191,8 @@ def measured(data: LocalSnapshot, recipe: str, settings: Sequence[Mapping[str, A
         result = fit(Recorder(), data, recipe, options)
         tried.append((result.summary["val_loss"], result, options, time.perf_counter() - start_s))
     _, result, options, seconds = min(tried, key=lambda each: each[0])
-    figures = {
-        name: round(result.summary[name], 4) for name in ("test_accuracy", "test_macro_f1", "test_log_loss")
-    }
+    names = ("test_accuracy", "test_macro_f1", "test_log_loss", "test_r2", "test_mae")
+    figures = {name: round(result.summary[name], 4) for name in names if name in result.summary}
     return {**figures, "options": dict(options), "seconds": round(seconds, 1)}
 
 
@@ -228,16 +252,17 @@ def main() -> None:
     parser.add_argument("--data", default="cancer,wine", help="names of data sets, with commas, or all")
     parser.add_argument("--rows", type=int, help="most rows of a data set of images")
     arguments = parser.parse_args()
-    lines = ["| data | rows | recipe | test accuracy | baseline |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| data | rows | recipe | test accuracy or R² | baseline |", "| --- | --- | --- | --- | --- |"]
     for found in results(
         list(CASES) if arguments.data == "all" else arguments.data.split(","), arguments.rows
     ):
         print(json.dumps(found), flush=True)
         baseline = found.get("scikit-learn on pixels") or found["tabular-sklearn"]
         what = baseline.get("estimator", "gradient boosting")
+        figure = "test_accuracy" if "test_accuracy" in baseline else "test_r2"
         lines += [
-            f"| {found['title']} | {found['rows']:,} | `{recipe}` | {found[recipe]['test_accuracy']:.3f} | "
-            f"{baseline['test_accuracy']:.3f} {what} |"
+            f"| {found['title']} | {found['rows']:,} | `{recipe}` | {found[recipe][figure]:.3f} | "
+            f"{baseline[figure]:.3f} {what} |"
             for recipe in CASES[found["data"]].recipes
             if recipe != "tabular-sklearn"
         ]

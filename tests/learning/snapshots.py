@@ -121,6 +121,13 @@ def several_classes(columns: Mapping[str, Any], chosen: np.ndarray, classes: Seq
     return LocalSnapshot(info, one.content.set_column(1, "labels", labels), {})
 
 
+def numbers_snapshot(numbers: Sequence[float], columns: Mapping[str, Any]) -> LocalSnapshot:
+    """A table with a number for each row."""
+    one = snapshot("tabular_classification", ("none",), [0] * len(numbers), columns)
+    info = one.info.model_copy(update={"task": "tabular_regression", "classes": (), "by_class": {}})
+    return LocalSnapshot(info, one.content.set_column(1, "number", pa.array(numbers, pa.float64())), {})
+
+
 def reviews(rows: int | None = None) -> LocalSnapshot:
     """Sentences of reviews, negative or positive; of fewer rows, some of every source."""
     with (Path(__file__).parents[2] / "notebooks" / "data" / "reviews.csv").open(
