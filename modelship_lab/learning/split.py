@@ -105,8 +105,8 @@ def split_strata(
         rows = rows[np.argsort(order[rows], kind="stable")]
         # Of rows that nobody has placed: what is given for a test says nothing about how many are held out for validation.
         most = max(0, (len(rows) - 1) // 2)
-        validation, test = (min(max(1, round(len(rows) * share)), most) if share else 0 for share in shares)
-        ends = [len(rows) - validation - test, len(rows) - test]
+        held = [min(max(1, round(len(rows) * share)), most) if share else 0 for share in shares]
+        ends = [len(rows) - sum(held), len(rows) - held[1]]
         for part, chosen in zip(parts, np.split(rows, ends), strict=True):
             part.append(chosen)
     train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
