@@ -47,17 +47,19 @@ describe("an evaluation", () => {
   it("of a number tells errors instead of shares, and has no matrix", () => {
     const baseline = { name: "median", accuracy: null, macro_f1: null, mae: 12.5, train_rows: 400, seconds: 0 };
     const container = show({
-      task: "tabular_classification",
+      task: "tabular_regression",
       kind: "number",
       classes: [],
       confusion: [],
       mae: 3.25,
+      median_absolute_error: 2.5,
+      rmse: 4.75,
       baseline_mae: 12.5,
       r2: 0.81,
       baselines: [baseline],
       slices: [{ name: "district is north", rows: 9, score: 8.5, low: 6, high: 11 }],
     });
-    expect(within(container).getByText(/mean absolute error/).textContent).toBe("mean absolute error 3.25 (always the median: 12.5) · R² 0.81");
+    expect(within(container).getByText(/mean absolute error/).textContent).toBe("mean absolute error 3.25 (always the median: 12.5) · median 2.5 · RMSE 4.75 · R² 0.81");
     expect(container.querySelector("table")).toBeNull();
     expect(screen.getByText("median").parentElement!.textContent).toBe("12.5median");
     expect(screen.getByText("district is north").parentElement!.textContent).toContain("8.5");
