@@ -194,7 +194,7 @@ class SampleLists:
 def by_value(ids: Ids, valued: Ids, values: npt.NDArray[np.float64], *, descending: bool = False) -> Ids:
     """Ids by their values, those of the same value as they stand, those without one last.
 
-    For a million of them in a third of the time that the database takes to join and sort.
+    For a million of them in a tenth of the time that the database takes to join and sort.
 
     Args:
         ids: in ascending order.
@@ -202,36 +202,45 @@ def by_value(ids: Ids, valued: Ids, values: npt.NDArray[np.float64], *, descendi
     """
     if not len(ids) or not len(valued):
         return ids
-    first, last = min(ids[0], valued.min()), max(ids[-1], valued.max())
-    value_of = np.full(last - first + 1, np.nan)
-    value_of[valued - first] = -values if descending else values
-    keys = value_of[ids - first]
+    keys = -values if descending else values
+    if not np.array_equal(ids, valued):
+        first, last = min(ids[0], valued.min()), max(ids[-1], valued.max())
+        value_of = np.full(last - first + 1, np.nan)
+        value_of[valued - first] = keys
+        keys = value_of[ids - first]
     missing = np.isnan(keys)
-    with_value, keys = ids[~missing], keys[~missing]
-    return np.concatenate([with_value[_places(keys)], ids[missing]])
+    if not missing.any():
+        places = _places(keys)
+        return places + ids[0] if ids[-1] - ids[0] + 1 == len(ids) else ids[places]
+    return np.concatenate([ids[~missing][_places(keys[~missing])], ids[missing]])
 
 
 def _places(keys: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Where the keys stand in ascending order, equal ones as they came: `argsort`, in a third of its time.
+    """Where the keys stand in ascending order, equal ones as they came: `argsort`, in a quarter of its time.
 
     Each key's leading bits and its place make one integer, and integers are sorted by the instructions for vectors.
     """
     bits = len(keys).bit_length()
     # As integers, floats are in order but for the negative ones, which go backwards; and there is but one zero.
-    ordinal = (keys + 0.0).view(np.int64)
-    ordinal ^= (ordinal >> 63) & np.iinfo(np.int64).max
-    packed = (ordinal >> bits << bits) | np.arange(len(keys))
+    packed = (keys + 0.0).view(np.int64)
+    np.bitwise_xor(packed, np.iinfo(np.int64).max, out=packed, where=packed < 0)
+    packed >>= bits
+    packed <<= bits
+    packed |= np.arange(len(keys))
     packed.sort()
     places = packed & ((1 << bits) - 1)
-    in_order = keys[places]
-    if (in_order[1:] < in_order[:-1]).any():
-        # Keys that differ in their last bits alone.
-        leading = packed >> bits
+    packed >>= bits
+    same = packed[1:] == packed[:-1]
+    if same.any():
+        # Equal keys, or such that differ in their last bits alone.
         alike = np.zeros(len(keys), dtype=bool)
-        alike[1:] = leading[1:] == leading[:-1]
-        alike[:-1] |= alike[1:]
-        came = np.sort(places[alike])
-        places[alike] = came[np.argsort(keys[came], kind="stable")]
+        alike[1:] = same
+        alike[:-1] |= same
+        found = places[alike]
+        in_order = keys[found]
+        if (in_order[1:] < in_order[:-1]).any():
+            came = np.sort(found)
+            places[alike] = came[np.argsort(keys[came], kind="stable")]
     return places
 
 
