@@ -47,11 +47,13 @@ async def list_samples(
     sort: str = "id",
     limit: int | None = None,
     offset: Offset = 0,
+    preview: int | None = None,
 ) -> Page[Sample] | Table:
     """Samples that a filter means (see `SampleFilter`), in the order of their import or as `sort` says.
 
-    `sort` is a column of `SampleOrder`, with `-` before one that goes down; samples without its value come last. All
-    of them come as an Arrow table when that is accepted.
+    `sort` is a column of `SampleOrder`, with `-` before one that goes down; samples without its value come last.
+    With `preview`, texts of a page are cut after so many characters and end with `…`. All samples come as an Arrow
+    table, with whole texts, when that is accepted.
     """
     found = services.projects.get(project, caller)
     order = _order(sort)
@@ -59,7 +61,8 @@ async def list_samples(
         rows = None if limit is None else max(limit, 0)
         return Table(await services.samples.table(found, query, order, rows, offset, caller))
     shown = min(max(100 if limit is None else limit, 1), MAX_PAGE)
-    return await services.samples.page(found, query, order, shown, offset, caller)
+    cut = None if preview is None else max(preview, 1)
+    return await services.samples.page(found, query, order, shown, offset, caller, cut)
 
 
 @endpoint("POST", "projects/{project}/samples/count", permission="read")

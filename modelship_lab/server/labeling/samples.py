@@ -28,7 +28,7 @@ from modelship_lab.server.labeling.sample_lists import SampleLists
 from modelship_lab.server.storage.database import Cursor, Database
 
 _COLUMNS = """
-    s.id, s.project_id, coalesce(st.status, 'unlabeled') AS status, s.text, s.image, s.fields,
+    s.id, s.project_id, coalesce(st.status, 'unlabeled') AS status, {text} AS text, s.image, s.fields,
     s.group_name, s.name, s.split, st.label, st.content, n.note,
     g.label AS suggested, g.content AS suggested_content, g.confidence, g.uncertainty, g.source
 """
@@ -70,8 +70,12 @@ class Samples:
         limit: int,
         offset: int,
         caller: Caller,
+        preview: int | None = None,
     ) -> Page[Sample]:
         """Samples that a filter means.
+
+        Args:
+            preview: texts are cut after so many characters.
 
         Raises:
             NotFound: there is no selection of this name.
@@ -81,7 +85,7 @@ class Samples:
 
         def work(cursor: Cursor) -> Page[Sample]:
             ids, total = self._lists.page(cursor, project, samples, order, limit, offset)
-            items = tuple(read_samples(cursor, ids))
+            items = tuple(read_samples(cursor, ids, preview))
             return Page(items=items, total=total, limit=limit, offset=offset)
 
         return await self._database.read(work)
@@ -186,19 +190,34 @@ def read_sample(cursor: Cursor, sample_id: int) -> Sample:
     return found[0]
 
 
-def read_samples(cursor: Cursor, identities: Sequence[int]) -> list[Sample]:
-    """The samples with these ids, in this order; those that are not there are left out."""
+def read_samples(
+    cursor: Cursor, identities: Sequence[int], preview: int | None = None
+) -> list[Sample]:
+    """The samples with these ids, in this order; those that are not there are left out.
+
+    Args:
+        preview: texts that are longer are cut after so many characters, and end with `…`.
+    """
+    columns = _COLUMNS.format(text="s.text" if preview is None else _cut(preview))
     if len(identities) == 1:
-        rows = cursor.rows(f"SELECT {_COLUMNS} FROM samples s {_JOINS} WHERE s.id = ?", identities[0])
+        rows = cursor.rows(f"SELECT {columns} FROM samples s {_JOINS} WHERE s.id = ?", identities[0])
     else:
         # Joining a list is twice as fast as `IN` with as many parameters.
         rows = cursor.rows(
             "WITH wanted AS MATERIALIZED (SELECT unnest(?::BIGINT[]) AS id) "
-            f"SELECT {_COLUMNS} FROM wanted JOIN samples s ON s.id = wanted.id {_JOINS}",
+            f"SELECT {columns} FROM wanted JOIN samples s ON s.id = wanted.id {_JOINS}",
             list(identities),
         )
     by_id = {row["id"]: _record(row) for row in rows}
     return [by_id[identity] for identity in identities if identity in by_id]
+
+
+def _cut(characters: int) -> str:
+    # In most texts there are fewer bytes than that: their characters need not be counted.
+    return (
+        f"CASE WHEN strlen(s.text) > {characters:d} AND length(s.text) > {characters:d} "
+        f"THEN left(s.text, {characters:d}) || '…' ELSE s.text END"
+    )
 
 
 def expand_fields(table: pa.Table) -> pa.Table:

@@ -42,6 +42,13 @@ def test_pages_follow_each_other(project):
     assert texts == [f"text {number}" for number in range(25)]
 
 
+def test_texts_of_a_page_may_be_cut(project):
+    project.import_texts("short", "exactly ten", "ä" * 11, "x" * 5000)
+    cut = [one["text"] for one in project.samples(preview=11)]
+    assert cut == ["short", "exactly ten", "ä" * 11, "x" * 11 + "…"]
+    assert [len(one["text"]) for one in project.samples()] == [5, 11, 11, 5000]
+
+
 def test_a_table_has_all_rows_unless_a_limit_is_given(project):
     project.import_texts(*(f"text {number}" for number in range(1200)))
     table = project.table("samples")
@@ -70,6 +77,6 @@ def test_one_sample_is_read_by_its_id(project):
     assert project.client.get("samples/one").status_code == 422
 
 
-@pytest.mark.parametrize("query", [{"status": "done"}, {"limit": "x"}, {"offset": 2**64}])
+@pytest.mark.parametrize("query", [{"status": "done"}, {"limit": "x"}, {"offset": 2**64}, {"preview": 2**64}])
 def test_a_wrong_filter_is_refused(project, query):
     assert project.client.get(f"{project.path}/samples", params=query).status_code == 422
