@@ -190,9 +190,7 @@ def read_sample(cursor: Cursor, sample_id: int) -> Sample:
     return found[0]
 
 
-def read_samples(
-    cursor: Cursor, identities: Sequence[int], preview: int | None = None
-) -> list[Sample]:
+def read_samples(cursor: Cursor, identities: Sequence[int], preview: int | None = None) -> list[Sample]:
     """The samples with these ids, in this order; those that are not there are left out.
 
     Args:
