@@ -20,7 +20,7 @@ os.environ["MLSHIP_SYSTEM_METRICS"] = os.environ["MLSHIP_SOURCE"] = "0"
 
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 20
-SHARING = ("tests/client/exchange/test_mlflow", "tests/server/ownership/", "tests/worker/")
+SHARING = ("tests/client/exchange/test_m", "tests/server/ownership/", "tests/worker/")
 """Beginnings of files that share what is made once for a whole session, and takes long."""
 
 

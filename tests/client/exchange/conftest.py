@@ -16,7 +16,8 @@ from modelship_lab import client
 from modelship_lab.client import Lab
 from tests.environments import MLFLOW, python_with
 
-Told = Callable[[str], list[dict[str, Any]]]
+Asked = Callable[[str, str, Path], Any]
+"""What to do, the tracking URI, the folder to be in."""
 
 
 @pytest.fixture
@@ -35,31 +36,34 @@ def mlflow_python() -> str:
 
 
 @pytest.fixture(scope="session")
-def mlflow(mlflow_python: str) -> Callable[..., str]:
-    """Runs `mlflow_runs.py` in that environment."""
-
-    def run(*words: str, folder: Path) -> str:
-        program = Path(__file__).parent / "mlflow_runs.py"
-        result = subprocess.run(
-            [mlflow_python, str(program), *words],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=240,
+def mlflow(mlflow_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Asks `mlflow_runs.py` in that environment: MLflow takes seconds to import."""
+    errors = tmp_path_factory.mktemp("mlflow client") / "errors"
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(
+            [mlflow_python, str(Path(__file__).parent / "mlflow_runs.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
             env={**os.environ, "MLFLOW_ALLOW_FILE_STORE": "true", "PYTHONPATH": ""},
-        )
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+        ) as process,
+    ):  # fmt: skip
 
-    return run
+        def ask(what: str, uri: str, folder: Path) -> Any:
+            assert process.stdin and process.stdout
+            print(json.dumps([what, uri, str(folder)]), file=process.stdin, flush=True)
+            answer = process.stdout.readline()
+            assert answer, errors.read_text()[-3000:]
+            return json.loads(answer)
+
+        yield ask
 
 
 @pytest.fixture(scope="session")
-def stores(mlflow: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def stores(mlflow: Asked, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same runs in a database and in a file store."""
     folder = tmp_path_factory.mktemp("mlflow")
     for uri in (f"sqlite:///{folder}/mlflow.db", f"file://{folder}/files"):
-        mlflow("log", uri, folder=folder)
+        mlflow("log", uri, folder)
     return {"sqlite": folder / "mlflow.db", "file": folder / "files"}
 
 
@@ -76,7 +80,9 @@ def mlflow_server(mlflow_python: str, tmp_path_factory: pytest.TempPathFactory) 
                 mlflow_python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
                 "--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "./mlartifacts",
             ],
-            cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": ""},
+            cwd=folder, stdout=log, stderr=subprocess.STDOUT,
+            # Its jobs are not asked for, and each of their processes imports MLflow.
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONPATH": ""},
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 240
@@ -92,6 +98,6 @@ def mlflow_server(mlflow_python: str, tmp_path_factory: pytest.TempPathFactory) 
     process.wait(30)
 
 
-def told(mlflow: Callable[..., str], uri: str, folder: Path) -> dict[str, dict[str, Any]]:
+def told(mlflow: Asked, uri: str, folder: Path) -> dict[str, dict[str, Any]]:
     """What MLflow itself says of all its runs, by their names."""
-    return {run["name"]: run for run in json.loads(mlflow("tell", uri, folder=folder))}
+    return {run["name"]: run for run in mlflow("tell", uri, folder)}

@@ -1,9 +1,11 @@
-"""Logs runs with MLflow itself, in the environment that has it: `python mlflow_runs.py TRACKING_URI`.
+"""Does with MLflow itself what it reads from its input, in the environment that has MLflow.
 
-Prints what was logged, as MLflow's own client reads it back.
+A line asks for one thing: `["log" or "tell", tracking URI, folder to be in]`. The answer is a line too: null, or
+what MLflow's own client reads back.
 """
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +18,7 @@ from mlflow.tracking import MlflowClient
 POINTS = 2_500
 
 
-def main(uri: str) -> None:
+def log(uri: str) -> None:
     mlflow.set_tracking_uri(uri)
     client = MlflowClient()
     experiment = client.create_experiment("Night shift")
@@ -76,8 +78,8 @@ def main(uri: str) -> None:
     client.delete_run(gone.info.run_id)
 
 
-def tell(uri: str) -> None:
-    """All runs as JSON."""
+def tell(uri: str) -> list[dict[str, object]]:
+    """All runs."""
     mlflow.set_tracking_uri(uri)
     client = MlflowClient()
     told = []
@@ -111,8 +113,11 @@ def tell(uri: str) -> None:
                     "files": files,
                 }
             )
-    print(json.dumps(told))
+    return told
 
 
 if __name__ == "__main__":
-    {"log": main, "tell": tell}[sys.argv[1]](sys.argv[2])
+    for line in sys.stdin:
+        name, uri, folder = json.loads(line)
+        os.chdir(folder)
+        print(json.dumps({"log": log, "tell": tell}[name](uri)), flush=True)

@@ -13,7 +13,7 @@ from modelship_lab.client import Lab
 from modelship_lab.client.exchange.mirror import Mirror
 from modelship_lab.client.exchange.mlflow_server import MlflowServer
 from modelship_lab.records.tracking import mlflow_id
-from tests.client.exchange.conftest import told
+from tests.client.exchange.conftest import Asked, told
 from tests.conftest import LabServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def test_a_run_is_at_mlflow_from_its_beginning_and_whole_after_its_end(
     lab: Lab,
     mlflow_server: tuple[str, Path],
-    mlflow: Callable[..., str],
+    mlflow: Asked,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

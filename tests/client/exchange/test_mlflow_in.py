@@ -3,7 +3,6 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from modelship_lab.client import Lab
 from modelship_lab.client.exchange.mlflow_words import param_of, param_text
 from modelship_lab.records.errors import InvalidData, InvalidInput
 from modelship_lab.records.tracking import Run
-from tests.client.exchange.conftest import told
+from tests.client.exchange.conftest import Asked, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -43,7 +42,7 @@ def points_of(lab: Lab, run: Run) -> dict[str, list[list[Any]]]:
 
 @pytest.mark.parametrize("kind", ["sqlite", "file"])
 def test_everything_of_mlflow_arrives_once(
-    kind: str, stores: dict[str, Path], lab: Lab, mlflow: Callable[..., str]
+    kind: str, stores: dict[str, Path], lab: Lab, mlflow: Asked
 ) -> None:
     path = stores[kind]
     lab.new_project(f"from-{kind}")

@@ -1,7 +1,6 @@
 """Out of the lab to a real MLflow server, and back in from what that has stored."""
 
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from modelship_lab.client import Lab
 from modelship_lab.client.exchange.mlflow_server import MlflowServer
 from modelship_lab.client.exchange.mlflow_words import param_text
 from modelship_lab.records.errors import InvalidInput, Unavailable
-from tests.client.exchange.conftest import told
+from tests.client.exchange.conftest import Asked, told
 from tests.client.exchange.full_lab import ARTIFACTS, POINTS, RUNS, everything, fill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -22,7 +21,7 @@ MILLISECOND_US = 1000
 
 
 def test_a_lab_goes_through_mlflow_into_another(
-    lab: Lab, other: Lab, mlflow_server: tuple[str, Path], mlflow: Callable[..., str], tmp_path: Path
+    lab: Lab, other: Lab, mlflow_server: tuple[str, Path], mlflow: Asked, tmp_path: Path
 ) -> None:
     url, folder = mlflow_server
     fill(lab, "to mlflow")
@@ -98,7 +97,7 @@ def test_mlflow_goes_through_a_lab_and_comes_back_as_it_was(
     stores: dict[str, Path],
     other: Lab,
     mlflow_server: tuple[str, Path],
-    mlflow: Callable[..., str],
+    mlflow: Asked,
     tmp_path: Path,
 ) -> None:
     path = stores["sqlite"]
