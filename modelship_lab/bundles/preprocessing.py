@@ -100,12 +100,12 @@ def hash_text(spec: TextHashing, text: str) -> list[int]:
     Feature hashing after Weinberger et al., "Feature Hashing for Large Scale Multitask Learning" (2009),
     with MurmurHash3.
     """
-    grams = text_tokens(spec, text)
-    words = len(grams)
+    words = text_tokens(spec, text)
+    grams = list(words)
     for size in range(2, spec.max_ngram + 1):
         if len(grams) >= spec.max_length:
             break
-        grams += [" ".join(grams[start : start + size]) for start in range(words - size + 1)]
+        grams += map(" ".join, zip(*(words[start:] for start in range(size)), strict=False))
     span = spec.buckets - 1
     try:
         # Looked at before because mmh3 kills the process when it is given half of a surrogate pair.

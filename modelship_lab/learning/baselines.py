@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,7 @@ def _of_texts(
         max_features=MOST_FEATURES,
         token_pattern=r"(?u)\S+",  # noqa: S106
     )
-    texts = samples.texts()
-    fitted = vectors.fit_transform([texts[row][:MOST_CHARACTERS] for row in train])
+    fitted = vectors.fit_transform(_beginnings(samples, train))
     model: Any
     if isinstance(objective, Number):
         model = Ridge()
@@ -103,7 +103,13 @@ def _of_texts(
         # Of a class that all rows or none have, which is no matter here.
         warnings.filterwarnings("ignore", message="Label .* is present in all|Label not .* is present")
         model.fit(fitted, known)
-    return np.asarray(model.predict(vectors.transform([texts[row][:MOST_CHARACTERS] for row in test])))
+    return np.asarray(model.predict(vectors.transform(_beginnings(samples, test))))
+
+
+def _beginnings(samples: Samples, rows: np.ndarray) -> Iterator[str]:
+    for _, chunk in samples.taken(rows).chunks(lambda: None):
+        for text in chunk.texts():
+            yield text[:MOST_CHARACTERS]
 
 
 def _of_tables(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from modelship_lab.learning import recipes
@@ -191,7 +192,9 @@ class _Fit:
             encoded, rows = rows, network.prepared(rows, self._check)
             network.adapt(rows, torch.from_numpy(split.train).to(targets.device))
             data = _Data(samples, encoded, rows, targets, labels, split)
-            trained = self._train(network, objective, preprocessing, data, hardware)
+            # Of this thread alone: what else the process computes keeps its own.
+            with threadpool_limits(1 if network.is_light else None, user_api="openmp"):
+                trained = self._train(network, objective, preprocessing, data, hardware)
         checkpoint, loop = trained
         self.on_progress(Progress("evaluating"))
         evaluation = self._evaluate(checkpoint, network, data)

@@ -21,6 +21,9 @@ class Network(nn.Module):
     the weights into checkpoint and export.
     """
 
+    is_light = False
+    """Whether its operations are so small that sharing them among threads costs more than it saves."""
+
     def adapt(self, rows: Rows, chosen: Tensor) -> None:
         """Set the buffers from the training rows, given by their positions, before training begins."""
 

@@ -1,8 +1,9 @@
 """Labeled or unlabeled samples as they were imported, and their encoding as tensors."""
 
+import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,16 @@ class Samples:
     def taken(self, rows: np.ndarray) -> "Samples":
         """The samples at some positions."""
         return Samples(self.task, self.table.take(pa.array(rows)), self.features, self.images)
+
+    def chunks(self, check: Callable[[], None]) -> Iterator[tuple[int, "Samples"]]:
+        """All of them, a few at a time, each time with the position of the first: a large table stays where it is.
+
+        Args:
+            check: called before each chunk; may raise to end it.
+        """
+        for start in range(0, len(self), CHUNK):
+            check()
+            yield start, Samples(self.task, self.table.slice(start, CHUNK), self.features, self.images)
 
     def texts(self) -> list[str]:
         return self._column("text")
@@ -141,18 +152,18 @@ def encode_samples(spec: Preprocessing, samples: Samples, check: Callable[[], No
 def _encode_texts(spec: TextHashing | TextTokens, samples: Samples, check: Callable[[], None]) -> TokenLists:
     ids: list[np.ndarray] = []
     lengths = np.zeros(len(samples), np.int64)
-    for start, chunk in _chunks(samples.texts(), check):
+    for start, chunk in samples.chunks(check):
         read: list[Any] = []
-        for row, text in enumerate(chunk, start):
+        for row, text in enumerate(chunk.texts()):
             try:
                 read.append(
                     hash_text(spec, text) if isinstance(spec, TextHashing) else readable_text(spec, text)
                 )
             except InvalidInput as error:
-                raise InvalidData(f"Sample {samples.ids[row]}: {error.message}.") from error
-        for row, tokens in enumerate(read if isinstance(spec, TextHashing) else token_ids(spec, read), start):
-            ids.append(np.array(tokens, np.int32))
-            lengths[row] = len(tokens)
+                raise InvalidData(f"Sample {chunk.ids[row]}: {error.message}.") from error
+        lists = read if isinstance(spec, TextHashing) else token_ids(spec, read)
+        lengths[start : start + len(chunk)] = [len(tokens) for tokens in lists]
+        ids.append(np.fromiter(itertools.chain.from_iterable(lists), np.int32))
     flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
     return TokenLists(torch.from_numpy(flat), torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])))
 
@@ -172,8 +183,8 @@ def _decode_images(spec: ImageScaling, samples: Samples, check: Callable[[], Non
 
     # Pillow decodes and scales without the interpreter's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "mlship-decode") as pool:
-        for start, chunk in _chunks(samples.digests(), check):
-            for _ in pool.map(decode, enumerate(chunk, start)):
+        for start, chunk in samples.chunks(check):
+            for _ in pool.map(decode, enumerate(chunk.digests(), start)):
                 pass
     return pixels
 
@@ -200,9 +211,3 @@ def _values(column: pa.ChunkedArray) -> Any:
         # Missing numbers become NaN.
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return column.to_pylist()
-
-
-def _chunks(values: Sequence[str], check: Callable[[], None]) -> Iterator[tuple[int, Sequence[str]]]:
-    for start in range(0, len(values), CHUNK):
-        check()
-        yield start, values[start : start + CHUNK]

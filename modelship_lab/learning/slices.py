@@ -46,8 +46,8 @@ def slices_of(
         yield "class: none", targets.sum(1) == 0
     table = samples.table
     content = _content(samples, table)
-    seen = set(content.take(pa.array(train)).to_pylist())
-    yield "the same content is among the training rows", _among(content.take(pa.array(test)), seen)
+    seen = pc.is_in(content.take(pa.array(test)), value_set=content.take(pa.array(train)).combine_chunks())
+    yield "the same content is among the training rows", seen.to_numpy()
     chosen = table.take(pa.array(test))
     if "text" in table.column_names and not samples.features:
         yield from _quarters("length", pc.utf8_length(chosen["text"]).to_numpy().astype(float), " characters")
@@ -107,10 +107,6 @@ def _content(samples: Samples, table: pa.Table) -> pa.ChunkedArray:
     if "image" in table.column_names:
         return table["image"]
     return pc.utf8_lower(pc.utf8_trim_whitespace(table["text"]))
-
-
-def _among(content: pa.ChunkedArray, seen: set[str]) -> np.ndarray:
-    return np.array([value in seen for value in content.to_pylist()], bool)
 
 
 def _by_feature(name: str, column: pa.ChunkedArray) -> Iterator[tuple[str, np.ndarray]]:

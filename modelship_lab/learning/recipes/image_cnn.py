@@ -52,16 +52,16 @@ def common_look(samples: Samples, rows: np.ndarray) -> tuple[tuple[float, float]
     Raises:
         InvalidData: one of them cannot be read; names it.
     """
-    digests = samples.digests()
     step = max(1, len(rows) // LOOKED_AT)
+    chosen = samples.taken(rows[::step][:LOOKED_AT])
     sizes, is_colored = [], False
-    for row in rows[::step][:LOOKED_AT]:
+    for row, digest in enumerate(chosen.digests()):
         try:
-            data = samples.image(digests[row])
+            data = samples.image(digest)
             is_colored = is_colored or _is_colored(data)
             sizes.append(_size(data))
         except InvalidInput as error:
-            raise InvalidData(f"Sample {samples.ids[row]}: {error.message}.") from error
+            raise InvalidData(f"Sample {chosen.ids[row]}: {error.message}.") from error
     height, width = np.median(sizes, axis=0)
     return (float(height), float(width)), is_colored
 

@@ -5,6 +5,7 @@ on small data (Wang and Manning, "Baselines and Bigrams", 2012), trained by grad
 more classes it is fastText's classifier (Joulin et al., "Bag of Tricks", 2016) with TF-IDF weights.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ DIRECT_CLASSES = 64
 """Up to so many classes every token has its own score for each of them."""
 MOST_WEIGHTS = 2**28
 """A gigabyte of weights; ONNX files end at two."""
+LEAST_LENGTH = 1e-6
+"""Of a text's vector: one without a known word stays 0."""
 DEEP_LEARNING_RATE = 0.1
 """Share of the learning rate when an output layer follows: there a step in the one changes the other's effect."""
 
@@ -60,6 +63,7 @@ class TextLinear(Network):
     """
 
     importance: Tensor
+    is_light = True
 
     def __init__(self, buckets: int, classes: int, dimensions: int | None) -> None:
         super().__init__()
@@ -69,38 +73,55 @@ class TextLinear(Network):
         self.output = nn.Linear(dimensions, classes) if dimensions else None
         self.bias = None if dimensions else nn.Parameter(torch.zeros(classes))
         self.register_buffer("importance", torch.zeros(buckets))
+        self._documents: csr_matrix | None = None
+
+    def prepared(self, rows: Rows, check: Callable[[], None]) -> Rows:
+        """In main memory the texts become rows of a sparse matrix, from which batches are taken: their weights never
+        change, and nothing is filled up to the longest text."""
+        if self.importance.device.type != "cpu":
+            return rows
+        self._documents = self._counted(rows)
+        return Rows({"documents": torch.arange(len(rows))})
 
     def adapt(self, rows: Rows, chosen: Tensor) -> None:
         """Inverse document frequencies, smoothed: log((1 + rows) / (1 + rows with the token)) + 1.
 
         A token that no training row has weighs nothing.
         """
+        documents = self._counted(rows) if self._documents is None else self._documents
+        known = documents[chosen.cpu().numpy()]
+        known.sum_duplicates()
+        having = np.bincount(known.indices, minlength=len(self.importance))
+        weights = np.where(having > 0, np.log((1 + len(chosen)) / (1 + having)) + 1, 0)
+        self.importance.copy_(torch.from_numpy(weights))
+        if self._documents is not None:
+            weighted = self.importance.numpy()[documents.indices]
+            squares = csr_matrix((np.square(weighted), documents.indices, documents.indptr), documents.shape)
+            lengths = np.sqrt(np.asarray(squares.sum(1)).ravel()).clip(LEAST_LENGTH)
+            documents.data = weighted / np.repeat(lengths, np.diff(documents.indptr))
+
+    def _counted(self, rows: Rows) -> csr_matrix:
+        """Which row has which tokens, each time that it has one."""
         tokens = rows.inputs["tokens"]
         assert isinstance(tokens, TokenLists)
         offsets, ids = tokens.offsets.cpu().numpy(), tokens.ids.cpu().numpy()
-        buckets = len(self.importance)
-        counts = csr_matrix((np.ones(len(ids), bool), ids, offsets), (len(tokens), buckets))[
-            chosen.cpu().numpy()
-        ]
-        counts.sum_duplicates()
-        documents = np.bincount(counts.indices, minlength=buckets)
-        weights = np.where(documents > 0, np.log((1 + len(chosen)) / (1 + documents)) + 1, 0)
-        self.importance.copy_(torch.from_numpy(weights))
+        return csr_matrix((np.ones(len(ids), np.float32), ids, offsets), (len(rows), len(self.importance)))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits of token ids, int64 (rows, length)."""
-        weights = functional.embedding(tokens, self.importance.unsqueeze(1)).squeeze(2)
-        weights = weights / weights.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
-        if self.training:
-            pooled = (
-                _WeightedSum.apply(tokens, weights, self.tokens.weight)  # type: ignore[no-untyped-call]
-                if tokens.device.type == "cpu"
-                else self.tokens(tokens, per_sample_weights=weights)
-            )
+    def forward(self, tokens: Tensor | None = None, documents: Tensor | None = None) -> Tensor:
+        """Logits of token ids, int64 (rows, length), or of what `prepared` has made of them."""
+        if documents is not None:
+            assert self._documents is not None
+            pooled = _Product.apply(self._documents[documents.numpy()], self.tokens.weight)  # type: ignore[no-untyped-call]
         else:
-            # The same sum as a product of matrices: EmbeddingBag would be exported as a loop over rows.
-            vectors = functional.embedding(tokens, self.tokens.weight)
-            pooled = torch.matmul(weights.unsqueeze(1), vectors).squeeze(1)
+            assert tokens is not None
+            weights = functional.embedding(tokens, self.importance.unsqueeze(1)).squeeze(2)
+            weights = weights / weights.square().sum(1, keepdim=True).sqrt().clamp_min(LEAST_LENGTH)
+            if self.training:
+                pooled = self.tokens(tokens, per_sample_weights=weights)
+            else:
+                # The same sum as a product of matrices: EmbeddingBag would be exported as a loop over rows.
+                vectors = functional.embedding(tokens, self.tokens.weight)
+                pooled = torch.matmul(weights.unsqueeze(1), vectors).squeeze(1)
         logits: Tensor = pooled + self.bias if self.output is None else self.output(pooled)
         return logits
 
@@ -114,20 +135,15 @@ class TextLinear(Network):
         ]
 
 
-class _WeightedSum(torch.autograd.Function):
-    """What EmbeddingBag gives, in main memory: its own gradient sorts all tokens, which takes most of a step."""
+class _Product(torch.autograd.Function):
+    """A sparse matrix of scipy times the tokens' vectors; only these have a gradient."""
 
     @staticmethod
-    def forward(context: Any, tokens: Tensor, weights: Tensor, vectors: Tensor) -> Tensor:
-        context.save_for_backward(tokens, weights)
-        context.buckets = len(vectors)
-        return functional.embedding_bag(tokens, vectors, mode="sum", per_sample_weights=weights)
+    def forward(context: Any, documents: csr_matrix, vectors: Tensor) -> Tensor:
+        context.documents = documents
+        return torch.from_numpy(documents @ vectors.detach().numpy())
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
-        tokens, weights = context.saved_tensors
-        rows, length = tokens.shape
-        ends = np.arange(rows + 1) * length
-        matrix = csr_matrix((weights.numpy().ravel(), tokens.numpy().ravel(), ends), (rows, context.buckets))
-        return None, None, torch.from_numpy(matrix.T @ gradient.numpy())
+    def backward(context: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, torch.from_numpy(context.documents.T @ gradient.numpy())
