@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+from torch.amp import GradScaler
 
 from modelship_lab.learning.network import Network
 from modelship_lab.learning.objectives import Objective
@@ -71,7 +72,8 @@ class Loop:
         self.steps = len(self.training) * self.options.epochs
         self.optimizer = adamw(self.network, self.learning_rate, self.options.weight_decay)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        # With fp16, Fabric scales the loss, takes the scale off the gradients and passes over steps that overflow.
+        # With fp16 the loss is scaled; Fabric's step takes the scale off the gradients and passes over what overflows.
+        self._scaler: GradScaler | None = getattr(self.fabric.strategy.precision, "scaler", None)
         self._stepping: Any = self.fabric.setup_optimizers(self.optimizer)
         every = max(1, self.steps // POINTS)
         on_device = self.fabric.device.type != "cpu"
@@ -85,7 +87,7 @@ class Loop:
         """
         state = self.state
         if state.optimizer:
-            state.restore(self.network, self.optimizer)
+            state.restore(self.network, self.optimizer, self._scaler)
         self._started_s = time.perf_counter() - state.seconds
         self._saved_s = time.perf_counter()
         self._pace = Pace(self.steps, state.step)
@@ -103,7 +105,7 @@ class Loop:
         if self._count:
             self._flush()
         self._show()
-        state.capture(self.network, self.optimizer)
+        state.capture(self.network, self.optimizer, self._scaler)
 
     @property
     def is_out_of_time(self) -> bool:
@@ -155,7 +157,7 @@ class Loop:
                 if self.parts == 1:
                     with self.fabric.autocast():
                         loss = self.network.loss(inputs, targets, self._criterion)
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    self._backward(loss)
                     return loss.detach()
                 return self._gradients_of_parts(inputs, targets)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -172,9 +174,13 @@ class Loop:
             with self.fabric.autocast():
                 loss = self.network.loss(part, targets[places], self._criterion)
                 loss = loss * (len(places) / len(targets))
-            loss.backward()  # type: ignore[no-untyped-call]
+            self._backward(loss)
             total += loss.detach()
         return total
+
+    def _backward(self, loss: Tensor) -> None:
+        scaled = loss if self._scaler is None else self._scaler.scale(loss)
+        scaled.backward()  # type: ignore[no-untyped-call]
 
     def _halve(self, rows: int, error: BaseException) -> None:
         self.optimizer.zero_grad()
@@ -259,7 +265,7 @@ class Loop:
         now_s = time.perf_counter()
         if now_s - self._saved_s >= every_s:
             self._saved_s = now_s
-            self.state.capture(self.network, self.optimizer)
+            self.state.capture(self.network, self.optimizer, self._scaler)
             self.save(self.state)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from modelship_lab.records.errors import InvalidData
 
@@ -36,21 +37,30 @@ class TrainingState:
     """Weights of the best epoch."""
     network: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """Of the loss, if its gradients are of 16 bits."""
     random: dict[str, Tensor] = field(default_factory=dict)
 
-    def capture(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def capture(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, scaler: GradScaler | None = None
+    ) -> None:
         """Take what changes with every step; what is on the device stays there until it is written."""
         self.network = network.state_dict()
         self.optimizer = optimizer.state_dict()
+        self.scaler = {} if scaler is None else scaler.state_dict()
         self.random = {"cpu": torch.get_rng_state()}
         device = next(network.parameters()).device
         if device.type == "cuda":
             self.random["cuda"] = torch.cuda.get_rng_state(device)
 
-    def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def restore(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, scaler: GradScaler | None = None
+    ) -> None:
         """Set a network and its optimizer, and torch's random numbers, as they were."""
         network.load_state_dict(self.network)
         optimizer.load_state_dict(self.optimizer)
+        if scaler is not None and self.scaler:
+            scaler.load_state_dict(self.scaler)
         torch.set_rng_state(self.random["cpu"])
         device = next(network.parameters()).device
         if "cuda" in self.random and device.type == "cuda":

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.precision import MixedPrecision
 
 from modelship_lab.learning.checkpoint import NAME
 from modelship_lab.learning.fit import fit
@@ -73,6 +75,26 @@ def test_a_training_that_was_stopped_goes_on_exactly(uninterrupted, step):
     assert state.step == step
     check_same(fit(again, table("wine"), "tabular-mlp", OPTIONS, resume=state), uninterrupted)
     assert min(again.last("train_loss")) == step
+
+
+def test_the_scale_of_gradients_of_16_bits_is_part_of_the_state(monkeypatch):
+    class Halves(Fabric):
+        """Lightning does not offer 16 bits without a GPU; torch can."""
+
+        def __init__(self, *, plugins, precision, **settings):
+            halves = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", growth_interval=3))
+            super().__init__(plugins=[*plugins, halves], **settings)
+
+    monkeypatch.setattr("modelship_lab.learning.fit.Fabric", Halves)
+    run, stop = Recorder(), threading.Event()
+    arguments = table("wine"), "tabular-mlp", OPTIONS
+    whole = fit(Recorder(), *arguments)
+    assert whole.summary["val_accuracy"] > 0.8
+    fit(run, *arguments, stop, lambda progress: progress.step == 13 and stop.set())
+    state = TrainingState.from_bytes(run.artifacts[STATE])
+    # It has grown every third step that did not overflow.
+    assert state.scaler["scale"] > 2**16
+    check_same(fit(Recorder(), *arguments, resume=state), whole)
 
 
 def test_a_training_that_was_killed_goes_on_exactly(uninterrupted, tmp_path):
