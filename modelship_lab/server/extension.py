@@ -243,7 +243,7 @@ class ModelShipLab(ExtensionApp):
         labels = Labels(database, events, counts, queue, follow_ups)
         suggestions = Suggestions(database, events, counts, queue, labels)
         sample_lists = SampleLists(events)
-        samples = Samples(database, projects, sample_lists)
+        samples = Samples(database, projects, sample_lists, data_dir.uploads)
         snapshots = Snapshots(database, events, blobs, data_dir.uploads, projects)
         runs = Runs(database, events)
         heartbeats = Heartbeats(database, events, runs)

@@ -48,7 +48,7 @@ async def list_samples(
     limit: int | None = None,
     offset: Offset = 0,
     preview: int | None = None,
-) -> Page[Sample] | Table:
+) -> Page[Sample] | FileContent:
     """Samples that a filter means (see `SampleFilter`), in the order of their import or as `sort` says.
 
     `sort` is a column of `SampleOrder`, with `-` before one that goes down; samples without its value come last.
@@ -59,7 +59,8 @@ async def list_samples(
     order = _order(sort)
     if request.wants_arrow:
         rows = None if limit is None else max(limit, 0)
-        return Table(await services.samples.table(found, query, order, rows, offset, caller))
+        path = await services.samples.write_table(found, query, order, rows, offset, caller)
+        return FileContent(path, ARROW, temporary=True)
     shown = min(max(100 if limit is None else limit, 1), MAX_PAGE)
     cut = None if preview is None else max(preview, 1)
     return await services.samples.page(found, query, order, shown, offset, caller, cut)

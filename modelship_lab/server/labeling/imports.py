@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 PROGRESS_EVERY_S = 1.0
 RETRY_S = 1.0
 
+PART_BYTES = 16 << 20
+"""Of checked rows, about so much is stored at once."""
+
 SWITCH_INTERVAL_S = 0.0005
 
 _SUGGESTED = ("suggested", "suggested_content", "suggested_classes", "confidence")
@@ -168,7 +171,7 @@ class Imports:
             repeated = await self._database.read(lambda cursor: repeated_rows(cursor, staged), long=True)
             await self._database.write(
                 lambda transaction: self._store(
-                    transaction, import_id, project, options, candidates, staged, repeated, caller
+                    transaction, import_id, project, options, file, candidates, staged, repeated, caller
                 )
             )
         except Exception as error:
@@ -209,7 +212,7 @@ class Imports:
         """Read and check the whole file, into a table that lies on disk."""
         reader = open_reader(file, options.format, options.encoding, project)
         candidates = Candidates(project, options, reader, self._blobs)
-        staged = file.with_name(f"{file.name}.staged")
+        staged = _staged(file)
         told = time.monotonic()
         with _giving_way(), pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for batch in candidates.batches():
@@ -246,6 +249,7 @@ class Imports:
         import_id: int,
         project: Project,
         options: ImportOptions,
+        file: Path,
         candidates: Candidates,
         staged: pa.Table,
         repeated: pa.Table,
@@ -259,25 +263,28 @@ class Imports:
         before = transaction.value("SELECT coalesce(max(id), 0) FROM samples")
         present = present_rows(transaction, project, options.match, tables)
         tables["present_rows"] = present
-        # The file's order is the order of the ids.
-        inserted = transaction.rows_with(
-            """
-            INSERT INTO samples (project_id, import_id, content_hash, text, image, fields, width, height,
-                name, group_name, split, created_at)
-            SELECT ?, ?, i.content_hash, i.text, i.image, i.fields, i.width, i.height,
-                i.name, i.group_name, i.split, ?
-            FROM staged_rows i
-            WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows)
-                AND i."row" NOT IN (SELECT "row" FROM present_rows)
-                AND i.content_hash IS NOT NULL
-            ORDER BY i."row"
-            """,
-            tables,
-            project.id,
-            import_id,
-            moment,
+        # The file's order is the order of the ids. Part by part: to put all texts in order at once takes
+        # several times their memory.
+        added = sum(
+            transaction.rows_with(
+                """
+                INSERT INTO samples (project_id, import_id, content_hash, text, image, fields, width, height,
+                    name, group_name, split, created_at)
+                SELECT ?, ?, i.content_hash, i.text, i.image, i.fields, i.width, i.height,
+                    i.name, i.group_name, i.split, ?
+                FROM staged_rows i
+                WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows)
+                    AND i."row" NOT IN (SELECT "row" FROM present_rows)
+                    AND i.content_hash IS NOT NULL
+                ORDER BY i."row"
+                """,
+                {**tables, "staged_rows": part},
+                project.id,
+                import_id,
+                moment,
+            )[0]["Count"]
+            for part in _parts(_staged(file))
         )
-        added = inserted[0]["Count"]
         tables["fresh_samples"] = _fresh(transaction, import_id, before)
         act = Act(author=caller.name, batch=f"import-{import_id}", source="import")
         labels = _brought(transaction, tables, ("label", "content", "classes"))
@@ -403,6 +410,25 @@ def _check(project: Project, options: ImportOptions) -> None:
             [{"field": name, "reason": f"is not for {task}"} for name in wrong],
         )
     require_encoding(options.encoding)
+
+
+def _staged(file: Path) -> Path:
+    """Where the checked rows of a file lie."""
+    return file.with_name(f"{file.name}.staged")
+
+
+def _parts(staged: Path) -> Iterator[pa.Table]:
+    """Checked rows, read in parts: as pages of a mapped file all of them would count as the server's memory."""
+    with pa.OSFile(str(staged)) as source:
+        reader = pa.ipc.open_file(source)
+        part: list[pa.RecordBatch] = []
+        for number in range(reader.num_record_batches):
+            part.append(reader.get_batch(number))
+            if sum(batch.nbytes for batch in part) >= PART_BYTES:
+                yield pa.Table.from_batches(part)
+                part = []
+        if part:
+            yield pa.Table.from_batches(part)
 
 
 def _fresh(cursor: Cursor, import_id: int, before: int) -> pa.Table:

@@ -1,9 +1,12 @@
 """Samples: one by one, as pages, and all of them as a table."""
 
 from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
@@ -25,7 +28,11 @@ from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.sample_filter import CONTENT_COLUMN as CONTENT_COLUMN
 from modelship_lab.server.labeling.sample_filter import number_of
 from modelship_lab.server.labeling.sample_lists import SampleLists
+from modelship_lab.server.storage.arrow_streams import write_stream
 from modelship_lab.server.storage.database import Cursor, Database
+
+TABLE_ROWS = 50_000
+"""Of a table, so many are in memory at once."""
 
 _COLUMNS = """
     s.id, s.project_id, coalesce(st.status, 'unlabeled') AS status, {text} AS text, s.image, s.fields,
@@ -41,10 +48,15 @@ _JOINS = """
 
 
 class Samples:
-    """The samples of all projects, with what was decided about each and what is suggested."""
+    """The samples of all projects, with what was decided about each and what is suggested.
 
-    def __init__(self, database: Database, projects: Projects, lists: SampleLists) -> None:
+    Args:
+        folder: for the files that are on their way to somebody.
+    """
+
+    def __init__(self, database: Database, projects: Projects, lists: SampleLists, folder: Path) -> None:
         self._database = database
+        self._folder = folder
         self._projects = projects
         self._lists = lists
 
@@ -100,7 +112,7 @@ class Samples:
         count = await self._database.read(lambda cursor: self._lists.count(cursor, project, samples))
         return SampleCount(count=count)
 
-    async def table(
+    async def write_table(
         self,
         project: Project,
         samples: SampleFilter,
@@ -108,11 +120,14 @@ class Samples:
         limit: int | None,
         offset: int,
         caller: Caller,
-    ) -> pa.Table:
-        """Samples as a table: `id`, `status`, then `text`, `image` or a column for each feature, then `label`.
+    ) -> Path:
+        """Write samples to a file as an Arrow IPC stream: `id`, `status`, then `text`, `image` or a column for each feature, then `label`.
 
         Where numbers are told, the column is `number` in place of `label`; where more than one class can be, the
         columns are `classes` and `content` (see `Value`). After them come `suggested`, `confidence`, `name`, `group`, `split` and `note`.
+
+        Returns:
+            A new file, which is the caller's to remove.
 
         Raises:
             NotFound: there is no selection of this name.
@@ -120,32 +135,19 @@ class Samples:
         """
         require(caller, "read", project)
         content = CONTENT_COLUMN[project.require_task()]
-        value, suggested = "st.classes, st.content::VARCHAR AS content", "g.content::VARCHAR"
-        if project.kind == "label":
-            value, suggested = "st.label", "g.label"
-        elif project.kind == "number":
-            value, suggested = f"{number_of('st')} AS number", number_of("g")
 
-        def work(cursor: Cursor) -> pa.Table:
+        def work(cursor: Cursor) -> Path:
             ids = self._lists.ids(cursor, project, samples, order)
             wanted = ids[offset : None if limit is None else offset + limit]
-            with cursor.registered(
-                {"wanted_samples": pa.table({"id": wanted, "place": np.arange(len(wanted))})}
-            ):
-                found = cursor.table(
-                    f"SELECT s.id, coalesce(st.status, 'unlabeled') AS status, s.{content}, {value}, "
-                    f'{suggested} AS suggested, g.confidence, s.name, s.group_name AS "group", s.split, n.note '
-                    f"FROM wanted_samples w JOIN samples s ON s.id = w.id {_JOINS} ORDER BY w.place"
-                )
-            if content != "fields":
-                return found
-            own = found.column_names.index("suggested")
-            expanded = expand_fields(found.select(found.column_names[:own]))
-            # A feature may be called as one of these, which is told by the sample, too.
-            for name in found.column_names[own:]:
-                if name not in expanded.column_names:
-                    expanded = expanded.append_column(name, found[name])
-            return expanded
+            # Only all rows together say of which type a feature is.
+            most = len(wanted) if content == "fields" else TABLE_ROWS
+            parts = (
+                _table(cursor, project, wanted[at : at + most]) for at in range(0, len(wanted), most or 1)
+            )
+            first = next(parts, None)
+            if first is None:
+                first = _table(cursor, project, wanted)
+            return write_stream(self._folder, first.schema, chain([first], parts))
 
         return await self._database.read(work, long=len(samples.search) > 0 or limit is None)
 
@@ -208,6 +210,31 @@ def read_samples(cursor: Cursor, identities: Sequence[int], preview: int | None 
         )
     by_id = {row["id"]: _record(row) for row in rows}
     return [by_id[identity] for identity in identities if identity in by_id]
+
+
+def _table(cursor: Cursor, project: Project, ids: npt.NDArray[np.int64]) -> pa.Table:
+    """The samples with these ids, in this order, with the columns that `Samples.write_table` names."""
+    content = CONTENT_COLUMN[project.require_task()]
+    value, suggested = "st.classes, st.content::VARCHAR AS content", "g.content::VARCHAR"
+    if project.kind == "label":
+        value, suggested = "st.label", "g.label"
+    elif project.kind == "number":
+        value, suggested = f"{number_of('st')} AS number", number_of("g")
+    with cursor.registered({"wanted_samples": pa.table({"id": ids, "place": np.arange(len(ids))})}):
+        found = cursor.table(
+            f"SELECT s.id, coalesce(st.status, 'unlabeled') AS status, s.{content}, {value}, "
+            f'{suggested} AS suggested, g.confidence, s.name, s.group_name AS "group", s.split, n.note '
+            f"FROM wanted_samples w JOIN samples s ON s.id = w.id {_JOINS} ORDER BY w.place"
+        )
+    if content != "fields":
+        return found
+    own = found.column_names.index("suggested")
+    expanded = expand_fields(found.select(found.column_names[:own]))
+    # A feature may be called as one of these, which is told by the sample, too.
+    for name in found.column_names[own:]:
+        if name not in expanded.column_names:
+            expanded = expanded.append_column(name, found[name])
+    return expanded
 
 
 def _cut(characters: int) -> str:

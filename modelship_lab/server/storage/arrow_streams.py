@@ -1,11 +1,14 @@
-"""Arrow IPC streams that clients send, read only when they are about as large as what was sent.
+"""Arrow IPC streams: those that clients fetch, and those that they send.
 
-A few hundred bytes can say to be a thousand million rows: with compressed buffers, columns that are
+The latter are read only when they are about as large as what was sent. A few hundred bytes can say to be a thousand million rows: with compressed buffers, columns that are
 nothing but null, and values that are named by many rows.
 """
 
+import os
 import struct
-from collections.abc import Collection, Iterator, Sequence
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +18,29 @@ MAX_UNPACKED = 256 << 20
 
 MIN_ROW_BYTES = 8
 """A row of any use has more."""
+
+
+def write_stream(
+    folder: Path,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch | pa.Table],
+    compression: str | None = None,
+) -> Path:
+    """Write a stream batch by batch to a new file in a folder, which is the caller's to remove.
+
+    A file, because then neither the memory nor a transaction is held while somebody takes their time to fetch it.
+    """
+    handle, name = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            options = pa.ipc.IpcWriteOptions(compression=compression)
+            with pa.ipc.new_stream(file, schema, options=options) as stream:
+                for batch in batches:
+                    stream.write(batch)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return Path(name)
 
 
 def read_stream(body: bytes, names: Sequence[str], optional: Collection[str] = ()) -> pa.Table:

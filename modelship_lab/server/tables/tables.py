@@ -1,18 +1,15 @@
 """Tables for SQL that runs elsewhere: only the columns and rows that are asked for and may be seen."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from modelship_lab.records.base import Page
 from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.tables import LabTable
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller
+from modelship_lab.server.storage.arrow_streams import write_stream
 from modelship_lab.server.storage.database import Cursor, Database, placeholders
 from modelship_lab.server.tables.catalog import TABLES, Source
 
@@ -44,9 +41,6 @@ class Tables:
     ) -> Path:
         """Write the rows of a table that the caller may see to a file, as an Arrow IPC stream.
 
-        A file, because then neither the memory nor a transaction is held while somebody takes their
-        time to fetch it.
-
         Args:
             columns: those that are wanted; none: all.
             wanted: for each of these columns, only the rows with one of these numbers.
@@ -66,18 +60,8 @@ class Tables:
         sql, parameters = _query(source, columns, wanted, limit, caller)
 
         def work(cursor: Cursor) -> Path:
-            handle, path = tempfile.mkstemp(dir=self._folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    rows = cursor.batches(sql, *parameters)
-                    options = pa.ipc.IpcWriteOptions(compression="lz4")
-                    with pa.ipc.new_stream(file, rows.schema, options=options) as stream:
-                        for batch in rows:
-                            stream.write_batch(batch)
-            except BaseException:
-                os.unlink(path)
-                raise
-            return Path(path)
+            rows = cursor.batches(sql, *parameters)
+            return write_stream(self._folder, rows.schema, rows, "lz4")
 
         return await self._database.read(work, long=True)
 
