@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,6 +55,18 @@ PART_BYTES = 16 << 20
 SWITCH_INTERVAL_S = 0.0005
 
 _SUGGESTED = ("suggested", "suggested_content", "suggested_classes", "confidence")
+
+_OF_SAMPLES = (
+    "content_hash",
+    "text",
+    "image",
+    "fields",
+    "width",
+    "height",
+    "name",
+    "group_name",
+    "split",
+)
 
 _OPTION_OF_CONTENT = {"text": "text", "image": "image", "fields": "features"}
 
@@ -263,28 +276,22 @@ class Imports:
         before = transaction.value("SELECT coalesce(max(id), 0) FROM samples")
         present = present_rows(transaction, project, options.match, tables)
         tables["present_rows"] = present
-        # The file's order is the order of the ids. Part by part: to put all texts in order at once takes
-        # several times their memory.
-        added = sum(
-            transaction.rows_with(
-                """
-                INSERT INTO samples (project_id, import_id, content_hash, text, image, fields, width, height,
-                    name, group_name, split, created_at)
-                SELECT ?, ?, i.content_hash, i.text, i.image, i.fields, i.width, i.height,
-                    i.name, i.group_name, i.split, ?
-                FROM staged_rows i
-                WHERE i."row" NOT IN (SELECT "row" FROM repeated_rows)
-                    AND i."row" NOT IN (SELECT "row" FROM present_rows)
-                    AND i.content_hash IS NOT NULL
-                ORDER BY i."row"
-                """,
-                {**tables, "staged_rows": part},
-                project.id,
-                import_id,
-                moment,
-            )[0]["Count"]
-            for part in _parts(_staged(file))
-        )
+        known = np.concatenate([repeated["row"].to_numpy(), present["row"].to_numpy()])
+        added = 0
+        for part in _parts(_staged(file)):
+            is_new = pa.chunked_array([~np.isin(part["row"].to_numpy(), known)])
+            new = part.filter(pc.and_(is_new, pc.is_valid(part["content_hash"])))
+            ids = transaction.table("SELECT nextval('sample_ids') AS id FROM range(?)", new.num_rows)["id"]
+            own = {
+                # The file's order is the order of the ids.
+                "id": np.sort(ids.to_numpy()),
+                "project_id": np.full(new.num_rows, project.id),
+                "import_id": np.full(new.num_rows, import_id),
+                "created_at": pa.repeat(pa.scalar(moment), new.num_rows),
+            }
+            columns = {name: new[name] for name in _OF_SAMPLES}
+            transaction.insert("samples", pa.table({**own, **columns}))
+            added += new.num_rows
         tables["fresh_samples"] = _fresh(transaction, import_id, before)
         act = Act(author=caller.name, batch=f"import-{import_id}", source="import")
         labels = _brought(transaction, tables, ("label", "content", "classes"))
@@ -418,7 +425,7 @@ def _staged(file: Path) -> Path:
 
 
 def _parts(staged: Path) -> Iterator[pa.Table]:
-    """Checked rows, read in parts: as pages of a mapped file all of them would count as the server's memory."""
+    """Checked rows in parts, of which one is in memory: all of them at once take several times as much as the file."""
     with pa.OSFile(str(staged)) as source:
         reader = pa.ipc.open_file(source)
         part: list[pa.RecordBatch] = []
