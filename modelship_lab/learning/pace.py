@@ -25,6 +25,7 @@ class Pace:
         """Since it was told last."""
         self._steps = steps
         self._first_step = first_step
+        self._told_step: int | None = None
         self._started_s = self._told_s = time.perf_counter()
 
     @property
@@ -33,7 +34,14 @@ class Pace:
         return time.perf_counter() - self._told_s >= INTERVAL_S
 
     def figures(self, done: int) -> dict[str, float]:
-        """What is to be logged when so many steps are done; the validation is part of the time."""
+        """What is to be logged when so many steps are done; the validation is part of the time.
+
+        Nothing if that was told: a second point of the same step would take the first one's place, and every chart
+        would have to ask for the run anew.
+        """
+        if done == self._told_step:
+            return {}
+        self._told_step = done
         now_s = time.perf_counter()
         figures = {}
         if self.rows:

@@ -92,6 +92,8 @@ class JobProgress(Record):
     """Of the whole training, if it does not stop early."""
     remaining_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """About how long it takes yet."""
+    figures: dict[str, float | None] = {}
+    """Of a training: the newest of its losses and scores, e.g. `val_accuracy`; None where it is no number."""
 
 
 class Job(Record):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TOLD = ("val_loss", "val_accuracy", "val_f1")
+_TOLD = ("train_loss", "val_loss", "val_accuracy", "val_f1")
 
 
 def run(job: LabJob) -> dict[str, Any]:
@@ -127,6 +128,7 @@ class _Telling:
         self._job = job
         self._began_at_s: float | None = None
         self._last = JobProgress(progress=0)
+        self._figures: dict[str, float | None] = {}
 
     def tell(self, progress: "Progress") -> None:
         """Called at every step."""
@@ -149,11 +151,17 @@ class _Telling:
             step=progress.step,
             steps=progress.steps,
             remaining_s=(moment - self._began_at_s) / done * left if done > 0 else None,
+            figures=dict(self._figures),
         )
         self._job.tell(self._last)
 
     def hear(self, metrics: Mapping[str, Any], step: int | None, context: Any) -> None:
-        """Of everything that is logged: the figures of an epoch are told in the job's log."""
-        if "val_loss" in metrics and not context:
-            told = ", ".join(f"{name} {float(metrics[name]):.4f}" for name in _TOLD if name in metrics)
-            log.info("%s", told)
+        """Of everything that is logged: the figures of an epoch are told in the job's log, too."""
+        known = {} if context else {name: float(metrics[name]) for name in _TOLD if name in metrics}
+        if not known:
+            return
+        self._figures |= {name: value if math.isfinite(value) else None for name, value in known.items()}
+        if "val_loss" in known:
+            log.info("%s", ", ".join(f"{name} {value:.4f}" for name, value in known.items()))
+            self._last = self._last.model_copy(update={"figures": dict(self._figures)})
+            self._job.tell(self._last, now=True)

@@ -299,6 +299,8 @@ class Jobs:
                         going.process.kill()
                         raise LabError(TOO_MUCH_MEMORY.format(self._most_memory_gb))
                     await asyncio.sleep(LOOK_EVERY_S)
+                if (last := going.process.progress()) is not None:
+                    self._said(job, last)
                 outcome = await asyncio.to_thread(going.process.outcome)
                 if outcome.died and going.is_cancelled:
                     # Who is asked while it loads ends at once: there was nothing to save yet.

@@ -22,6 +22,8 @@ _EVENTS: dict[JobStatus, EventType] = {
     "cancelled": "job.cancelled",
 }
 
+_HOW_FAR = {"epoch", "epochs", "step", "steps", "estimated_end_at"}
+"""What is told of a training besides its share."""
 
 _FROM = "FROM jobs j LEFT JOIN projects p ON p.id = j.project_id"
 _SELECT = f"SELECT j.*, p.name AS project {_FROM}"
@@ -188,7 +190,7 @@ class StoredJobs:
             job_id,
         )
         if changed:
-            self._tell(transaction, "job.progress", _job(transaction, job_id))
+            self._tell(transaction, "job.progress", _job(transaction, job_id), figures=progress.figures)
 
     def _end(
         self,
@@ -214,7 +216,9 @@ class StoredJobs:
         if changed:
             self._tell(transaction, _EVENTS[status], _job(transaction, job_id))
 
-    def _tell(self, transaction: Transaction, type: EventType, job: Job) -> None:
+    def _tell(self, transaction: Transaction, type: EventType, job: Job, **further: Any) -> None:
+        if job.step is not None:
+            further |= job.model_dump(mode="json", include=_HOW_FAR)
         self._events.record(
             transaction,
             type,
@@ -227,12 +231,13 @@ class StoredJobs:
             message=job.message,
             error=job.error,
             run_id=job.run_id,
+            **further,
         )
 
 
 def columns_of(progress: JobProgress) -> dict[str, Any]:
     """How far a job is, as it is written; the end is estimated from now."""
-    told = progress.model_dump(exclude={"remaining_s"})
+    told = progress.model_dump(exclude={"remaining_s", "figures"})
     left_s = progress.remaining_s
     return {**told, "estimated_end_at": None if left_s is None else now() + timedelta(seconds=left_s)}
 

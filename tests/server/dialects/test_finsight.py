@@ -176,7 +176,9 @@ def test_a_training_runs_as_the_documentation_has_it(trained, workspace):
     assert data["mlflow_run_id"].isdecimal() and data["estimated_duration"].endswith("m")
     assert {one["type"] for one in heard} == {"progress_update"}
     assert all(one["job_id"] == data["job_id"] and one["timestamp"] for one in heard)
-    assert any(one["data"].get("val_accuracy") is not None for one in heard), heard
+    last = heard[-1]["data"]
+    assert last["epoch"] == 2 and last["step"] == last["total_steps"] > 0 and last["percentage"] == 100
+    assert last.keys() >= {"train_loss", "val_loss", "val_accuracy", "estimated_completion"}, heard
     done = is_success(ended)
     assert done["status"] == "completed" and done["progress"]["percentage"] == 100
     assert done["progress"]["total_epochs"] == 2 and done["progress"]["total_steps"] > 0

@@ -1,6 +1,7 @@
 """Training jobs: begun, watched, read and cancelled."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -33,6 +34,9 @@ TrainingId = Annotated[int, Dressed("training-job-")]
 
 _FIELDS = {"encoder": "backbone", "epochs": "num_epochs", "seed": "random_seed", "precision": "fp16"}
 """From an option of a recipe to the field of the configuration that it comes from."""
+
+_PROGRESS = {"epoch": "epoch", "step": "step", "total_steps": "steps"}
+"""From the document's word for how far a training is to the lab's."""
 
 _TOLD = ("train_loss", "val_loss", "val_accuracy", "val_f1")
 
@@ -136,32 +140,23 @@ async def watch_training(services: Services, caller: Caller, job_id: TrainingId)
         "total_steps": job.steps,
         **now["metrics"],
         "status": now["status"],
+        "percentage": now["progress"]["percentage"],
+        "estimated_completion": now["estimated_completion"],
     }
-    topics = frozenset({f"run:{job.run_id}", f"project:{job.project_id}"})
 
     def say(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        if message["type"] == "metrics":
-            news = _newest(message)
-        elif message["type"] == "event" and message["event"].payload.get("job_id") == job_id:
-            news = news_of(message["event"])
-        else:
-            return
-        if news:
-            told.update(news)
+        if message["type"] == "event" and message["event"].payload.get("job_id") == job_id:
+            payload = message["event"].payload
+            told.update({name: payload[key] for name, key in _PROGRESS.items() if key in payload})
+            if "estimated_end_at" in payload:
+                end_at = payload["estimated_end_at"]
+                told["estimated_completion"] = end_at and time_of(datetime.fromisoformat(end_at))
+            told.update(payload.get("figures", {}))
+            told.update(news_of(message["event"]))
             yield said_of("progress_update", f"training-job-{job_id}", told)
 
-    return Subscription(topics, say, (said_of("progress_update", f"training-job-{job_id}", told),))
-
-
-def _newest(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The last value of each figure of a batch of points."""
-    news: dict[str, Any] = {}
-    for series in message["series"]:
-        if series["name"] in (*_TOLD, "epoch") and series["values"] and not series.get("context"):
-            value = series["values"][-1]
-            news[series["name"]] = int(value) if series["name"] == "epoch" and value is not None else value
-            news["step"] = max(news.get("step", 0), series["steps"][-1])
-    return news
+    first = said_of("progress_update", f"training-job-{job_id}", told)
+    return Subscription(frozenset({f"project:{job.project_id}"}), say, (first,))
 
 
 async def _training(services: Services, caller: Caller, job: Job) -> dict[str, Any]:
