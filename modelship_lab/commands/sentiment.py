@@ -147,6 +147,7 @@ def train(
     from modelship_lab.learning import train as training
     from modelship_lab.learning.data.check import check_file, usable
     from modelship_lab.learning.data.file import format_of, read_data
+    from modelship_lab.learning.encoders import encoder_folder
     from modelship_lab.learning.jobs.training import write_model
 
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -161,6 +162,9 @@ def train(
     wrong = [problem for problem in check.problems if problem.is_error]
     if wrong:
         raise InvalidInput(" ".join(problem.message for problem in wrong))
+    if wanted.training.backbone is not None:
+        # Before anything is imported for a training that cannot begin.
+        encoder_folder(wanted.training.backbone)
     rows = usable(read_data(data, format_of(data)), columns.text_column, columns.label_column)
     project = _experiment(session, experiment, check)
     project.import_frame(rows.select("text", "label"), file_name=data.name, text="text", label="label")

@@ -19,6 +19,9 @@ _PACKAGES = {
 }
 """Encoders whose weights come as a package: its module, and the folder in it."""
 
+HUB_PATIENCE_S = 5.0
+"""For the hub to answer at all."""
+
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
 _FILES = ("config.json", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "*.model")
 _SECOND_FORMAT = "pytorch_model*"
@@ -58,7 +61,7 @@ def encoder_folder(name: str) -> Path:
 
 def _of_hub(name: str) -> Path:
     try:
-        from huggingface_hub import errors, hf_hub_download, snapshot_download
+        from huggingface_hub import constants, errors, get_session, hf_hub_download, snapshot_download
     except ImportError:
         raise MissingDependency(
             "Encoders by name need an optional package: `pip install modelship-lab[huggingface]`."
@@ -69,6 +72,8 @@ def _of_hub(name: str) -> Path:
             cached = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
             if (cached / "config.json").is_file() and _has_weights(cached):
                 return cached
+        # Where there is no way to the hub its own client tries again for half a minute: this asks once.
+        get_session().head(constants.ENDPOINT, timeout=HUB_PATIENCE_S)
         hf_hub_download(name, "config.json")
         # Most models are stored twice; the second format is fetched only where there is no first.
         found = Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=[_SECOND_FORMAT]))

@@ -10,7 +10,8 @@ STANDARD_ERROR = "stderr.log"
 
 _PACKAGES = Path(version.__file__).parents[1]
 _PASSED_ON = re.compile(
-    r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_\w+|SYSTEMROOT|VIRTUAL_ENV|PYTHON\w*|OMP_\w+|KMP_\w+|MKL_\w+"
+    r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_\w+|SYSTEMROOT|VIRTUAL_ENV|PYTHON\w*|OMP_\w+|KMP_\w+|MKL_\w+|"
+    r"CUDA_VISIBLE_DEVICES"
 )
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.])(?:/[^\s/'\":;,()]+)+/?")
 

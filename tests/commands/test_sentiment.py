@@ -162,12 +162,13 @@ def test_a_backbone_is_trained_exported_and_validated_as_the_documentation_has_i
 
 def test_a_backbone_that_cannot_be_had_names_those_that_are_here(sentiment, folder: Path) -> None:
     (folder / "hub.yaml").write_text(FINBERT)
-    away = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "no cache")}
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(folder / "no cache")}
     failed = sentiment("train", "-d", "data/news_dataset.json", "-c", "hub.yaml", status=1, **away)
     assert (
         "ProsusAI/finbert is not on this machine and the Hugging Face hub cannot be reached" in failed.stderr
     )
     assert "On this machine there is" in failed.stderr and "all-MiniLM-L6-v2" in failed.stderr
+    assert failed.stderr.count("\n") == 1
 
 
 def test_a_model_is_exported_validated_registered_moved_and_deleted(

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.learning import train
+from modelship_lab.learning.encoders import encoder_folder
 from modelship_lab.learning.jobs.lab_job import PATIENCE_S, LabJob
 from modelship_lab.records.base import Task
 from modelship_lab.records.errors import NotFound, TrainingFailed
 from modelship_lab.records.jobs import JobProgress
-from modelship_lab.records.recipe_options import RecipeOptions
+from modelship_lab.records.recipe_options import RecipeOptions, TextEncoderOptions
 from modelship_lab.records.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def run(job: LabJob) -> dict[str, Any]:
         recipe, options = _chosen(run, order, snapshot.info.task)
         run.set_recipe(recipe.name)
         run.log_params(options.model_dump())
+        if isinstance(options, TextEncoderOptions):
+            # A backbone that cannot be had is said before torch is loaded.
+            encoder_folder(options.encoder)
     except BaseException as error:
         train.fail(run, error)
         raise
@@ -162,6 +166,9 @@ class _Telling:
             return
         self._figures |= {name: value if math.isfinite(value) else None for name, value in known.items()}
         if "val_loss" in known:
-            log.info("%s", ", ".join(f"{name} {value:.4f}" for name, value in known.items()))
+            told = ", ".join(
+                f"{name} {value:.4f}" for name, value in self._figures.items() if value is not None
+            )
+            log.info("%s: %s", self._last.message or "validation", told)
             self._last = self._last.model_copy(update={"figures": dict(self._figures)})
             self._job.tell(self._last, now=True)

@@ -5,6 +5,7 @@ process it is. So a server that was started later finds out as much as the one t
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,9 +42,16 @@ class Outcome:
     """Whether it ended without a word of its own."""
 
 
-def _mlflow() -> dict[str, str]:
-    """Where runs are mirrored to, with the credential for it: that is done by the process which trains."""
-    return {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_TRACKING_")}
+_PASSED_ON = re.compile(
+    r"MLFLOW_TRACKING_\w+|HF_\w+|HUGGING_FACE_HUB_TOKEN|XDG_CACHE_HOME|((https?|all|no)_proxy|SSL_CERT_(FILE|DIR))",
+    re.IGNORECASE,
+)
+
+
+def _services() -> dict[str, str]:
+    """Where runs are mirrored to and backbones come from, with the way there and the credentials for it: both is done
+    by the process which trains."""
+    return {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
 
 
 class DetachedProcess:
@@ -73,7 +81,7 @@ class DetachedProcess:
             try:
                 child = subprocess.Popen(
                     [sys.executable, "-m", MODULE, kind, str(folder)],
-                    env=environment() | _mlflow(),
+                    env=environment() | _services(),
                     cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

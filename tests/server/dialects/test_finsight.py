@@ -91,9 +91,12 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(workspace, tmp_path_factory):
-    server = run_server(
-        tmp_path_factory.mktemp("finsight"), "--no-rate-limits", "--workspace", str(workspace)
-    )
+    folder = tmp_path_factory.mktemp("finsight")
+    with pytest.MonkeyPatch.context() as environment:
+        # No way to the hub, wherever this runs.
+        environment.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        environment.setenv("HF_HOME", str(folder / "hub"))
+        server = run_server(folder, "--no-rate-limits", "--workspace", str(workspace))
     yield server
     server.stop()
 
@@ -236,6 +239,18 @@ def test_what_cannot_be_trained_says_why(builder, body, status, code, field):
     error = is_error(builder.ask("POST", "training/start", whole, status), code)
     if field:
         assert error["details"]["field"] == field and error["details"]["issue"]
+
+
+def test_a_backbone_that_cannot_be_had_fails_at_once_and_names_those_that_are_here(builder):
+    """The hub is asked once: its own client would try again for half a minute."""
+    config = {"training": {"backbone": "ProsusAI/finbert", "batch_size": 16, "learning_rate": 2e-5}}
+    job = is_success(builder.start_training("data/news_dataset.json", config))["job_id"]
+    last = builder.hear(f"training/{job}", "failed")[-1]["data"]
+    assert "hub cannot be reached" in last["error"] and "all-MiniLM-L6-v2" in last["error"]
+    told = is_success(builder.get_training_status(job))
+    assert told["error_code"] == "TRAINING_ERROR" and told["error"] == last["error"]
+    logged = is_success(builder.ask("GET", f"training/{job}/logs?level=ERROR"))["logs"]
+    assert [one["message"] for one in logged] == [last["error"]]
 
 
 def test_jobs_that_are_not_there(builder):
