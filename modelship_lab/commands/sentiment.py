@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,9 +185,11 @@ def _state(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError:
-        raise NotFound(
-            f"There is no checkpoint to go on from in {folder}: name a folder checkpoint-N of a training's output."
-        ) from None
+        there = sorted(str(one.parent) for one in folder.parent.glob(f"checkpoint-*/{name}"))
+        listed = (
+            f"there is {', '.join(there)}" if there else "name a folder checkpoint-N of a training's output"
+        )
+        raise NotFound(f"There is no checkpoint to go on from in {folder}: {listed}.") from None
 
 
 def _experiment(session: BuilderSession, name: str, check: DataCheck) -> "ProjectHandle":
@@ -219,11 +221,27 @@ def _run_of(session: BuilderSession, model_path: Path) -> "RunHandle":
     )
 
 
+class ModelPath(click.Argument):
+    """The folder of one model. A pattern that the shell has made several folders of is answered with what to do."""
+
+    def __init__(self, declarations: Sequence[str], **settings: Any) -> None:
+        super().__init__(declarations, **settings, nargs=-1, required=True, metavar="MODEL_PATH")
+
+    def process_value(self, ctx: click.Context, value: Any) -> Path:
+        paths: tuple[Path, ...] = super().process_value(ctx, value)
+        if len(paths) > 1:
+            newest = max(paths, key=lambda path: path.stat().st_mtime if path.exists() else 0.0)
+            raise click.UsageError(
+                f"One model is taken, and these are {len(paths)}; the newest is {newest}.", ctx
+            )
+        return paths[0]
+
+
 # Export -------------------------------------------------------------------------------------------
 
 
 @_program("sentiment-export")
-@click.argument("model_path", type=PATH)
+@click.argument("model_path", type=PATH, cls=ModelPath)
 @click.option(
     "--output", "-o", type=PATH, default=Path("exported"), show_default=True, help="Output directory."
 )
@@ -269,7 +287,7 @@ class Json(click.ParamType[dict[str, Any]]):
 
 
 @_program("sentiment-register")
-@click.argument("model_path", type=PATH)
+@click.argument("model_path", type=PATH, cls=ModelPath)
 @click.option("--run-id", required=True, help="Run that has trained it.")
 @click.option("--name", help="Of the model. Default: the experiment's.")
 @click.option("--description", default="", help="Model description.")

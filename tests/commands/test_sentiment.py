@@ -252,6 +252,7 @@ def test_health_of_the_lab_and_what_it_depends_on(sentiment) -> None:
         (("train", "-d", "data/one_class.csv"), "at least two classes"),
         (("train", "-d", "data/news_dataset.json", "--resume-from", "outputs/nothing"), "checkpoint"),
         (("export", "data"), "no trained model"),
+        (("export", "data", "configs"), "One model is taken, and these are 2; the newest is"),
         (("export", "outputs/run/model", "--format", "coreml"), "onnx, torchscript, triton or both"),
         (("validate", "nothing.onnx", "--test-data", "data/test_samples.json"), "no model"),
         (("register", "outputs/run/model", "--run-id", "1", "--metadata", "[1]"), "JSON object"),
