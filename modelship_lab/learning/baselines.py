@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -98,10 +99,7 @@ def _of_texts(
         model = LogisticRegression(max_iter=200)
         if not isinstance(objective, OneClass):
             model = OneVsRestClassifier(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        # Of a class that all rows or none have, which is no matter here.
-        warnings.filterwarnings("ignore", message="Label .* is present in all|Label not .* is present")
+    with _quiet():
         model.fit(fitted, known)
     return np.asarray(model.predict(vectors.transform(_beginnings(samples, test))))
 
@@ -124,7 +122,18 @@ def _of_tables(
         model = HistGradientBoostingClassifier(random_state=seed)
         if not isinstance(objective, OneClass):
             model = OneVsRestClassifier(model)
-    return np.asarray(model.fit(table[train], known).predict(table[test]))
+    with _quiet():
+        model.fit(table[train], known)
+    return np.asarray(model.predict(table[test]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what scikit-learn says of solvers that end early, and of a class that all rows or none have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="Label .* is present in all|Label not .* is present")
+        yield
 
 
 def _judged(

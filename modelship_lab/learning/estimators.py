@@ -21,11 +21,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from modelship_lab.bundles.preprocessing import Arrays
-from modelship_lab.learning.onnx_estimators import FOREST_OPSET, Graph, Trees, forest_sums
+from modelship_lab.learning.onnx_estimators import (
+    FOREST_OPSET,
+    TREES_OPSET,
+    Graph,
+    Trees,
+    forest_sums,
+)
 from modelship_lab.records.bundle import TableEncoding
+from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.recipe_options import TabularSklearnOptions
 
-__all__ = ["LOGITS", "Estimator", "GradientBoosting"]
+__all__ = ["ESTIMATORS", "LOGITS", "Estimator", "EstimatorPerClass", "GradientBoosting"]
 
 LOGITS = "logits"
 """Output of the ONNX graph."""
@@ -47,6 +54,8 @@ class Estimator(ABC):
         targets: int (rows), the classes, or float (rows), numbers in standard deviations from their mean.
         outputs: how many classes there are; None for numbers.
     """
+
+    trees_opset = TREES_OPSET
 
     def __init__(
         self,
@@ -84,8 +93,8 @@ class Estimator(ABC):
         """Fit one stage more."""
 
     @abstractmethod
-    def graph_of(self) -> tuple[Graph, str]:
-        """The graph with its inputs, and the name of what `scores` gives."""
+    def scores_in(self, graph: Graph) -> str:
+        """Add what `scores` does to a graph; the name of what it gives."""
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Logits of the classes that there are training rows of, or (rows, 1)."""
@@ -116,16 +125,20 @@ class Estimator(ABC):
         logits[:, self.model.classes_] = scores
         return logits
 
-    def to_onnx(self) -> bytes:
-        """The ONNX model of `logits`."""
-        graph, scores = self.graph_of()
-        outputs = self.outputs or 1
+    def logits_in(self, graph: Graph) -> str:
+        """Add what `logits` does to a graph; the name of what it gives."""
+        scores = self.scores_in(graph)
         if self.outputs is not None and len(self.model.classes_) < self.outputs:
-            places = np.zeros((len(self.model.classes_), outputs), np.float32)
+            places = np.zeros((len(self.model.classes_), self.outputs), np.float32)
             places[np.arange(len(places)), self.model.classes_] = 1
             absent = np.where(places.any(0), 0.0, ABSENT).astype(np.float32)
             scores = graph.add("Gemm", scores, graph.constant(places), graph.constant(absent))
-        return graph.model(scores, LOGITS, outputs)
+        return scores
+
+    def to_onnx(self) -> bytes:
+        """The ONNX model of `logits`."""
+        graph = Graph(self.trees_opset)
+        return graph.model(self.logits_in(graph), LOGITS, self.outputs or 1)
 
     def graph_inputs(self, graph: Graph) -> tuple[str | None, str | None]:
         """The encoded numbers and categories as inputs of a graph."""
@@ -177,8 +190,7 @@ class GradientBoosting(Estimator):
         # It has no public way to forget; predictions go through its list of trees.
         self.model._predictors = self.model._predictors[: stages * self.iterations]
 
-    def graph_of(self) -> tuple[Graph, str]:
-        graph = Graph()
+    def scores_in(self, graph: Graph) -> str:
         numeric, categories = self.graph_inputs(graph)
         parts = []
         if categories:
@@ -197,7 +209,7 @@ class GradientBoosting(Estimator):
         scores = graph.add("Add", trees.sums(graph, rows), start)
         if self.outputs is not None and targets == 1:
             scores = graph.add("Concat", graph.add("Sub", scores, scores), scores, axis=1)
-        return graph, scores
+        return scores
 
 
 def _add_boosted(trees: Trees, tree: Any, target: int) -> None:
@@ -269,6 +281,7 @@ class _Filled(Estimator):
 class Forest(_Filled):
     """Random forests and extremely randomized trees; categories are numbered."""
 
+    trees_opset = FOREST_OPSET
     kinds = {
         "random-forest": (RandomForestClassifier, RandomForestRegressor),
         "extra-trees": (ExtraTreesClassifier, ExtraTreesRegressor),
@@ -297,8 +310,7 @@ class Forest(_Filled):
         shares = np.asarray(self.model.predict_proba(rows))
         return np.asarray(np.log(np.maximum(shares, LEAST_PROBABILITY)))
 
-    def graph_of(self) -> tuple[Graph, str]:
-        graph = Graph(FOREST_OPSET)
+    def scores_in(self, graph: Graph) -> str:
         numeric, categories = self.graph_inputs(graph)
         codes = [graph.add("Cast", categories, to=1)] if categories else []
         rows = graph.add("Concat", *codes, *self.filled_nodes(graph, numeric), axis=1)
@@ -308,9 +320,9 @@ class Forest(_Filled):
             values = [tree.value[:, 0, :] for tree in trees]
         means = forest_sums(graph, rows, trees, [value / len(trees) for value in values])
         if self.outputs is None:
-            return graph, means
+            return means
         least = graph.constant(np.array(LEAST_PROBABILITY, np.float32))
-        return graph, graph.add("Log", graph.add("Max", means, least))
+        return graph.add("Log", graph.add("Max", means, least))
 
 
 class Linear(_Filled):
@@ -349,8 +361,7 @@ class Linear(_Filled):
             self.model.fit(self.rows, self.targets)
         self.is_done = self.outputs is None or int(self.model.n_iter_.max()) < self.iterations
 
-    def graph_of(self) -> tuple[Graph, str]:
-        graph = Graph()
+    def scores_in(self, graph: Graph) -> str:
         numeric, categories = self.graph_inputs(graph)
         parts = []
         if numeric:
@@ -367,7 +378,7 @@ class Linear(_Filled):
         scores = graph.add("Gemm", rows, graph.constant(weights), graph.constant(bias))
         if self.outputs is not None and weights.shape[1] == 1:
             scores = graph.add("Concat", graph.add("Sub", scores, scores), scores, axis=1)
-        return graph, scores
+        return scores
 
 
 ESTIMATORS: dict[str, type[Estimator]] = {
@@ -376,3 +387,72 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "extra-trees": Forest,
     "linear": Linear,
 }
+
+
+class EstimatorPerClass:
+    """Where a row may have several classes: for each an estimator of whether it has it.
+
+    Args:
+        options: of the recipe.
+        spec: the features.
+        inputs: encoded training rows.
+        targets: float (rows, classes), 1 for the classes that a row has.
+
+    Raises:
+        InvalidData: all rows have the same classes.
+    """
+
+    def __init__(
+        self, options: TabularSklearnOptions, spec: TableEncoding, inputs: Arrays, targets: np.ndarray
+    ) -> None:
+        having = targets.sum(0)
+        # Of what all rows have, or none, there is only how sure that is (Laplace's rule of succession).
+        self._constant = np.log((having + 1) / (len(targets) - having + 1)).astype(np.float32)
+        self._learned = np.flatnonzero((having > 0) & (having < len(targets)))
+        if not len(self._learned):
+            raise InvalidData("There is nothing to learn: all training rows have the same classes.")
+        kind = ESTIMATORS[options.estimator]
+        self._parts = [
+            kind(options, spec, inputs, targets[:, place].astype(np.int64), 2) for place in self._learned
+        ]
+        self.stages = 0
+
+    @property
+    def iterations(self) -> int:
+        """In one stage."""
+        return self._parts[0].iterations
+
+    @property
+    def is_done(self) -> bool:
+        """Whether another stage would change nothing."""
+        return all(part.is_done for part in self._parts)
+
+    def advance(self) -> None:
+        for part in self._parts:
+            if not part.is_done:
+                part.advance()
+        self.stages += 1
+
+    def cut(self, stages: int) -> None:
+        """Go back to what it was after so many stages; what only grows better stays as it is."""
+        for part in self._parts:
+            part.cut(min(stages, part.stages))
+        self.stages = max(part.stages for part in self._parts)
+
+    def logits(self, inputs: Arrays) -> np.ndarray:
+        """float32 (rows, classes)."""
+        scores = [part.logits(inputs) for part in self._parts]
+        logits = np.tile(self._constant, (len(scores[0]), 1))
+        logits[:, self._learned] = np.stack([each[:, 1] - each[:, 0] for each in scores], 1)
+        return logits
+
+    def to_onnx(self) -> bytes:
+        """The ONNX model of `logits`."""
+        graph = Graph(self._parts[0].trees_opset)
+        scores = graph.add("Concat", *(part.logits_in(graph) for part in self._parts), axis=1)
+        places = np.zeros((len(self._parts), 2, len(self._constant)), np.float32)
+        places[np.arange(len(self._parts)), :, self._learned] = -1, 1
+        known = places.any((0, 1))
+        constant = np.where(known, 0, self._constant)
+        placed = graph.constant(places.reshape(-1, len(known)))
+        return graph.model(graph.add("Gemm", scores, placed, graph.constant(constant)), LOGITS, len(known))

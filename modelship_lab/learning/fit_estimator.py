@@ -15,11 +15,11 @@ from modelship_lab.bundles.preprocessing import Arrays
 from modelship_lab.learning import recipes
 from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
-from modelship_lab.learning.estimators import Estimator
+from modelship_lab.learning.estimators import Estimator, EstimatorPerClass
 from modelship_lab.learning.evaluate import evaluate, summary
 from modelship_lab.learning.fit import FitResult, Progress
 from modelship_lab.learning.network import predicted
-from modelship_lab.learning.objectives import Number, OneClass, SeveralClasses, objective_of
+from modelship_lab.learning.objectives import Objective, objective_of
 from modelship_lab.learning.onnx_network import as_weights, with_activation
 from modelship_lab.learning.predictions import predictions_file
 from modelship_lab.learning.run_log import RunLog
@@ -27,7 +27,7 @@ from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.saver import write_folder
 from modelship_lab.learning.slices import slices_of
 from modelship_lab.learning.split import Split, check_trainable
-from modelship_lab.records.errors import Interrupted, InvalidInput, TrainingFailed
+from modelship_lab.records.errors import Interrupted, TrainingFailed
 from modelship_lab.records.recipe_options import RecipeOptions, TabularSklearnOptions
 from modelship_lab.records.recipes import Recipe
 
@@ -41,6 +41,8 @@ TRAINING_ROWS = 2000
 PARITY_ROWS = 64
 BATCH_SIZES = (1, 7, 64)
 TOLERANCE = 1e-4
+
+Estimates = Estimator | EstimatorPerClass
 
 
 def fit_estimator(
@@ -58,7 +60,6 @@ def fit_estimator(
     What is kept of the estimator is its ONNX graph: nothing that is read back later is executed.
 
     Raises:
-        InvalidInput: the snapshot says several classes of a sample.
         InvalidData: too few labels; says what to label.
         TrainingFailed: the estimator cannot learn from these rows; says why.
         Interrupted: it was stopped before the first stage.
@@ -69,11 +70,6 @@ def fit_estimator(
     on_progress(Progress("preparing"))
     samples = Samples.of_snapshot(snapshot)
     objective = objective_of(info)
-    if isinstance(objective, SeveralClasses):
-        raise InvalidInput(
-            f"The recipe {recipe.name} learns one class of each row, and this project's rows have several. "
-            "Choose another recipe."
-        )
     targets = objective.targets(samples.table)
     split = objective.split(targets, samples.ids, options.held_out, options.seed, given or samples.splits())
     objective = objective.fitted(targets[split.train])
@@ -90,9 +86,13 @@ def fit_estimator(
     )
     on_progress(Progress("evaluating"))
     validation = _taken(inputs, split.validation)
-    logits = torch.from_numpy(estimator.logits(validation))
+    logits, known = (
+        torch.from_numpy(estimator.logits(validation)),
+        torch.from_numpy(targets[split.validation]),
+    )
     if options.calibration:
-        objective = objective.calibrated(logits, torch.from_numpy(targets[split.validation]))
+        objective = objective.calibrated(logits, known)
+    objective = objective.decided(logits, known)
     model = estimator.to_onnx()
     _check(estimator, objective, model, validation)
     checkpoint = Checkpoint(recipe, options, preprocessing, objective, as_weights(model), growing.best)
@@ -132,7 +132,7 @@ class _Growing:
     def __init__(
         self,
         run: RunLog,
-        objective: OneClass | Number,
+        objective: Objective,
         targets: np.ndarray,
         split: Split,
         inputs: Arrays,
@@ -155,7 +155,7 @@ class _Growing:
         self.stopped = False
         self.seconds = 0.0
 
-    def grown(self, estimator: Estimator) -> Estimator:
+    def grown(self, estimator: Estimates) -> Estimates:
         """The estimator as it was after the stage with the lowest loss on the validation rows."""
         started_s = time.perf_counter()
         iterations, stages = estimator.iterations, -(-self.options.iterations // estimator.iterations)
@@ -195,7 +195,7 @@ class _Growing:
         estimator.cut(best_stage)
         return estimator
 
-    def _figures(self, estimator: Estimator) -> dict[str, float]:
+    def _figures(self, estimator: Estimates) -> dict[str, float]:
         figures = {}
         for part, (inputs, targets) in self.parts.items():
             logits = torch.from_numpy(estimator.logits(inputs))
@@ -218,7 +218,7 @@ def _taken(inputs: Arrays, chosen: np.ndarray) -> Arrays:
     return {name: column[chosen] for name, column in inputs.items()}
 
 
-def _check(estimator: Estimator, objective: OneClass | Number, model: bytes, inputs: Arrays) -> None:
+def _check(estimator: Estimates, objective: Objective, model: bytes, inputs: Arrays) -> None:
     """Make sure that the graph says what the estimator says: from here on only the graph is there."""
 
     def source(batch: Arrays) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-__all__ = ["Graph", "Trees", "forest_sums"]
+__all__ = ["FOREST_OPSET", "TREES_OPSET", "Graph", "Trees", "forest_sums"]
 
 OPSET = 18
 TREES_OPSET = 5
@@ -32,9 +32,10 @@ class Graph:
         self._inputs: list[Any] = []
 
     def input(self, name: str, kind: type[np.generic], width: int) -> str:
-        """A batch of rows that the model takes."""
-        type_of = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-        self._inputs.append(helper.make_tensor_value_info(name, type_of, ["rows", width]))
+        """A batch of rows that the model takes; asked for again, it is the same."""
+        if all(known.name != name for known in self._inputs):
+            type_of = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+            self._inputs.append(helper.make_tensor_value_info(name, type_of, ["rows", width]))
         return name
 
     def constant(self, value: np.ndarray) -> str:

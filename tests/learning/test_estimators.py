@@ -101,14 +101,32 @@ def test_an_estimator_ends_when_its_time_is_over():
     assert len(run.series("val_loss")) == 1
 
 
-def test_estimators_learn_one_class_of_each_row():
-    data = orders()
-    lists = pa.array([[place] for place in data.content.column("label").to_pylist()], pa.list_(pa.int32()))
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_rows_with_several_classes_have_an_estimator_for_each(estimator, tmp_path):
+    data = orders(400)
+    table = data.content
+    large = table.column("amount").to_numpy(zero_copy_only=False) > 0
+    late = table.column("noise").to_numpy() < 2
+    # All are "fine", and "odd" is nobody.
+    lists = [
+        [0, *([1] if is_late else []), *([2] if is_large else [])]
+        for is_late, is_large in zip(late, large, strict=True)
+    ]
+    by_class = {"fine": 400, "late": int(late.sum()), "lost": int(large.sum()), "odd": 0}
     several = LocalSnapshot(
-        data.info.model_copy(update={"multilabel": True}), data.content.set_column(1, "labels", lists), {}
+        data.info.model_copy(update={"multilabel": True, "by_class": by_class}),
+        table.set_column(1, "labels", pa.array(lists, pa.list_(pa.int32()))),
+        {},
     )
-    with pytest.raises(InvalidInput, match="one class of each row"):
-        fit(Recorder(), several, "tabular-sklearn")
+    options = {"estimator": estimator, "iterations": 40, "least_rows": 4}
+    result = fit(Recorder(), several, "tabular-sklearn", options)
+    f1 = {each.label: each.f1 for each in result.evaluation.per_class}
+    assert f1["fine"] == 1 and f1["lost"] > 0.9 and f1["late"] > 0.9
+    manifest = write_bundle(tmp_path / "bundle", result.checkpoint, several, Lineage(), {})
+    assert manifest.parity.max_difference < 1e-5 and len(manifest.thresholds) == 4
+    said = BundleModel(tmp_path / "bundle").predict([{"shop": "shop 3", "amount": 2.0, "noise": 4.0}])[0]
+    assert said.probabilities[0] > 0.95 and said.probabilities[3] < 0.05
+    assert sorted(said.prediction) == ["fine", "lost"]
 
 
 def test_an_estimator_has_no_state_to_go_on_from():

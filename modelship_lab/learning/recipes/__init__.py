@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modelship_lab.bundles.preprocessing import Arrays
-    from modelship_lab.learning.estimators import Estimator
+    from modelship_lab.learning.estimators import Estimator, EstimatorPerClass
     from modelship_lab.learning.network import Network
     from modelship_lab.learning.objectives import Objective
     from modelship_lab.learning.samples import Samples
@@ -53,9 +53,11 @@ def estimator(
     objective: "Objective",
     inputs: "Arrays",
     targets: "np.ndarray",
-) -> "Estimator":
+) -> "Estimator | EstimatorPerClass":
     """The unfitted estimator of a recipe of that kind, for encoded training rows and their targets."""
-    made: Estimator = _module(recipe).estimator(options, preprocessing, objective, inputs, targets)
+    made: Estimator | EstimatorPerClass = _module(recipe).estimator(
+        options, preprocessing, objective, inputs, targets
+    )
     return made
 
 

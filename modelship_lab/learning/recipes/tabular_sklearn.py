@@ -3,8 +3,8 @@
 import numpy as np
 
 from modelship_lab.bundles.preprocessing import Arrays
-from modelship_lab.learning.estimators import ESTIMATORS, Estimator
-from modelship_lab.learning.objectives import Number, Objective
+from modelship_lab.learning.estimators import ESTIMATORS, Estimator, EstimatorPerClass
+from modelship_lab.learning.objectives import Number, Objective, SeveralClasses
 from modelship_lab.learning.onnx_network import OnnxNetwork
 from modelship_lab.learning.recipes import tabular_mlp
 from modelship_lab.learning.samples import Samples
@@ -28,8 +28,10 @@ def estimator(
     objective: Objective,
     inputs: Arrays,
     targets: np.ndarray,
-) -> Estimator:
+) -> Estimator | EstimatorPerClass:
     """The unfitted estimator for the training rows."""
+    if isinstance(objective, SeveralClasses):
+        return EstimatorPerClass(options, preprocessing, inputs, targets)
     if isinstance(objective, Number):
         standardized = (targets - objective.center) / objective.scale
         return ESTIMATORS[options.estimator](options, preprocessing, inputs, standardized, None)
