@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -109,20 +110,14 @@ def test_extreme_inputs_have_an_answer(exported):
 
 
 def test_a_model_that_disagrees_is_refused(exported, tmp_path, monkeypatch):
-    checkpoint, data, _, _ = exported
-    to_onnx = export.to_onnx
-
-    def wrong(network, *further):
-        with torch.no_grad():
-            biases = next(weight for weight in reversed(list(network.parameters())) if weight.ndim == 1)
-            biases[0] += 0.01
-            content = to_onnx(network, *further)
-            biases[0] -= 0.01
-        return content
-
-    monkeypatch.setattr(export, "to_onnx", wrong)
+    checkpoint, data, folder, _ = exported
+    biases = [name for name, weight in checkpoint.network().named_parameters() if weight.ndim == 1]
+    other = checkpoint.weights[biases[-1]].clone()
+    other[0] += 0.01
+    changed = replace(checkpoint, weights={**checkpoint.weights, biases[-1]: other})
+    monkeypatch.setattr(export, "to_onnx", lambda *given: (folder / "model.onnx").read_bytes())
     with pytest.raises(ExportFailed, match=r"batch size 1, row \d+, class"):
-        export.write_bundle(tmp_path / "bundle", checkpoint, data, Lineage(), {})
+        export.write_bundle(tmp_path / "bundle", changed, data, Lineage(), {})
     assert not (tmp_path / "bundle").exists()
 
 
