@@ -53,7 +53,8 @@ def request(
     if errors_of is not None:
         conditions["ids"] = _errors_of(session, errors_of, handle.id)
         purpose = "error" if purpose == "request" else purpose
-        detail = detail or f"run {errors_of} predicts another label"
+        what = "number" if handle.record.kind == "number" else "label"
+        detail = detail or f"run {errors_of} predicts another {what}"
     saved = handle.request(purpose, detail=detail, at_most=at_most, **given(conditions))
     before = f" {saved.waiting:,} waited already." if saved.waiting else ""
     if not saved.added:

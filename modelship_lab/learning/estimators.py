@@ -452,7 +452,8 @@ class EstimatorPerClass:
         scores = graph.add("Concat", *(part.logits_in(graph) for part in self._parts), axis=1)
         places = np.zeros((len(self._parts), 2, len(self._constant)), np.float32)
         places[np.arange(len(self._parts)), :, self._learned] = -1, 1
-        known = places.any((0, 1))
-        constant = np.where(known, 0, self._constant)
-        placed = graph.constant(places.reshape(-1, len(known)))
-        return graph.model(graph.add("Gemm", scores, placed, graph.constant(constant)), LOGITS, len(known))
+        constant = self._constant.copy()
+        constant[self._learned] = 0
+        placed = graph.constant(places.reshape(-1, len(constant)))
+        logits = graph.add("Gemm", scores, placed, graph.constant(constant))
+        return graph.model(logits, LOGITS, len(constant))

@@ -40,7 +40,7 @@ def houses(lab):
 @pytest.fixture(scope="module")
 def priced(lab, houses):
     runs = [
-        train.start(lab, houses, "tabular-sklearn", {"estimator": "linear"}),
+        train.start(lab, houses, "tabular-sklearn", {"estimator": "linear", "folds": 3}),
         train.start(lab, houses, "tabular-sklearn", {"estimator": "random-forest", "iterations": 10}),
     ]
     for run in runs:
@@ -71,6 +71,29 @@ def test_a_run_of_numbers_is_judged_in_their_unit(houses, priced):
     told = linear.significance(forest.id)
     assert (told.metric, told.rows) == ("mae", found.rows)
     assert told.difference == pytest.approx(forest.evaluation().mae - found.mae)
+
+
+def test_the_folds_of_numbers_are_judged_by_their_errors(lab, houses, priced):
+    figures = priced[0].refresh().summary
+    folds = [run.summary for run in lab.run_records(houses.id) if run.parent_id == priced[0].id]
+    rows = lab.snapshot(priced[0].record.snapshot_id).info.rows
+    assert [fold["test_rows"] for fold in folds] == pytest.approx([rows / 3] * 3, abs=1)
+    assert sum(fold["test_rows"] for fold in folds) == rows
+    assert figures["folds"] == 3 and not any("accuracy" in name for name in figures)
+    for name in ("mae", "rmse", "r2"):
+        found = [fold[f"test_{name}"] for fold in folds]
+        assert figures[f"cv_{name}"] == pytest.approx(np.mean(found))
+        assert figures[f"cv_{name}_spread"] == pytest.approx(np.std(found, ddof=1))
+
+
+def test_the_worst_errors_of_numbers_are_the_farthest_and_go_to_the_queue(lab, houses, priced):
+    worst = priced[0].evaluation().worst
+    errors = [abs(float(one.actual) - float(one.predicted)) for one in worst]
+    assert errors == sorted(errors, reverse=True) and errors[0] > 0
+    asked = houses.request("error", ids=tuple(one.sample_id for one in worst[:3]))
+    waiting = houses.queue(purpose="error").samples
+    assert {one.id for one in waiting} == {one.sample_id for one in worst[:3]}
+    houses.withdraw(asked.batch)
 
 
 def test_suggested_numbers_lie_in_the_range_of_the_project(lab, houses, priced):
