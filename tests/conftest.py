@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+
+from tests.forked_servers import ForkedServer, Template
 
 # Tests say what a run holds; what it would note by itself is tested where it is asked for.
 os.environ["MLSHIP_SYSTEM_METRICS"] = os.environ["MLSHIP_SOURCE"] = "0"
@@ -52,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 class LabServer:
     """A running lab server process."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen | ForkedServer
     url: str
     """Base address with a slash at the end."""
     token: str
@@ -73,7 +76,7 @@ class LabServer:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
                 self.kill()
                 raise
 
@@ -85,33 +88,31 @@ class LabServer:
 
 
 def run_server(
-    data_dir: Path, *options: str, token: str = "test-token-of-this-run", program: str = ""
+    data_dir: Path,
+    *options: str,
+    token: str = "test-token-of-this-run",
+    program: str = "",
+    template: Template | None = None,
 ) -> LabServer:
     """Start a lab server on a free port and wait until it answers.
 
     Args:
         program: a file that is run instead of the server's own program and takes the same options.
+        template: what the server is a fork of, instead of a program that is started.
     """
-    (data_dir / "workspace").mkdir(parents=True, exist_ok=True)
+    workspace = data_dir / "workspace"
+    workspace.mkdir(parents=True, exist_ok=True)
     log_file = data_dir / "server.log"
     announced = data_dir / "server.json"
-    with log_file.open("ab") as log:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                *([program] if program else ["-m", "modelship_lab.server"]),
-                "--port",
-                "0",
-                "--data-dir",
-                str(data_dir),
-                "--workspace",
-                str(data_dir / "workspace"),
-                *options,
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "MLSHIP_TOKEN": token},
-        )
+    words = ["--port", "0", "--data-dir", str(data_dir), "--workspace", str(workspace), *options]
+    environment = {**os.environ, "MLSHIP_TOKEN": token}
+    process: subprocess.Popen | ForkedServer
+    if template:
+        process = template.fork(words, environment, log_file)
+    else:
+        with log_file.open("ab") as log:
+            start = [sys.executable, *([program] if program else ["-m", "modelship_lab.server"]), *words]
+            process = subprocess.Popen(start, stdout=log, stderr=subprocess.STDOUT, env=environment)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -139,13 +140,22 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    """What most servers are forks of."""
+    made = Template()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def start_server() -> Iterator:
+def start_server(template: Template) -> Iterator:
     """Start lab servers that the test may kill; what is left of them is ended afterwards."""
     started: list[LabServer] = []
 
-    def start(data_dir: Path, *options: str, **settings: str) -> LabServer:
-        server = run_server(data_dir, *options, **settings)
+    def start(data_dir: Path, *options: str, program: str = "", **settings: str) -> LabServer:
+        how = {"program": program} if program else {"template": template}
+        server = run_server(data_dir, *options, **how, **settings)
         started.append(server)
         return server
 

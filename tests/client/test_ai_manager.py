@@ -28,8 +28,8 @@ def register(server: LabServer, username: str, password: str = PASSWORD) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = run_server(tmp_path_factory.mktemp("lab"), "--open-registration")
+def server(tmp_path_factory, template):
+    server = run_server(tmp_path_factory.mktemp("lab"), "--open-registration", template=template)
     yield server
     server.stop()
 

@@ -8,6 +8,8 @@ import sys
 import httpx
 import pytest
 
+from tests.conftest import run_server
+
 
 def serve(data_dir, *options):
     return subprocess.run(
@@ -56,7 +58,7 @@ def test_a_second_process_is_told_who_has_the_data(lab_server):
 
 
 def test_a_stopped_server_leaves_its_data_and_no_announcement(tmp_path, start_server):
-    first = start_server(tmp_path)
+    first = run_server(tmp_path)
     lab = first.client.get("lab").json()
     run = first.client.post("runs", json={"name": "kept"}).json()
     first.stop()

@@ -127,9 +127,10 @@ def test_tornado_serves_no_other_addresses():
 
 
 @pytest.fixture(scope="module")
-def open_server(tmp_path_factory):
+def open_server(tmp_path_factory, template):
     """A server of its own: what is made up here, e.g. accounts, would disturb other tests."""
-    server = run_server(tmp_path_factory.mktemp("doors"), "--no-rate-limits", "--open-registration")
+    data_dir = tmp_path_factory.mktemp("doors")
+    server = run_server(data_dir, "--no-rate-limits", "--open-registration", template=template)
     yield server
     server.stop()
 

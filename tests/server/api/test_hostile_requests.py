@@ -252,13 +252,13 @@ def test_another_name_of_the_server_is_refused(lab_server):
 
 
 @pytest.fixture(scope="module")
-def impatient_server(tmp_path_factory):
+def impatient_server(tmp_path_factory, template):
     """A server that waits for two seconds only."""
     folder = tmp_path_factory.mktemp("impatient")
     (folder / "jupyter_server_config.py").write_text("c.ModelShipLab.request_timeout_s = 2.0")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_CONFIG_DIR", str(folder))
-        server = run_server(folder / "data")
+        server = run_server(folder / "data", template=template)
     yield server
     server.stop()
 
@@ -361,10 +361,12 @@ def test_other_sites_get_no_permission_by_default(lab_server):
         ),
     ],
 )
-def test_other_sites_are_let_in_as_jupyter_is_set(tmp_path, monkeypatch, settings, allowed, credentials):
+def test_other_sites_are_let_in_as_jupyter_is_set(
+    tmp_path, template, monkeypatch, settings, allowed, credentials
+):
     (tmp_path / "jupyter_server_config.py").write_text(settings)
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
-    server = run_server(tmp_path / "data")
+    server = run_server(tmp_path / "data", template=template)
     try:
         origin = {"Origin": "https://other.example"}
         asked = {

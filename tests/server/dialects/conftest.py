@@ -7,8 +7,9 @@ from tests.server.dialects.programs import MOUNT, Program, register
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = run_server(tmp_path_factory.mktemp("ai-manager"), "--open-registration", "--no-rate-limits")
+def server(tmp_path_factory, template):
+    data_dir = tmp_path_factory.mktemp("ai-manager")
+    server = run_server(data_dir, "--open-registration", "--no-rate-limits", template=template)
     yield server
     server.stop()
 

@@ -15,9 +15,9 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 
 @pytest.fixture(scope="module")
-def lab_server(tmp_path_factory):
+def lab_server(tmp_path_factory, template):
     """A server of its own: what other tests made public would be seen, too."""
-    server = run_server(tmp_path_factory.mktemp("tables"))
+    server = run_server(tmp_path_factory.mktemp("tables"), template=template)
     yield server
     server.stop()
 
