@@ -1,8 +1,9 @@
 """The options of the recipes, as records whose fields say what they mean."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelship_lab.records.base import Record
 
@@ -160,10 +161,24 @@ class TextEncoderOptions(TrainingOptions):
     )
     epochs: int = Field(default=60, ge=1, le=10_000, description="Most passes over the training rows.")
     learning_rate: LearningRate = Field(
-        default=1e-2,
-        description="Highest step size of AdamW; the encoder's own weights take 1/300 of it.",
+        default=1e-3,
+        description="Highest step size of AdamW, default: 0.001 for a probe, else 0.01; the encoder's own weights take "
+        "1/300 of it.",
     )
-    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
+    weight_decay: float = Field(
+        default=3.0,
+        ge=0,
+        le=10,
+        description="Decoupled weight decay of AdamW; default: 3 for a probe, else 0.05.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_mode(cls, given: Any) -> Any:
+        """A probe has few rows for many standardized numbers; what is trained as a whole must not shrink as fast."""
+        if isinstance(given, Mapping) and given.get("mode") in ("frozen", "full"):
+            return {"learning_rate": 1e-2, "weight_decay": 0.05, **given}
+        return given
 
 
 class ImageOptions(TrainingOptions):

@@ -38,6 +38,17 @@ def test_options_come_as_text_from_a_command_line():
     assert (options.epochs, options.learning_rate) == (3, 0.1)
 
 
+def test_a_probe_has_a_stronger_decay_than_an_encoder_that_is_trained_itself():
+    recipe = RECIPES["text-encoder"]
+    asked = {"probe": {}, "full": {"mode": "full"}, "own": {"mode": "full", "weight_decay": "0.3"}}
+    found = {name: recipe.checked(options) for name, options in asked.items()}
+    assert {name: (one.learning_rate, one.weight_decay) for name, one in found.items()} == {
+        "probe": (1e-3, 3),
+        "full": (1e-2, 0.05),
+        "own": (1e-2, 0.3),
+    }
+
+
 def test_a_recipe_for_another_task_is_refused_with_the_one_that_fits():
     with pytest.raises(InvalidInput, match="image-cnn"):
         recipe_named("text-linear", "image_classification")
