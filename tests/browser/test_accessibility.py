@@ -132,6 +132,8 @@ SCREENS: list[tuple[str, str, Callable[[Page], None]]] = [
     ("samples", "label", press("Control+a", "2")),
     ("samples", "label", press("Enter")),
     ("samples", "boxes", press("Space")),
+    ("samples", "boxes", press("Enter")),
+    ("samples", "spans", press("Enter")),
     ("labeler", "label", work_on("adjudication")),
     ("labeler", "label", work_on("review")),
     ("panel", "label", jobs),

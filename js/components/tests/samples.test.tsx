@@ -1,4 +1,4 @@
-import type { NewBulk, Query, Sample, SampleFilter } from "@modelship-lab/core";
+import { LabError, type NewBulk, type Query, type Sample, type SampleFilter } from "@modelship-lab/core";
 import { act, configure, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { exampleProject, FakeLab, memoryStorage } from "../../core/tests/fake_lab";
@@ -176,5 +176,56 @@ describe("the grid of samples", () => {
     expect(grid.getAttribute("aria-colcount")).toBe("7");
     expect(grid.getAttribute("aria-rowcount")).toBe(String(Math.ceil(TOTAL / 7)));
     expect(within(grid).getAllByRole("gridcell").length).toBeLessThan(7 * 30);
+  });
+});
+
+describe("an opened sample", () => {
+  const listed = (fake: FakeLab, sample: Partial<Sample>): void => {
+    const whole = { id: 1, project_id: 3, status: "labeled", text: null, image: null, row: null, suggestion: null, ...sample };
+    fake.answers.set("GET projects/3/samples", { items: [whole], total: 1, limit: 100, offset: 0 });
+  };
+
+  it("shows its spans where they are, counted in code points, and each with its class", async () => {
+    const { lab: fake } = lab(exampleProject({ task: "token_classification", classes: ["person", "place"] }));
+    listed(fake, {
+      text: "🙂 Ada lives in Rome",
+      spans: [
+        { start: 2, end: 5, label: "person" },
+        { start: 15, end: 19, label: "place" },
+      ],
+    });
+    fireEvent.keyDown(await open(fake), { key: "Enter" });
+    const dialog = screen.getByRole("dialog", { name: "Sample 1" });
+    expect([...dialog.querySelectorAll(".mls-span")].map((span) => span.textContent)).toEqual(["Ada", "Rome"]);
+    const parts = within(within(dialog).getByRole("list", { name: "Spans" })).getAllByRole("listitem");
+    expect(parts.map((part) => part.textContent)).toEqual(["Adaperson", "Romeplace"]);
+    // They are only looked at.
+    expect(within(dialog).queryByRole("button", { name: /^Take/ })).toBeNull();
+  });
+
+  it("draws what was suggested as long as nobody has said anything", async () => {
+    const { lab: fake } = lab(exampleProject({ task: "token_classification", classes: ["person"] }));
+    const spans = [{ start: 0, end: 3, label: "person" }];
+    listed(fake, { status: "unlabeled", text: "Ada", suggestion: { spans, confidence: 0.8, uncertainty: 0.2, source: "rule" } });
+    fireEvent.keyDown(await open(fake), { key: "Enter" });
+    const dialog = screen.getByRole("dialog", { name: "Sample 1" });
+    expect(dialog.querySelector(".mls-spans-suggested .mls-span")?.textContent).toBe("Ada");
+    expect(dialog.textContent).toContain("drawn as it was suggested");
+  });
+
+  it("fetches the whole of a text of which the grid has the beginning, and says when that fails", async () => {
+    const { lab: fake } = lab();
+    listed(fake, { text: `${"a".repeat(400)}…` });
+    fake.answers.set("GET samples/1", () => {
+      throw new LabError(404, "NOT_FOUND", "There is no sample 1.");
+    });
+    fireEvent.keyDown(await open(fake), { key: "Enter" });
+    await settle();
+    expect(screen.getByText(/Only the beginning of this text is here: There is no sample 1/)).toBeTruthy();
+    fake.answers.set("GET samples/1", { text: `${"a".repeat(400)} and its end` });
+    fireEvent.click(screen.getByRole("button", { name: "Try again" }));
+    await settle();
+    expect(screen.getByRole("dialog").textContent).toContain("and its end");
+    expect(fake.calls.find((call) => call.path === "projects/3/samples")?.query).toMatchObject({ preview: 400 });
   });
 });

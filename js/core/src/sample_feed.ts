@@ -5,6 +5,8 @@ import { Store } from "./store";
 
 /** Somewhat more than is seen at once. */
 export const SAMPLE_PAGE = 100;
+/** So much of a long text comes with a page: more of it nobody sees in a row. */
+export const SAMPLE_PREVIEW = 400;
 /** How many pages before and after what is seen are kept, so that memory stays bounded however far one scrolls. */
 const KEPT_PAGES = 10;
 /** The most that the server gives at once. */
@@ -176,7 +178,7 @@ export class SampleFeed {
   private request(offset: number, limit = SAMPLE_PAGE): Promise<Page<Sample>> {
     const { filter, sort } = this.query;
     return this.connection.request("GET", `projects/${this.projectId}/samples`, {
-      query: { ...filterQuery(filter), sort, limit, offset },
+      query: { ...filterQuery(filter), sort, limit, offset, preview: SAMPLE_PREVIEW },
     });
   }
 

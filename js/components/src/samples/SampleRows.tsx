@@ -13,6 +13,8 @@ const HEAD_PX = 34;
 const PICK_PX = 34;
 const TILE_PX = 148;
 const TILE_WIDTH_PX = 140;
+/** Texts that are cut shorter say nothing. */
+const LEAST_TEXT_PX = 150;
 
 export interface SampleRowsProps {
   /** As tiles, or as a table. */
@@ -199,14 +201,16 @@ interface Placed {
   width: number;
 }
 
-/** One beside the other; what room is left goes to the texts, as long as nobody has said how wide they are to be. */
+/** One beside the other; the texts take what room is left, and leave as much as the label needs, unless somebody has said how wide they are to be. */
 function placeColumns(columns: readonly Column[], widths: Readonly<Record<string, number>>, room: number): Placed[] {
   const own = columns.map((column) => widths[column.name] ?? column.width);
-  const free = Math.max(0, room - PICK_PX - own.reduce((sum, width) => sum + width, 0));
+  const all = own.reduce((sum, width) => sum + width, PICK_PX);
+  const label = columns.findIndex(({ name }) => name === "label");
+  const upToLabel = own.slice(0, label + 1).reduce((sum, width) => sum + width, PICK_PX);
   let left = PICK_PX;
   return columns.map((column, index) => {
     const grows = column.name === "content" && column.sort === "length" && widths.content === undefined;
-    const width = own[index]! + (grows ? free : 0);
+    const width = grows ? Math.max(LEAST_TEXT_PX, own[index]! + (room > all ? room - all : Math.min(0, room - upToLabel))) : own[index]!;
     left += width;
     return { column, left: left - width, width };
   });

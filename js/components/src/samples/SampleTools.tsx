@@ -48,33 +48,44 @@ export function SampleTools(props: SampleToolsProps): ReactNode {
             </button>
           ))}
         </div>
-        <Choice title="Label" value={filter.label} names={project.classes} onChange={(label) => onFilter({ label })} />
-        <Choice title="Suggestion" value={filter.suggested} names={project.classes} onChange={(suggested) => onFilter({ suggested })} />
-        <Bound title="Confidence from" value={filter.min_confidence} onChange={(min_confidence) => onFilter({ min_confidence })} />
-        <Bound title="to" value={filter.max_confidence} onChange={(max_confidence) => onFilter({ max_confidence })} />
-        <Choice title="Source" value={filter.source} names={SOURCES} onChange={(source) => onFilter({ source: source as LabelSource | null })} />
-        {selections.length > 0 && (
-          <Choice
-            title="Selection"
-            value={filter.selection}
-            names={selections.map(({ name }) => name)}
-            onChange={(selection) => onFilter({ selection })}
-          />
-        )}
-        {hasThreshold(project) && (
-          <label className="mls-toggle">
-            <input
-              type="checkbox"
-              checked={filter.below_threshold ?? false}
-              onChange={(event) => onFilter({ below_threshold: event.target.checked || null })}
+        <div className="mls-sample-more">
+          {/* Of numbers no model says how sure it is. */}
+          {project.classes.length > 0 && (
+            <>
+              <Choice title="Label" value={filter.label} names={project.classes} onChange={(label) => onFilter({ label })} />
+              <Choice title="Suggestion" value={filter.suggested} names={project.classes} onChange={(suggested) => onFilter({ suggested })} />
+              <span className="mls-choice" role="group" aria-label="Confidence of the suggestion">
+                Confidence
+                <Bound name="least" value={filter.min_confidence} onChange={(min_confidence) => onFilter({ min_confidence })} />
+                –
+                <Bound name="most" value={filter.max_confidence} onChange={(max_confidence) => onFilter({ max_confidence })} />
+              </span>
+            </>
+          )}
+          <Choice title="Source" value={filter.source} names={SOURCES} onChange={(source) => onFilter({ source: source as LabelSource | null })} />
+          {selections.length > 0 && (
+            <Choice
+              title="Selection"
+              value={filter.selection}
+              names={selections.map(({ name }) => name)}
+              onChange={(selection) => onFilter({ selection })}
             />
-            Below the threshold
+          )}
+          {hasThreshold(project) && (
+            <label className="mls-toggle">
+              <input
+                type="checkbox"
+                checked={filter.below_threshold ?? false}
+                onChange={(event) => onFilter({ below_threshold: event.target.checked || null })}
+              />
+              Below the threshold
+            </label>
+          )}
+          <label className="mls-toggle">
+            <input type="checkbox" checked={filter.noted ?? false} onChange={(event) => onFilter({ noted: event.target.checked || null })} />
+            With a note
           </label>
-        )}
-        <label className="mls-toggle">
-          <input type="checkbox" checked={filter.noted ?? false} onChange={(event) => onFilter({ noted: event.target.checked || null })} />
-          With a note
-        </label>
+        </div>
       </div>
       {filter.ids && <span className="mls-muted">{filter.ids.length} that were chosen</span>}
       {isSet && (
@@ -136,23 +147,22 @@ function Choice(props: {
   );
 }
 
-function Bound(props: { title: string; value: number | null | undefined; onChange: (value: number | null) => void }): ReactNode {
+function Bound(props: { name: "least" | "most"; value: number | null | undefined; onChange: (value: number | null) => void }): ReactNode {
   return (
-    <label className="mls-choice">
-      {props.title}
-      <input
-        className="mls-input mls-sample-bound"
-        type="number"
-        min={0}
-        max={1}
-        step={0.05}
-        value={props.value ?? ""}
-        onChange={(event) => {
-          const value = event.target.valueAsNumber;
-          if (event.target.value === "") props.onChange(null);
-          else if (value >= 0 && value <= 1) props.onChange(value);
-        }}
-      />
-    </label>
+    <input
+      className="mls-input mls-sample-bound"
+      type="number"
+      aria-label={props.name === "least" ? "Confidence from" : "Confidence up to"}
+      placeholder={props.name === "least" ? "0" : "1"}
+      min={0}
+      max={1}
+      step={0.05}
+      value={props.value ?? ""}
+      onChange={(event) => {
+        const value = event.target.valueAsNumber;
+        if (event.target.value === "") props.onChange(null);
+        else if (value >= 0 && value <= 1) props.onChange(value);
+      }}
+    />
   );
 }

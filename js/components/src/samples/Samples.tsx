@@ -110,6 +110,8 @@ function SamplesScreen(
   const columns = useMemo(() => columnsOf(project, samples.values()), [project, samples]);
   const keys = useMemo(() => keysOfClasses(project.classes, project.settings.keys), [project]);
   const kind = kindOf(project);
+  /** What is drawn or typed is said in the labeler. */
+  const isChosenHere = kind === "label" || kind === "labels";
 
   useEffect(() => feed.ask({ filter, sort }), [feed, filter, sort]);
   useEffect(() => {
@@ -207,7 +209,7 @@ function SamplesScreen(
     })();
   };
   const label = (name: string): void => {
-    if (kind === "spans" || kind === "boxes") {
+    if (!isChosenHere) {
       setNotice(`${kind === "spans" ? "Spans" : "Boxes"} are drawn one by one: use the labeler.`);
       return;
     }
@@ -318,7 +320,7 @@ function SamplesScreen(
             onSeen={() => setFailed(null)}
           />
         ) : (
-          <span className="mls-muted mls-number">{state.loaded ? counted(total, "sample") : "Fetching…"}</span>
+          <span className="mls-muted mls-number">{state.loaded ? counted(total, "sample") : !state.problem && "Fetching…"}</span>
         )}
         <span className="mls-spring" />
         {isImage && (
@@ -334,6 +336,8 @@ function SamplesScreen(
       </div>
       {opened ? (
         <OpenedSample
+          connection={connection}
+          project={project}
           sample={samples.get(cursor)}
           place={cursor}
           total={total}
@@ -384,26 +388,37 @@ function SamplesScreen(
         <span role="status">{prefix ? `${prefix.toUpperCase()} – now a digit, or Esc` : notice}</span>
         <span className="mls-spring" />
         <span className="mls-sample-keys">
-          {project.classes.slice(0, 4).map((name, index) => (
-            <span key={name} dir="auto">
-              <kbd className="mls-key">{keys[index]!.join(" ").toUpperCase()}</kbd> {name}
-            </span>
+          {isChosenHere &&
+            project.classes.slice(0, MOST_NAMED).map((name, index) => <KeyOf key={name} keys={keys[index]!.join(" ").toUpperCase()} does={name} />)}
+          {isChosenHere && project.classes.length > MOST_NAMED && <span aria-hidden="true">…</span>}
+          {(opened ? KEYS_OF_OPENED : KEYS_OF_GRID).map(([keys, does]) => (
+            <KeyOf key={keys} keys={keys} does={does} />
           ))}
-          <span>
-            <kbd className="mls-key">Space</kbd> select
-          </span>
-          <span>
-            <kbd className="mls-key">Ctrl A</kbd> all
-          </span>
-          <span>
-            <kbd className="mls-key">Enter</kbd> open
-          </span>
-          <span>
-            <kbd className="mls-key">U</kbd> undo
-          </span>
         </span>
       </div>
     </div>
+  );
+}
+
+/** So many classes are named with their keys. */
+const MOST_NAMED = 4;
+const KEYS_OF_GRID = [
+  ["Space", "select"],
+  ["Ctrl A", "all"],
+  ["Enter", "open"],
+  ["U", "undo"],
+] as const;
+const KEYS_OF_OPENED = [
+  ["↑ ↓", "others"],
+  ["Esc", "back"],
+  ["U", "undo"],
+] as const;
+
+function KeyOf({ keys, does }: { keys: string; does: string }): ReactNode {
+  return (
+    <span dir="auto">
+      <kbd className="mls-key">{keys}</kbd> {does}
+    </span>
   );
 }
 

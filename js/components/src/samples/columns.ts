@@ -1,9 +1,8 @@
-import { mediumOf, saidIn, type Project, type Sample, type SampleColumn } from "@modelship-lab/core";
+import { kindOf, mediumOf, saidIn, SAMPLE_PREVIEW, type Project, type Sample, type SampleColumn } from "@modelship-lab/core";
 import { percent, textOf } from "../format";
 
 /** More features than these make a row that nobody reads. */
 const MOST_FEATURES = 8;
-const LONGEST_TEXT = 400;
 
 /** A column of the table of samples. */
 export interface Column {
@@ -17,9 +16,9 @@ export interface Column {
 }
 
 const OWN: readonly Column[] = [
-  { name: "id", title: "Id", type: "number", width: 84, sort: "id", text: ({ id }) => String(id) },
+  { name: "id", title: "Id", type: "number", width: 72, sort: "id", text: ({ id }) => String(id) },
+  { name: "label", title: "Label", type: "text", width: 120, sort: "label", text: saidIn },
   { name: "status", title: "Status", type: "text", width: 92, sort: "status", text: ({ status }) => status },
-  { name: "label", title: "Label", type: "text", width: 130, sort: "label", text: saidIn },
   {
     name: "suggestion",
     title: "Suggestion",
@@ -46,9 +45,13 @@ const OWN: readonly Column[] = [
 export function columnsOf(project: Project, samples: Iterable<Sample>): Column[] {
   const seen = [...samples];
   const has = (column: Column): boolean => seen.some((sample) => column.text(sample) !== "");
-  const [id, ...others] = OWN;
-  const always = new Set(["status", "label", "suggestion", "confidence"]);
-  return [id!, ...contentColumns(project, seen), ...others.filter((column) => always.has(column.name) || has(column))];
+  const content = contentColumns(project, seen);
+  const [id, label, ...others] = OWN;
+  const always = new Set(["status", "suggestion", ...(kindOf(project) === "number" ? [] : ["confidence"])]);
+  const more = others.filter((column) => always.has(column.name) || has(column));
+  // A text has as much room as there is; beside many fields the label would be out of sight.
+  const one = content.length === 1;
+  return [id!, ...(one ? content : []), label!, ...more.slice(0, 1), ...(one ? [] : content), ...more.slice(1)];
 }
 
 function contentColumns(project: Project, samples: readonly Sample[]): Column[] {
@@ -72,7 +75,7 @@ function contentColumns(project: Project, samples: readonly Sample[]): Column[] 
       type: "text",
       width: isText ? 420 : 160,
       sort: "length",
-      text: ({ text, name, image }) => text?.slice(0, LONGEST_TEXT) ?? name ?? image?.slice(0, 12) ?? "",
+      text: ({ text, name, image }) => text?.slice(0, SAMPLE_PREVIEW) ?? name ?? image?.slice(0, 12) ?? "",
     },
   ];
 }

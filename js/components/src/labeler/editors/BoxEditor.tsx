@@ -3,12 +3,11 @@ import {
   useImperativeHandle,
   useRef,
   useState,
-  type CSSProperties,
   type KeyboardEvent,
   type PointerEvent,
   type ReactNode,
 } from "react";
-import { classColor } from "../../colors";
+import { BoxMark } from "../BoxMark";
 import { ZoomStage, type ZoomHandle } from "../ZoomStage";
 import { boxBetween, boxesUnder, contains, GRIPS, movedBox, resizedBox, type Grip, type Point } from "./boxes";
 import type { EditorProps } from "./editor";
@@ -22,8 +21,6 @@ const LARGE_STEP = 12;
 /** Of what is in sight, a box that a key has made takes this share. */
 const NEW_SHARE = 0.3;
 const PAN = 60;
-/** Above a box that begins here its class would be cut off. */
-const NEAR_TOP = 0.05;
 
 /** What a pointer that is held down does. */
 interface Gesture {
@@ -206,7 +203,6 @@ function Boxes(props: EditorProps): ReactNode {
     press,
   }));
 
-  const color = (label: string): string => classColor(classes.indexOf(label));
   const drawn = boxes.map((box, index) => (gesture?.now && gesture.index === index ? gesture.now : box));
   if (gesture?.now && gesture.index === null) drawn.push(gesture.now);
   return (
@@ -227,16 +223,9 @@ function Boxes(props: EditorProps): ReactNode {
             onPointerCancel={() => setGesture(null)}
           >
             {drawn.map((box, index) => (
-              <div
-                key={index}
-                className={index === chosen ? "mls-box mls-box-chosen" : "mls-box"}
-                style={{ ...areaOf(box), "--mls-class-color": color(box.label) } as CSSProperties}
-              >
-                <span className={box.y < NEAR_TOP ? "mls-box-label mls-box-label-inside" : "mls-box-label"} dir="auto">
-                  {box.label}
-                </span>
+              <BoxMark key={index} box={box} classes={classes} chosen={index === chosen}>
                 {index === chosen && GRIPS.map((grip) => <i key={grip} data-grip={grip} className={`mls-grip mls-grip-${grip}`} />)}
-              </div>
+              </BoxMark>
             ))}
           </div>
         </ZoomStage>
@@ -260,9 +249,3 @@ const ARROWS: Record<string, [dx: number, dy: number]> = {
   ArrowUp: [0, -1],
   ArrowDown: [0, 1],
 };
-
-const percent = (share: number): string => `${share * 100}%`;
-
-function areaOf({ x, y, width, height }: Box): CSSProperties {
-  return { left: percent(x), top: percent(y), width: percent(width), height: percent(height) };
-}

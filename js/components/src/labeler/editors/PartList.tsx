@@ -10,9 +10,10 @@ export function PartList(props: {
   parts: readonly { label: string; text?: string }[];
   chosen?: number | null;
   choose?: (index: number) => void;
-  remove: (index: number) => void;
+  /** Without it they are only looked at. */
+  remove?: (index: number) => void;
 }): ReactNode {
-  const { parts, choose } = props;
+  const { parts, choose, remove } = props;
   return (
     <ul className="mls-parts" aria-label={props.name}>
       {parts.length === 0 && <li className="mls-muted">{props.none}</li>}
@@ -36,14 +37,16 @@ export function PartList(props: {
             ) : (
               <span>{what}</span>
             )}
-            <button
-              type="button"
-              className="mls-part-remove"
-              aria-label={`Take ${text === undefined ? label : `${label}: ${text}`} back`}
-              onClick={() => props.remove(index)}
-            >
-              ×
-            </button>
+            {remove && (
+              <button
+                type="button"
+                className="mls-part-remove"
+                aria-label={`Take ${text === undefined ? label : `${label}: ${text}`} back`}
+                onClick={() => remove(index)}
+              >
+                ×
+              </button>
+            )}
           </li>
         );
       })}

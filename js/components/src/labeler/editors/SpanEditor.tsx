@@ -35,7 +35,7 @@ function Spans(props: EditorProps): ReactNode {
   const words = useMemo(() => new Words(text, chunksOf(text)), [text]);
   const spans = useMemo(() => props.value.spans ?? [], [props.value.spans]);
   const stretches = useMemo(
-    () => spans.map(({ start, end }) => ({ start: points.toUnit(start), end: points.toUnit(end) })),
+    () => spans.map((span) => points.toUnits(span)),
     [spans, points],
   );
   const { picked } = mark;

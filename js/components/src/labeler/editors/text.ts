@@ -17,6 +17,10 @@ export class CodePoints {
     return Math.min(point + this.before((pair, index) => pair - index < point), this.text.length);
   }
 
+  toUnits({ start, end }: Stretch): Stretch {
+    return { start: this.toUnit(start), end: this.toUnit(end) };
+  }
+
   /** The code point that begins at a unit, or that the unit is in. */
   toPoint(unit: number): number {
     return unit - this.before((pair) => pair < unit);
