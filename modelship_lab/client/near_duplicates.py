@@ -26,6 +26,9 @@ SHINGLE = 3
 _SIDE = 32
 _LOWEST = 8
 _BLOCK = 512
+_BESIDE = 32
+_COMPARING = 0.02
+"""How long a comparison takes, beside to sort one of a hundred thousand hashes."""
 _SEED = 20_260_101
 _TEXTS = 5000
 _FACTORS = np.random.default_rng(_SEED).integers(0, 1 << 63, PERMUTATIONS, dtype=np.uint64) * np.uint64(
@@ -65,20 +68,76 @@ def near_texts(texts: "pl.Series", threshold: float) -> tuple[Pairs, npt.NDArray
 
 
 def near_images(hashes: Bits, threshold: float) -> tuple[Pairs, npt.NDArray[np.float64]]:
-    """Pairs of images of whose 64 bits at least this part is the same, and which part that is."""
+    """Pairs of images of whose 64 bits at least this part is the same, and which part that is.
+
+    Of many images, not every one is compared with every other: pairs at the threshold are found with a probability of
+    0.99, closer ones almost certainly.
+
+    Returns:
+        Positions in two columns, enough of them to connect all that are alike; and the parts.
+    """
     most = math.floor((1 - threshold) * 64 + 1e-9)
-    pairs, shares = [], []
+    distinct, first, place = np.unique(hashes, return_index=True, return_inverse=True)
+    leaders = first[place]
+    again = np.flatnonzero(leaders != np.arange(len(hashes)))
+    bits, tables = _plan(len(distinct), most)
+    near = _sampled(distinct, most, bits, tables) if tables else _compared(distinct, most)
+    pairs = np.concatenate((np.column_stack((leaders[again], again)), np.sort(first[near], axis=1)))
+    return pairs, 1 - np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]) / 64
+
+
+def _compared(hashes: Bits, most: int) -> Pairs:
+    """All pairs that differ in so many bits at most."""
+    pairs = [np.empty((0, 2), np.int64)]
     for start in range(0, len(hashes), _BLOCK):
         block = hashes[start : start + _BLOCK]
-        different = np.bitwise_count(block[:, None] ^ hashes[None, start:])
-        left, right = np.nonzero(different <= most)
+        left, right = np.nonzero(np.bitwise_count(block[:, None] ^ hashes[None, start:]) <= most)
         later = left < right
-        left, right = left[later], right[later]
-        pairs.append(np.column_stack((left + start, right + start)))
-        shares.append(1 - different[left, right] / 64)
-    if not pairs:
-        return np.empty((0, 2), np.int64), np.empty(0)
-    return np.concatenate(pairs), np.concatenate(shares)
+        pairs.append(np.column_stack((left[later], right[later])) + start)
+    return np.concatenate(pairs)
+
+
+def _sampled(hashes: Bits, most: int, bits: int, tables: int) -> Pairs:
+    """Pairs that differ in so many bits at most and connect all that do, found where they agree in some of their bits.
+
+    P. Indyk and R. Motwani, Approximate Nearest Neighbors, 1998.
+    """
+    random = np.random.default_rng(_SEED)
+    pairs = np.empty((0, 2), np.int64)
+    groups = np.arange(len(hashes))
+    for _ in range(tables):
+        mask = np.bitwise_or.reduce(np.uint64(1) << random.choice(64, bits, replace=False).astype(np.uint64))
+        keys = hashes & mask
+        order = np.argsort(keys)
+        keys = keys[order]
+        found = []
+        # Whoever has so many beside them is connected by way of these.
+        for distance in range(1, _BESIDE):
+            same = np.flatnonzero(keys[distance:] == keys[:-distance])
+            if not len(same):
+                break
+            left, right = order[same], order[same + distance]
+            near = np.bitwise_count(hashes[left] ^ hashes[right]) <= most
+            found.append(np.column_stack((left, right))[near & (groups[left] != groups[right])])
+        if found and any(map(len, found)):
+            pairs = np.concatenate((pairs, *found))
+            groups = groups_of(len(hashes), pairs)
+    return pairs
+
+
+def _plan(count: int, most: int) -> tuple[int, int]:
+    """How many bits to sample how often, so that 99 of 100 pairs that differ in `most` bits agree once in all of them.
+
+    (0, 0): to compare all with all takes no longer.
+    """
+    best, plan = count * count * _COMPARING, (0, 0)
+    for bits in range(4, min(64 - most, 48) + 1):
+        agreeing = math.comb(64 - most, bits) / math.comb(64, bits)
+        tables = math.ceil(math.log(0.01) / math.log1p(-agreeing)) if agreeing < 0.99 else 1
+        cost = tables * count * (1 + count / 2**bits * 2 * _COMPARING)
+        if cost < best:
+            best, plan = cost, (bits, tables)
+    return plan
 
 
 def image_hash(encoded: bytes) -> int:

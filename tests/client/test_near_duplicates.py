@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from modelship_lab import client
-from modelship_lab.client.near_duplicates import near_texts
+from modelship_lab.client.near_duplicates import groups_of, near_images, near_texts
 from modelship_lab.records.errors import InvalidInput
 
 LONG = "the quick brown fox jumps over the lazy dog while nobody in the old garden looks at it at all"
@@ -57,3 +57,31 @@ def test_an_image_is_near_its_smaller_copy(lab: client.Lab) -> None:
     project.import_frame(pl.DataFrame({"image": files}))
     ids = project.samples()["id"].to_list()
     assert project.near_duplicates(0.9)["sample_id"].to_list() == [ids[0], ids[2]]
+
+
+def test_of_many_images_nearly_all_near_pairs_are_found_without_comparing_each_with_all() -> None:
+    mixed = np.random.default_rng(3)
+    hashes = mixed.integers(0, 1 << 64, 20_000, dtype=np.uint64, endpoint=False)
+    planted = np.arange(1000)
+    for copy in planted:
+        # Of 64 bits, 6 are another: just near enough.
+        flipped = mixed.choice(64, 6, replace=False).astype(np.uint64)
+        hashes[10_000 + copy] = hashes[copy] ^ np.bitwise_or.reduce(np.uint64(1) << flipped)
+    hashes[15_000] = hashes[14_000]
+    pairs, shares = near_images(hashes, 0.9)
+    groups = groups_of(len(hashes), pairs)
+    assert np.mean(groups[10_000 + planted] == planted) > 0.97
+    assert groups[15_000] == 14_000
+    # Others of so many bits are that near by chance once in ten thousand times.
+    assert len(pairs) <= 1002
+    assert shares.min() >= 0.9
+    assert shares.max() == 1
+
+
+def test_a_crowd_of_images_that_are_alike_is_one_group() -> None:
+    mixed = np.random.default_rng(4)
+    hashes = np.repeat(mixed.integers(0, 1 << 64, 2, dtype=np.uint64, endpoint=False), 3000)
+    for _ in range(3):
+        hashes ^= np.uint64(1) << mixed.integers(0, 64, len(hashes), dtype=np.uint64)
+    pairs, _ = near_images(hashes, 0.9)
+    assert len(np.unique(groups_of(len(hashes), pairs))) == 2

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.records.labeling import Project, Span
+from modelship_lab.records.labeling import Project
 from modelship_lab.server.labeling.formats.delimited import MAX_LINE
 from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing
 from modelship_lab.server.labeling.formats.rows import (
@@ -21,7 +21,7 @@ from modelship_lab.server.labeling.formats.rows import (
     Batch,
     Problems,
 )
-from modelship_lab.server.labeling.formats.tokens import spans_of, tagged
+from modelship_lab.server.labeling.formats.tokens import Part, spans_of, tagged
 
 _SAID = ("name", "group", "split")
 
@@ -91,7 +91,7 @@ class ConllWriter:
     def write(self, samples: Sequence[LabeledSample]) -> None:
         for sample in samples:
             text = sample.text or ""
-            tokens, left_out = tagged(text, [Span.model_construct(**one) for one in sample.value or ()])
+            tokens, left_out = tagged(text, [Part(**one) for one in sample.value or ()])
             for span in left_out:
                 self._outgoing.problems.add(
                     sample.id,

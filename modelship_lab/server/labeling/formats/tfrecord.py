@@ -6,6 +6,7 @@ by its number; numbers count from 0, and in object detection from 1, where 0 is 
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -264,8 +265,20 @@ def record(data: bytes) -> bytes:
 
 def example(features: Mapping[str, Values]) -> bytes:
     """A `tf.train.Example`: its field 1 has a map as field 1, each entry a name (1) and a feature (2)."""
-    entries = (_field(1, name.encode()) + _field(2, _feature(values)) for name, values in features.items())
-    return _field(1, b"".join(_field(1, entry) for entry in entries))
+    return _field(1, b"".join(_entry(name, values) for name, values in features.items()))
+
+
+def _entry(name: str, values: Values) -> bytes:
+    if len(values) == 1 and isinstance(values[0], bytes) and len(values[0]) < _SHORT:
+        return _before(name, len(values[0])) + values[0]
+    return _field(1, _field(1, name.encode()) + _field(2, _feature(values)))
+
+
+@lru_cache(maxsize=50_000)
+def _before(name: str, length: int) -> bytes:
+    """What stands before a single value of so many bytes: nothing but lengths, which are the same for all such values."""
+    entry = _field(1, _field(1, name.encode()) + _field(2, _feature([bytes(length)])))
+    return entry[: len(entry) - length]
 
 
 def _feature(values: Values) -> bytes:
@@ -307,6 +320,9 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
     return float(value) if pa.types.is_floating(kind) else int(value)
 
 
-_SMALL = [_varint(number) for number in range(4096)]
+_SHORT = 4096
+"""Bytes of a value; longer ones take their time anyway."""
+
+_SMALL = [_varint(number) for number in range(_SHORT)]
 _KEYS = [_varint(number << 3 | 2) for number in range(4)]
 """How fields of bytes begin, by their number."""
