@@ -96,6 +96,17 @@ def test_the_worst_errors_of_numbers_are_the_farthest_and_go_to_the_queue(lab, h
     houses.withdraw(asked.batch)
 
 
+def test_an_estimator_that_goes_on_begins_again_and_ends_as_the_same_model(lab, priced):
+    forest = priced[1]
+    before = forest.evaluation().model_copy(update={"baselines": ()})
+    points = forest.metrics("val_loss").series
+    losses = forest.metrics(["val_loss"]).series[0].values
+    record = train.wait(train.resume(lab, forest), TIMEOUT_S)
+    assert record.status == "finished", record.error
+    assert forest.evaluation().model_copy(update={"baselines": ()}) == before
+    assert forest.metrics(["val_loss"]).series[0].values == losses
+
+
 def test_suggested_numbers_lie_in_the_range_of_the_project(lab, houses, priced):
     assert suggest.suggest(lab, houses, priced[0].id).saved == 20
     numbers = houses.samples(status="unlabeled")["suggested"]

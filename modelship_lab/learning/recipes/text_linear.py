@@ -89,16 +89,15 @@ class TextLinear(Network):
         A token that no training row has weighs nothing.
         """
         documents = self._counted(rows) if self._documents is None else self._documents
-        known = documents[chosen.cpu().numpy()]
-        known.sum_duplicates()
-        having = np.bincount(known.indices, minlength=len(self.importance))
-        weights = np.where(having > 0, np.log((1 + len(chosen)) / (1 + having)) + 1, 0)
-        self.importance.copy_(torch.from_numpy(weights))
+        self.importance.copy_(torch.from_numpy(_rarity(documents[chosen.cpu().numpy()])))
         if self._documents is not None:
-            weighted = self.importance.numpy()[documents.indices]
-            squares = csr_matrix((np.square(weighted), documents.indices, documents.indptr), documents.shape)
-            lengths = np.sqrt(np.asarray(squares.sum(1)).ravel()).clip(LEAST_LENGTH)
-            documents.data = weighted / np.repeat(lengths, np.diff(documents.indptr))
+            # In place, as there may be hundreds of megabytes.
+            np.take(self.importance.numpy(), documents.indices, out=documents.data, mode="clip")
+            squares = csr_matrix(
+                (np.square(documents.data), documents.indices, documents.indptr), documents.shape
+            ).sum(1)
+            lengths = np.sqrt(np.asarray(squares).ravel()).clip(LEAST_LENGTH)
+            documents.data /= np.repeat(lengths, np.diff(documents.indptr))
 
     def _counted(self, rows: Rows) -> csr_matrix:
         """Which row has which tokens, each time that it has one."""
@@ -133,6 +132,13 @@ class TextLinear(Network):
             {"params": [tokens], "weight_decay": weight_decay, "learning_rate_factor": factor},
             {"params": others, "weight_decay": 0.0, "learning_rate_factor": factor},
         ]
+
+
+def _rarity(documents: csr_matrix) -> np.ndarray:
+    """Of each token how telling it is, float64 (tokens), by the documents that have it."""
+    documents.sum_duplicates()
+    having = np.bincount(documents.indices, minlength=documents.shape[1])
+    return np.where(having > 0, np.log((1 + documents.shape[0]) / (1 + having)) + 1, 0.0)
 
 
 class _Product(torch.autograd.Function):
