@@ -154,7 +154,7 @@ class Case:
 NETWORKS = [{"class_weights": "none"}, {"class_weights": "none", "width": 256, "dropout": 0.3}]
 BOOSTING = [{}, {"leaves": 8}, {"learning_rate": 0.02, "leaves": 8, "iterations": 1200}]
 NUMBERS = {
-    "tabular-mlp": [{}, {"width": 256, "dropout": 0.3}, {"epochs": 60, "patience": 10}],
+    "tabular-mlp": [{}, {"width": 256, "dropout": 0.3}, {"layers": 1}, {"bins": 0}],
     "tabular-sklearn": BOOSTING,
 }
 TABLES = {"tabular-mlp": NETWORKS, "tabular-sklearn": BOOSTING}
@@ -178,7 +178,14 @@ CASES = {
     "mnist": Case("MNIST, 5,000", mnist, SCRATCH),
     "fashion": Case("Fashion-MNIST", fashion, SCRATCH),
     "textiles": Case(
-        "defects in textiles, photos", textiles, {"image-backbone": [{"class_weights": "none"}]}
+        "defects in textiles, photos",
+        textiles,
+        {
+            "image-backbone": [
+                {"class_weights": "none"},
+                {"class_weights": "none", "weight_decay": 10, "epochs": 40},
+            ]
+        },
     ),
 }
 

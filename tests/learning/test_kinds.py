@@ -99,7 +99,6 @@ def test_the_worst_errors_of_numbers_are_the_farthest_and_go_to_the_queue(lab, h
 def test_an_estimator_that_goes_on_begins_again_and_ends_as_the_same_model(lab, priced):
     forest = priced[1]
     before = forest.evaluation().model_copy(update={"baselines": ()})
-    points = forest.metrics("val_loss").series
     losses = forest.metrics(["val_loss"]).series[0].values
     record = train.wait(train.resume(lab, forest), TIMEOUT_S)
     assert record.status == "finished", record.error
