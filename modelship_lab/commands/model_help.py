@@ -110,11 +110,12 @@ def revoke(session: Session, project: str, origin: str | None, outgrown: bool) -
     """Take back every automatic label in PROJECT of ORIGIN: a model version, a run, a rule, e.g. light:3."""
     if (origin is None) != outgrown:
         raise InvalidInput("Name a model version, run or rule, or give --outgrown.")
-    saved = session.project(project).revoke(origin, outgrown=outgrown)
+    handle = session.project(project)
+    saved = handle.revoke(origin, outgrown=outgrown)
     which = f"of {origin}" if origin else "below the thresholds"
     return Done(
         f"{saved.saved:,} automatic labels {which} are taken back; "
-        f"`project.undo(batch='{saved.batch}')` brings them back."
+        f"`mlship undo {shlex.quote(handle.name)} --batch {saved.batch}` brings them back."
     )
 
 

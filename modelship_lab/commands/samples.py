@@ -1,5 +1,6 @@
-"""Verbs of many samples: samples, review, bulk, map, duplicates."""
+"""Verbs of many samples: samples, review, bulk, undo, map, duplicates."""
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,7 +12,7 @@ from modelship_lab.commands.parameters import PROJECT
 from modelship_lab.commands.results import Done
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.records.errors import InvalidInput
-from modelship_lab.records.labeling import LabelSource, SampleColumn, SampleStatus
+from modelship_lab.records.labeling import LabelSource, SampleColumn, SampleStatus, Value
 
 if TYPE_CHECKING:
     import polars as pl
@@ -133,7 +134,38 @@ def bulk(session: Session, /, project: str, decision: str, expected: int | None,
         saved = handle.label_samples(label, expected=expected, **asked)
     else:
         saved = handle.label_samples(action=decision, expected=expected, **asked)
-    return Done(f"{saved.saved:,} samples {what}; `project.undo(batch='{saved.batch}')` takes it back.")
+    back = f"mlship undo {shlex.quote(handle.name)} --batch {saved.batch}"
+    return Done(f"{saved.saved:,} samples {what}; `{back}` takes it back.")
+
+
+@click.command()
+@click.argument("project", type=PROJECT)
+@click.option("--label", "label_id", type=click.IntRange(min=1), help="The decision with this id.")
+@click.option(
+    "--batch", help="The act of this name: a bulk, an import, or a revocation, which is brought back."
+)
+@pass_session
+def undo(session: Session, project: str, label_id: int | None, batch: str | None) -> Done:
+    """Take back your newest act in PROJECT that still counts: a label, a skip, a bulk. Again: the one before it.
+
+    What was decided before it counts again. What models and rules did is named by its batch.
+    """
+    if label_id is not None and batch is not None:
+        raise InvalidInput("Name a decision or a batch, not both.")
+    handle = session.project(project)
+    undone = handle.undo(label_id, batch=batch)
+    label, sample = undone.label, undone.sample
+    what = {"label": f"labeled {_said(label)}", "skip": "skipped", "flag": "flagged", "note": "given a note"}[
+        label.action
+    ]
+    by = f"by {label.author}, {label.created_at:%Y-%m-%d %H:%M} UTC"
+    if not label.undone:
+        return Done(f"Brought back in '{handle.name}': {undone.count:,} automatic labels of {label.origin}.")
+    if undone.count > 1:
+        return Done(f"Taken back in '{handle.name}': {undone.count:,} samples {what} ({by}).")
+    said = _said(sample)
+    state = f"{sample.status}: {said}" if said else sample.status
+    return Done(f"Taken back in '{handle.name}': sample {sample.id} {what} ({by}). It is {state} now.")
 
 
 @click.command(name="map")
@@ -177,4 +209,18 @@ def _given(conditions: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in conditions.items() if value not in (None, ())}
 
 
-VERBS = (samples, review, bulk, map_samples, duplicates)
+def _said(value: Value) -> str:
+    """What a decision says, in a few words."""
+    if value.number is not None:
+        return f"{value.number:g}"
+    if value.kind in ("spans", "boxes"):
+        parts = value.spans or value.boxes or ()
+        return (
+            f"with {len(parts)} {value.kind} ({', '.join(value.classes)})"
+            if parts
+            else f"without {value.kind}"
+        )
+    return ", ".join(value.classes) if value.classes or value.kind is None else "none of the classes"
+
+
+VERBS = (samples, review, bulk, undo, map_samples, duplicates)

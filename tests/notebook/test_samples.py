@@ -46,7 +46,30 @@ def test_many_are_labeled_by_a_line_that_names_their_number(
         shell.run_line_magic("mlship", "bulk 'mails in a notebook' spam --search prize --expected 5")
     shell.run_line_magic("mlship", "bulk 'mails in a notebook' spam --search prize --expected 6")
     assert mails.progress().by_class["spam"] == 6
-    assert mails.undo().count == 6
+    told = shell.run_line_magic("mlship", "undo 'mails in a notebook'").message
+    assert "6 samples labeled spam" in told
+    assert mails.progress().labeled == 0
+
+
+def test_acts_are_taken_back_one_after_the_other_in_words(
+    shell: InteractiveShell, mails: client.ProjectHandle
+) -> None:
+    first, second, *_ = mails.samples()["id"].to_list()
+    mails.save_labels({first: "ham"})
+    mails.save_labels([{"sample_id": first, "action": "skip"}])
+    (kept,) = mails.save_labels({second: "spam"}).labels
+    undo = "undo 'mails in a notebook'"
+    told = shell.run_line_magic("mlship", f"{undo} --label {kept.id}").message
+    assert f"sample {second} labeled spam" in told
+    assert told.endswith("It is unlabeled now.")
+    told = shell.run_line_magic("mlship", undo).message
+    assert f"sample {first} skipped" in told
+    assert told.endswith("It is labeled: ham now.")
+    shell.run_line_magic("mlship", undo)
+    with pytest.raises(UsageError, match="nothing to undo"):
+        shell.run_line_magic("mlship", undo)
+    with pytest.raises(UsageError, match="not both"):
+        shell.run_line_magic("mlship", f"{undo} --label 1 --batch x")
 
 
 def test_what_the_lasso_encloses_is_labeled(shell: InteractiveShell, mails: client.ProjectHandle) -> None:

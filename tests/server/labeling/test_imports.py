@@ -4,7 +4,10 @@ import datetime
 import gzip
 import io
 import json
+import socket
+import time
 
+import httpx
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -306,3 +309,30 @@ def test_a_pandas_frame_with_its_index_is_taken(new_project):
     done = project.import_file(frame.to_csv().encode(), format="csv")
     assert done["samples_added"] == 2, done
     assert project.samples()[1]["row"] == {"column_1": 9, "x": None, "kind": "b"}
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(project, lab_server):
+    def kept() -> set[str]:
+        return {path.name for path in (lab_server.data_dir / "uploads").iterdir()}
+
+    before = kept()
+    address = httpx.URL(lab_server.url)
+    with socket.create_connection((address.host, address.port)) as line:
+        head = [
+            f"POST /mlship/api/{project.path}/imports?format=csv HTTP/1.1",
+            "Host: localhost",
+            f"Authorization: Bearer {lab_server.token}",
+            "Content-Length: 1000000",
+        ]
+        line.sendall("\r\n".join(head).encode() + b"\r\n\r\ntext\n" + b"a text\n" * 10_000)
+        until(lambda: kept() > before)
+    until(lambda: kept() == before)
+    assert project.samples() == []
+    assert project.import_file(b"text\nwhole\n", format="csv")["samples_added"] == 1
+
+
+def until(holds) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
