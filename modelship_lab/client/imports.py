@@ -3,17 +3,20 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, TypedDict, get_args
 
 from modelship_lab.client import packing
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import Connection
-from modelship_lab.records.errors import InvalidData, InvalidInput
+from modelship_lab.records.errors import InvalidData, InvalidInput, Unavailable
 from modelship_lab.records.labeling import Existing, Import, ImportFormat, ImportOptions, Match
 
 _CHUNK = 1 << 20
 _UPLOAD_TIMEOUT_S = 600.0
+_UPLOADS = 5
+"""So often a file is sent whose upload breaks off."""
 
 FORMATS: dict[str, ImportFormat] = {
     ".csv": "csv",
@@ -121,6 +124,7 @@ def import_file(
 
     Raises:
         InvalidData: the file cannot be read, here or by the server; nothing of it was imported.
+        Unavailable: the upload broke off again and again.
     """
     try:
         total = path.stat().st_size
@@ -129,7 +133,10 @@ def import_file(
     except OSError as error:
         raise InvalidData(f"{path} cannot be read: {error.strerror}.") from error
 
+    sent = 0
+
     def pieces() -> Iterator[bytes]:
+        nonlocal sent
         source.seek(0)
         sent = 0
         while piece := source.read(_CHUNK):
@@ -138,15 +145,26 @@ def import_file(
             on_progress(ImportProgress(sent, total, 0))
 
     with source:
-        running = connection.record(
-            Import,
-            "POST",
-            f"projects/{project}/imports",
-            params={name: value for name, value in options.items() if value not in (None, "", ())},
-            content=pieces,
-            headers={"Content-Type": "application/octet-stream", "Content-Length": str(total)},
-            timeout_s=_UPLOAD_TIMEOUT_S,
-        )
+        for attempt in count(1):
+            try:
+                running = connection.record(
+                    Import,
+                    "POST",
+                    f"projects/{project}/imports",
+                    params={name: value for name, value in options.items() if value not in (None, "", ())},
+                    content=pieces,
+                    headers={"Content-Type": "application/octet-stream", "Content-Length": str(total)},
+                    timeout_s=_UPLOAD_TIMEOUT_S,
+                )
+                break
+            except Unavailable as error:
+                # What did not arrive whole, the server keeps nothing of.
+                if sent < total and attempt < _UPLOADS:
+                    continue
+                arrived = "It may be imported all the same." if sent == total else "Nothing was imported."
+                raise Unavailable(
+                    f"{error.message} {sent:,} of {total:,} bytes were sent. {arrived}"
+                ) from error
     while running.status == "running":
         running = connection.record(Import, "GET", f"imports/{running.id}", params={"wait_s": 1})
         on_progress(ImportProgress(total, total, running.rows_read))

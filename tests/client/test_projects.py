@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import polars as pl
 import pytest
 from PIL import Image
 
 from modelship_lab import client
+from modelship_lab.client.imports import ImportProgress
 from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput, NotFound, Unavailable
 
 
@@ -130,6 +132,25 @@ def test_a_broken_download_goes_on_where_it_was(
     assert asked == ["bytes=0-", "bytes=20-", "bytes=40-"]
     assert pl.read_csv(tmp_path / "spam.csv")["label"].to_list() == ["ham", "spam", "ham"]
     assert moved[-1] == (tmp_path / "spam.csv").stat().st_size
+
+
+def test_a_broken_upload_is_sent_again(spam: client.ProjectHandle, tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text("text\n" + "".join(f"{row} {'x' * 1000}\n" for row in range(3000)))
+    broken: list[int] = []
+
+    def breaks(progress: ImportProgress) -> None:
+        if progress.bytes_sent < progress.bytes_total and len(broken) < 2:
+            broken.append(progress.bytes_sent)
+            raise httpx.WriteError("The network is gone.")
+
+    assert spam.import_file(tmp_path / "long.csv", on_progress=breaks).samples_added == 3000
+    assert len(broken) == 2
+
+    def always(progress: ImportProgress) -> None:
+        raise httpx.WriteError("The network is gone.")
+
+    with pytest.raises(Unavailable, match="Nothing was imported"):
+        spam.import_file(tmp_path / "long.csv", on_progress=always)
 
 
 def test_labels_are_saved_once_shown_in_the_progress_and_undone(spam: client.ProjectHandle) -> None:
