@@ -161,15 +161,15 @@ class TextEncoderOptions(TrainingOptions):
     )
     epochs: int = Field(default=60, ge=1, le=10_000, description="Most passes over the training rows.")
     learning_rate: LearningRate = Field(
-        default=1e-3,
-        description="Highest step size of AdamW, default: 0.001 for a probe, else 0.01; the encoder's own weights take "
+        default=3e-3,
+        description="Highest step size of AdamW, default: 0.003 for a probe, else 0.01; the encoder's own weights take "
         "1/300 of it.",
     )
     weight_decay: float = Field(
-        default=3.0,
+        default=1.0,
         ge=0,
         le=10,
-        description="Decoupled weight decay of AdamW; default: 3 for a probe, else 0.05.",
+        description="Decoupled weight decay of AdamW; default: 1 for a probe, else 0.05.",
     )
 
     @model_validator(mode="before")

@@ -43,7 +43,7 @@ def test_a_probe_has_a_stronger_decay_than_an_encoder_that_is_trained_itself():
     asked = {"probe": {}, "full": {"mode": "full"}, "own": {"mode": "full", "weight_decay": "0.3"}}
     found = {name: recipe.checked(options) for name, options in asked.items()}
     assert {name: (one.learning_rate, one.weight_decay) for name, one in found.items()} == {
-        "probe": (1e-3, 3),
+        "probe": (3e-3, 1),
         "full": (1e-2, 0.05),
         "own": (1e-2, 0.3),
     }
