@@ -11,7 +11,7 @@ const target = new URL("../../modelship_lab/notebook/static/", import.meta.url).
 
 const result = await build({
   absWorkingDir: here,
-  entryPoints: { widgets: "src/index.tsx", loader: "src/loader.ts" },
+  entryPoints: { widgets: "src/index.tsx", loader: "src/loader.ts", map_page: "src/map_page.ts" },
   outdir: target,
   bundle: true,
   format: "esm",

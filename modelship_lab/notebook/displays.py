@@ -105,7 +105,13 @@ def as_html(value: Any) -> str:
     from modelship_lab.client.sweeps.report import SweepReport
     from modelship_lab.commands.description import describe
     from modelship_lab.commands.results import Compared, Predicted, Predictions, RunReport
+    from modelship_lab.notebook.automatic_labels import audit_html, thresholds_html
+    from modelship_lab.records.labeling import AuditReport, Thresholds
 
+    if isinstance(value, Thresholds):
+        return thresholds_html(value)
+    if isinstance(value, AuditReport) and value.origins:
+        return audit_html(value)
     if isinstance(value, Predicted):
         return _predicted(value)
     if isinstance(value, Predictions):

@@ -1,9 +1,13 @@
 """The map of a project's samples: points that lie close where samples are alike, and a lasso around them."""
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
+import polars as pl
 
+from modelship_lab.notebook.widgets import MapPage
 from modelship_lab.records.errors import InvalidInput, LabError, MissingDependency
 
 if TYPE_CHECKING:
@@ -15,6 +19,30 @@ if TYPE_CHECKING:
 
 _NOTHING = "–"
 """What has no label or suggestion."""
+
+_GRAY = "#8a9099"
+
+_CLASS_COLORS = (
+    "#3b82f6",
+    "#f59e0b",
+    "#10b981",
+    "#ef5a6f",
+    "#8b5cf6",
+    "#14b8c4",
+    "#e879b9",
+    "#84a83a",
+    "#b0805a",
+    "#7b8794",
+)
+"""Those of the labeler, told apart on light and dark ground."""
+
+_STATUS_COLORS = {
+    "unlabeled": _GRAY,
+    "labeled": "#3b82f6",
+    "auto": "#14b8c4",
+    "skipped": "#b0805a",
+    "flagged": "#f59e0b",
+}
 
 HEIGHT_PX = 420
 
@@ -44,6 +72,8 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
             ) from None
         self.project = project
         points, self.total = project.points(most)
+        # What is known lies on top of what is not.
+        points = points.sort(pl.col(by).is_not_null(), maintain_order=True)
         self._ids: list[int] = points["sample_id"].to_list()
         shown = points.select("x", "y", by).to_pandas()
         shown[by] = shown[by].fillna(_NOTHING).astype("category")
@@ -54,6 +84,7 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
             x_scale=_room(shown["x"]),
             y_scale=_room(shown["y"]),
             color_by=by,
+            color_map=_colors(by, project.record.classes, shown[by]),
             legend=True,
             axes=False,
             height=HEIGHT_PX,
@@ -68,7 +99,12 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
             else f"{self.total:,} samples"
         )
         self.note = ipywidgets.HTML(f"{note}. Colors tell the {by}. Draw a lasso to select.")
-        self.classes = ipywidgets.Dropdown(options=project.record.classes, layout={"width": "160px"})
+        self.page = MapPage(f"Map of {note} by their {by}")
+        self.page.observe(lambda change: self._stand_on(change.new), names="ground")
+        self.classes = ipywidgets.Dropdown(
+            options=project.record.classes, description="Class", layout={"width": "220px"}
+        )
+        self.classes.style.description_width = "auto"
         self.ask = ipywidgets.Button(disabled=True, layout={"width": "auto"})
         self.queue = ipywidgets.Button(description="Send to the queue", disabled=True)
         self.answer = ipywidgets.HTML()
@@ -79,7 +115,7 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
         # Numbers have no classes to choose from: `label` takes one.
         choose = [self.classes, self.ask] if project.record.classes else []
         line = ipywidgets.HBox([*choose, self.queue, self.answer])
-        super().__init__([self.note, self.scatter.show(), line])
+        super().__init__([self.note, self.scatter.show(), line, self.page])
         self._show()
 
     @property
@@ -113,6 +149,20 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
         if not chosen:
             raise InvalidInput("No sample is selected: draw a lasso around some points.")
         return chosen
+
+    def _stand_on(self, ground: str) -> None:
+        """Take the color of the page, so that the map belongs into a light or a dark one."""
+        parts = [int(part) / 255 for part in re.findall(r"\d+", ground)]
+        if len(parts) != 3:
+            return
+        is_dark = sum(parts) / 3 < 0.5
+        ink = 1.0 if is_dark else 0.0
+        # Not by `scatter.background`, which brings axes along.
+        widget = self.scatter.widget
+        widget.background_color = [*parts, 1.0]
+        widget.legend_color = [ink, ink, ink, 1.0]
+        widget.reticle_color = [ink, ink, ink, 0.15]
+        widget.tooltip_color = [0.2, 0.2, 0.2, 1.0] if is_dark else [1.0, 1.0, 1.0, 1.0]
 
     def _selected(self, _: Any) -> None:
         self.answer.value = ""
@@ -148,6 +198,17 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
             work()
         except LabError as error:
             self.answer.value = error.message
+
+
+def _colors(by: "MapColor", classes: Sequence[str], shown: "pd.Series[str]") -> dict[str, str] | None:
+    """The color of each value; None where there are more classes than colors that are told apart."""
+    if by == "status":
+        return {value: _STATUS_COLORS[value] for value in shown.cat.categories}
+    own = dict(zip(classes, _CLASS_COLORS, strict=False))
+    # Sets of classes and numbers have no color of their own.
+    if not own.keys() | {_NOTHING} >= set(shown.cat.categories):
+        return None
+    return {value: own.get(value, _GRAY) for value in shown.cat.categories}
 
 
 def _room(places: "pd.Series[float]") -> tuple[float, float]:

@@ -31,10 +31,10 @@ _STATIC = Path(str(resources.files("modelship_lab") / "notebook" / "static"))
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
-def _loader() -> str:
-    """What every widget carries: one small constant, so that saved notebooks stay small."""
+def _code(name: str) -> str:
+    """What widgets carry: small constants, so that saved notebooks stay small."""
     try:
-        return (_STATIC / "loader.js").read_text(encoding="utf-8")
+        return (_STATIC / name).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise MissingDependency(
             "The widgets' code is not in this installation. In a source checkout, build it with `npm run build`."
@@ -55,7 +55,7 @@ class LabWidget(anywidget.AnyWidget):
 
     def __init__(self, lab: "Lab", *, still: str = "", **traits: Any) -> None:
         if "_esm" not in LabWidget.__dict__:
-            LabWidget._esm = _loader()
+            LabWidget._esm = _code("loader.js")
         super().__init__(lab_id=lab.info.lab_id, **traits)
         self._lab = lab
         self.still = still
@@ -107,6 +107,22 @@ def _is_inside(path: str) -> bool:
         and ":" not in path.split("?")[0]
         and ".." not in path.split("?")[0].split("/")
     )
+
+
+class MapPage(anywidget.AnyWidget):
+    """What a map needs of the page that it stands on: its color, in light and dark themes.
+
+    Args:
+        name: what the map shows, for those who do not see it.
+    """
+
+    ground = traitlets.Unicode("").tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, name: str) -> None:
+        if "_esm" not in MapPage.__dict__:
+            MapPage._esm = _code("map_page.js")
+        super().__init__(name=name)
 
 
 class LabelerWidget(LabWidget):

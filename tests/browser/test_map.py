@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import RESULTS, JupyterLab
+from tests.browser.test_accessibility import AXE, CHECK, RULES
 from tests.server.labeling.conftest import LabeledProject, ipc
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -48,8 +49,19 @@ def test_what_the_lasso_encloses_is_labeled_after_its_count_was_shown(
         if ask.is_visible():
             break
     expect(ask).to_be_enabled()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    assert page.evaluate(CHECK.replace(".mls", ".jp-OutputArea-output"), RULES) == []
+    # It belongs into a dark page, too.
+    page.evaluate(
+        "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
+    )
+    ground = canvas.locator("xpath=ancestor::div[contains(@style, 'background-color')][1]")
+    expect(ground).to_have_css("background-color", "rgb(17, 17, 17)")
     RESULTS.mkdir(exist_ok=True)
     page.screenshot(path=RESULTS / "map.png")
+    page.evaluate(
+        "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})"
+    )
     ask.click()
     assert project.progress()["labeled"] == 0
     output.get_by_role("button", name="Yes, label 100 samples as ham").click()
