@@ -16,7 +16,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from tests.forked_servers import ForkedServer, Template
+from tests.forks import ForkedServer, Template
 
 # Tests say what a run holds; what it would note by itself is tested where it is asked for.
 os.environ["MLSHIP_SYSTEM_METRICS"] = os.environ["MLSHIP_SOURCE"] = "0"
@@ -143,7 +143,7 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
 @pytest.fixture(scope="session")
 def template() -> Iterator[Template]:
     """What most servers are forks of."""
-    made = Template()
+    made = Template("server")
     yield made
     made.close()
 

@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 from modelship_lab.client import discovery
-from tests.commands.conftest import Shell
 
 SECRET = "a-token-that-nobody-may-see"
 
@@ -43,14 +42,21 @@ def test_the_options_are_those_of_the_server_and_the_token_stays_off_its_command
     assert SECRET not in log.read_text()
 
 
+def mlship(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As a process of its own, which becomes the server's."""
+    command = [sys.executable, "-m", "modelship_lab.commands.main", *words]
+    told = {**os.environ, "PYTHONPATH": ".", **environment}
+    return subprocess.run(command, env=told, capture_output=True, text=True, timeout=120)
+
+
 @pytest.mark.parametrize(("words", "said"), [(["--prot", "1"], "--port"), (["extra"], "extra")])
-def test_a_mistake_is_told_by_the_server(mlship: Shell, words: list[str], said: str) -> None:
+def test_a_mistake_is_told_by_the_server(words: list[str], said: str) -> None:
     result = mlship("serve", *words)
     assert result.returncode == 2
     assert said in result.stderr
 
 
-def test_its_options_are_listed_and_completed(mlship: Shell) -> None:
+def test_its_options_are_listed_and_completed() -> None:
     assert "--open-registration" in mlship("serve", "--help").stdout
     out = mlship(_MLSHIP_COMPLETE="bash_complete", COMP_WORDS="mlship serve --op", COMP_CWORD="2").stdout
     assert "--open-registration" in out
