@@ -134,6 +134,8 @@ export class LabelingSession {
         this.showProgress();
       }),
       connection.subscribe(`project:${projectId}`, (message) => this.hear(message)),
+      // Nothing is heard there: while somebody listens the lab knows that this session has not been killed.
+      connection.subscribe(`holder:${this.holder}`, () => undefined),
     );
     globalThis.addEventListener?.("pagehide", this.release);
     void this.load();

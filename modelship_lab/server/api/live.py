@@ -1,15 +1,21 @@
 """The live socket of the native API: a client says what it wants to hear of."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
+from tornado.ioloop import IOLoop
 
 from modelship_lab.records.base import Id, Record
 from modelship_lab.records.errors import InvalidInput, LabError
 from modelship_lab.server.api.socket import HubSocket
-from modelship_lab.server.api.topics import require_topic
+from modelship_lab.server.api.topics import HOLDER, require_topic
 
 MAX_TOPICS = 1000
+
+
+ABSENT_AFTER_S = 5.0
+"""A session of labeling whose connection has gone for so long holds its samples no longer."""
 
 
 class ClientMessage(Record):
@@ -43,6 +49,19 @@ class LiveSocket(HubSocket):
         else:
             await self._subscribe(said)
 
+    def on_close(self) -> None:
+        # A browser that is killed gives nothing back.
+        holders = [topic for topic in self.outbox.topics if _is_holder(topic)] if self.outbox else []
+        super().on_close()
+        if holders:
+            IOLoop.current().call_later(ABSENT_AFTER_S, self._release, holders)
+
+    def _release(self, holders: Collection[str]) -> None:
+        for topic in holders:
+            # It may have come back on another connection.
+            if not self.services.hub.is_heard(topic) and self.caller is not None:
+                self.services.queue.left(self.caller, topic.partition(":")[2])
+
     async def _subscribe(self, said: ClientMessage) -> None:
         assert self.caller is not None
         visible = []
@@ -65,3 +84,7 @@ class LiveSocket(HubSocket):
             content["topic"] = topic
         if self.outbox is not None:
             self.outbox.add(content)
+
+
+def _is_holder(topic: str) -> bool:
+    return topic.startswith(f"{HOLDER}:")

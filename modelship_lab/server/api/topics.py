@@ -5,6 +5,9 @@ from modelship_lab.records.errors import NotFound
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
+HOLDER = "holder"
+"""The kind of the topic by which a session of labeling shows that it is there: `holder:` and its holder."""
+
 
 async def require_topic(services: Services, caller: Caller, topic: str) -> None:
     """Let the caller hear of a topic, e.g. `run:12`; of `*`, which is everything of theirs, all may.
@@ -16,6 +19,9 @@ async def require_topic(services: Services, caller: Caller, topic: str) -> None:
         # Who administers may ask for what was deleted, too.
         return
     kind, _, number = topic.partition(":")
+    if kind == HOLDER:
+        # Nothing is told under it: who hears it says that they are there.
+        return
     identity = as_id(number)
     if identity is None:
         raise NotFound(f"There is no topic '{topic[:200]}'.")

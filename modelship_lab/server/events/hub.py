@@ -98,6 +98,10 @@ class Hub:
         """Tell it nothing more."""
         self.unsubscribe(outbox, set(outbox.topics))
 
+    def is_heard(self, topic: str) -> bool:
+        """Whether anybody is subscribed to a topic by its name."""
+        return topic in self._by_topic
+
     def _place(self, outbox: "Outbox", topic: str) -> tuple[dict[Any, dict["Outbox", None]], str | int]:
         if topic == EVERYTHING and outbox.owner_id is not None:
             return self._by_owner, outbox.owner_id

@@ -72,6 +72,13 @@ class Leases:
                 del held[key]
             return len(theirs)
 
+    def release_all(self, holder: str) -> None:
+        """A holder gives back what they have of all projects."""
+        with self._lock:
+            projects = list(self._held)
+        for project_id in projects:
+            self.release(project_id, holder)
+
     def forget(self, project_id: int) -> None:
         """Forget a project."""
         with self._lock:

@@ -139,6 +139,10 @@ class LabelQueue:
         require(caller, "label", project)
         return self._leases.release(project.id, f"{caller.name}\n{holder}")
 
+    def left(self, caller: Caller, holder: str) -> None:
+        """A holder is gone: what they had in hand is handed out again."""
+        self._leases.release_all(f"{caller.name}\n{holder}")
+
     def undecided(self, project_id: int, sample_ids: Iterable[int]) -> set[int]:
         """Which of these nobody has decided about, as far as that is known without a query. For the writer thread."""
         return self._ahead.undecided(project_id, sample_ids)

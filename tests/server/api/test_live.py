@@ -1,6 +1,7 @@
 """The live socket of a real lab server."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -151,3 +152,26 @@ def test_who_was_away_for_very_long_gets_every_event_in_several_visits(lab_serve
     assert closings == [1013]
     assert len(seen) == changes
     assert seen == sorted(set(seen))
+
+
+def test_what_a_session_had_in_hand_is_handed_out_again_when_its_browser_is_gone(lab_server):
+    client = lab_server.client
+    new = {"name": "left alone", "task": "text_classification", "classes": ["ham", "spam"]}
+    path = f"projects/{client.post('projects', json=new).json()['id']}"
+    begun = client.post(f"{path}/imports", params={"format": "csv"}, content=b"text\na\nb\n").json()
+    client.get(f"imports/{begun['id']}", params={"wait_s": 30})
+
+    def take(holder):
+        found = client.get(f"{path}/queue", params={"order": "sequential", "limit": 2, "holder": holder})
+        return [one["text"] for one in found.json()["samples"]]
+
+    with live(lab_server, "holder:first"):
+        assert take("first") == ["a", "b"]
+    with live(lab_server, "holder:first"):
+        # It was only the connection that broke.
+        time.sleep(6)
+        assert take("second") == []
+    deadline = time.monotonic() + 30
+    while take("second") != ["a", "b"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
