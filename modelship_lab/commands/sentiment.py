@@ -30,6 +30,7 @@ from modelship_lab.records.errors import (
     TrainingFailed,
     Unavailable,
 )
+from modelship_lab.records.experiments import project_names, takes
 from modelship_lab.records.jobs import LOG_LEVELS
 from modelship_lab.records.model_export import ModelValidation, model_formats
 from modelship_lab.records.registry import ModelVersion, Stage
@@ -167,7 +168,10 @@ def train(
         encoder_folder(wanted.training.backbone)
     rows = usable(read_data(data, format_of(data)), columns.text_column, columns.label_column)
     project = _experiment(session, experiment, check)
-    project.import_frame(rows.select("text", "label"), file_name=data.name, text="text", label="label")
+    # What the file says is what is learned, whatever an earlier one said of the same texts.
+    project.import_frame(
+        rows.select("text", "label"), file_name=data.name, text="text", label="label", existing="replace"
+    )
     run = training.start(
         session.lab, project, wanted.recipe, wanted.options(), name=experiment, state=state, output=output
     )
@@ -193,18 +197,18 @@ def _state(folder: Path, name: str) -> bytes:
 
 
 def _experiment(session: BuilderSession, name: str, check: DataCheck) -> "ProjectHandle":
-    lab = session.lab
-    try:
-        project = lab.project(name)
-    except NotFound:
-        return lab.new_project(name, "text_classification", sorted(check.classes))
-    unknown = sorted(set(check.classes) - set(project.record.classes))
-    if project.record.task != "text_classification" or unknown:
-        raise Conflict(
-            f"The experiment '{name}' has the classes {', '.join(project.record.classes) or 'of another task'}, and the "
-            f"data {', '.join(check.classes)}: name another one with --experiment."
-        )
-    return project
+    """The project of an experiment; data of other classes have one of their own."""
+    for called in project_names(name, check):
+        try:
+            project = session.lab.project(called)
+        except NotFound:
+            return session.lab.new_project(called, "text_classification", sorted(check.classes))
+        if takes(project.record, check):
+            return project
+    raise Conflict(
+        f"The experiment '{name}' is not one of the classes {', '.join(sorted(check.classes))[:200]}: name another one with "
+        "--experiment."
+    )
 
 
 def _run_of(session: BuilderSession, model_path: Path) -> "RunHandle":

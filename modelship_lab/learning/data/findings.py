@@ -19,6 +19,7 @@ ALIKE = 0.8
 MOST_COMPARED = 50_000
 MOST_LEARNED = 20_000
 MOST_TOLD = 20
+MOST_OF_A_GROUP = 6
 FOLDS = 5
 _SEED = 42
 _SURE = 0.5
@@ -108,7 +109,10 @@ def look(rows: "pl.DataFrame", split_column: str | None = None) -> Findings:
 
     def shown(groups: Sequence[Sequence[int]]) -> list[list[tuple[int, str, str]]]:
         largest = sorted(groups, key=lambda group: -len(group))[:MOST_TOLD]
-        return [[(numbers[place], labels[place], texts[place]) for place in group[:6]] for group in largest]
+        return [
+            [(numbers[place], labels[place], texts[place]) for place in group[:MOST_OF_A_GROUP]]
+            for group in largest
+        ]
 
     languages, language_method = _languages(texts)
     errors, error_count, error_method, accuracy = _label_errors(numbers, texts, labels)

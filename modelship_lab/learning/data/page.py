@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from modelship_lab.learning.data.findings import Findings
+from modelship_lab.learning.data.findings import MOST_OF_A_GROUP, Findings
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.data_check import DataCheck
 
@@ -14,6 +14,8 @@ __all__ = ["page"]
 _MOST_CLASSES = 20
 _COLUMNS = 30
 _RARE_LANGUAGE = 0.005
+_TRUSTED = 0.9
+"""A comparison model that is right less often is not believed against a label."""
 _PREVIEW = 240
 _BAR, _GAP, _LEFT, _RIGHT, _WIDTH = 20, 8, 150, 90, 720
 _PLOT_HEIGHT = 150
@@ -131,7 +133,7 @@ def _classes(check: DataCheck, found: Findings) -> str:
     told += "a model that always says it is right as often. "
     if commonest >= 3 * rarest:
         told += (
-            f"It has {commonest / rarest:.1f} times as many rows as the rarest one: train with "
+            f"It has {commonest / rarest:,.0f} times as many rows as the rarest one: train with "
             "<code>class_weights=balanced</code>, and look at F1 rather than at accuracy."
         )
     return f"<h2>Class balance</h2>\n<p>{told}</p>\n{_bars(counts, warn_below=commonest / 10)}"
@@ -183,8 +185,10 @@ def _groups(title: str, groups: Sequence[Sequence[tuple[int, str, str]]]) -> str
             for row, label, text in group
         )
         is_open = " open" if number == 0 else ""
+        classes = "" if len({label for _, label, _ in group}) == 1 else ", several classes"
+        size = f"{len(group)}{' or more' if len(group) >= MOST_OF_A_GROUP else ''} rows{classes}"
         listed.append(
-            f"<details{is_open}><summary>{_preview(group[0][2], 70)}</summary>"
+            f"<details{is_open}><summary>{_preview(group[0][2], 70)} <span class=soft>{size}</span></summary>"
             f'<div class="scroll"><table><tr><th class="number">row</th><th>class</th><th>text</th></tr>{rows}</table></div></details>'
         )
     return f"<h3>{title}</h3>\n" + "\n".join(listed)
@@ -228,10 +232,16 @@ def _languages(found: Findings) -> str:
 def _label_errors(found: Findings) -> str:
     parts = ["<h2>Labels that may be wrong</h2>", f'<p class="soft">{escape(found.error_method)}</p>']
     if found.accuracy is not None:
-        parts.append(
-            f"<p>The comparison model is right for {found.accuracy:.1%} of the rows. "
-            f"{found.error_count or 0:,} labels are worth a look; those it doubts most come first.</p>"
+        told = (
+            f"The comparison model is right for {found.accuracy:.1%} of the rows. "
+            f"{found.error_count or 0:,} labels are worth a look; those it doubts most come first."
         )
+        if found.error_count and found.accuracy < _TRUSTED:
+            told += (
+                " As it is often wrong itself, most of them may well be right: read from the top, and stop where the "
+                "labels are better than it."
+            )
+        parts.append(f"<p>{told}</p>")
     if found.errors:
         rows = "".join(
             f'<tr><td class="number">{one.row}</td><td>{_tag(one.label)}</td><td>{_tag(one.likely)}</td>'
@@ -273,7 +283,7 @@ def _bars(counts: Mapping[str, int], warn_below: float = 0.0) -> str:
         marks.append(
             f'<text x="{_LEFT - 10}" y="{middle}" text-anchor="end">{escape(_cut(name, 20))}<title>{escape(name)}</title></text>'
             f'<rect class="bar{" warn" if count < warn_below else ""}" x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR}" rx="3"/>'
-            f'<text class="soft" x="{_LEFT + width + 8:.1f}" y="{middle}">{count:,} · {count / total:.0%}</text>'
+            f'<text class="soft" x="{_LEFT + width + 8:.1f}" y="{middle}">{count:,} · {_share(count / total)}</text>'
         )
     more = len(counts) - len(shown)
     note = f'<p class="soft">and {more:,} more</p>' if more else ""
@@ -311,6 +321,10 @@ def _histogram(words: np.ndarray, median: int) -> str:
         f'<text class="soft" x="{left - 8}" y="{top + 8}" text-anchor="end">{most:,}</text>{ticks}</svg>'
         f'<p class="soft">Words in a text; what has {longest:,} or more stands in the last column.</p>'
     )
+
+
+def _share(part: float) -> str:
+    return "under 1%" if 0 < part < 0.01 else f"{part:.0%}"
 
 
 def _said(counts: Iterable[tuple[str, int]]) -> str:

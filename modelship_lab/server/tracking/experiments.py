@@ -5,6 +5,7 @@ from pathlib import Path
 
 from modelship_lab.records.data_check import LABEL_COLUMN, TEXT_COLUMN, DataCheck
 from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput, NotFound
+from modelship_lab.records.experiments import project_names, takes
 from modelship_lab.records.jobs import NewTraining, TrainingStarted
 from modelship_lab.records.labeling import ImportOptions, NewProject, Project
 from modelship_lab.server.identity.policy import Caller
@@ -42,7 +43,7 @@ class Experiments:
             NotFound, PermissionDenied: there is no such file in the workspace.
             InvalidData: the file cannot be read.
             InvalidInput: nothing can be learned from it; says why, for each problem.
-            Conflict: the project is of another kind, or has other classes.
+            Conflict: the experiment's projects are others.
         """
         caller.require("train")
         async with self._data_files.checked(path, caller, None, text_column, label_column) as (check, rows):
@@ -52,26 +53,30 @@ class Experiments:
         return await self._trainings.begin(project, new, caller), check
 
     async def _project(self, name: str, check: DataCheck, caller: Caller) -> Project:
-        try:
-            project = self._projects.get(name, caller, "train")
-        except NotFound:
-            new = NewProject(name=name, task="text_classification", classes=tuple(sorted(check.classes)))
-            return await self._projects.create(new, caller)
-        if project.task != "text_classification" or project.multilabel:
-            raise Conflict(
-                f"The project '{name}' is not one of texts with one class each: name another experiment."
-            )
-        unknown = sorted(set(check.classes) - set(project.classes))
-        if unknown:
-            raise Conflict(
-                f"The project '{name}' knows the classes {', '.join(project.classes)}, but {check.path} has "
-                f"{', '.join(unknown[:10])}, too: name another experiment."
-            )
-        return project
+        """The project of an experiment; data of other classes have one of their own, which is called by them, too."""
+        for called in project_names(name, check):
+            try:
+                project = self._projects.get(called, caller, "train")
+            except NotFound:
+                new = NewProject(
+                    name=called, task="text_classification", classes=tuple(sorted(check.classes))
+                )
+                return await self._projects.create(new, caller)
+            if takes(project, check):
+                return project
+        raise Conflict(
+            f"The project '{name}' is not one of the classes {', '.join(sorted(check.classes))[:200]}: name another "
+            "experiment."
+        )
 
     async def _import(self, project: Project, rows: Path, check: DataCheck, caller: Caller) -> None:
         options = ImportOptions(
-            format="jsonl", text="text", label="label", filename=check.path.rpartition("/")[2]
+            format="jsonl",
+            text="text",
+            label="label",
+            filename=check.path.rpartition("/")[2],
+            # What the file says is what is learned, whatever an earlier one said of the same texts.
+            existing="replace",
         )
         size = (await asyncio.to_thread(rows.stat)).st_size
         begun = await self._imports.begin(project, options, rows, size, caller)

@@ -216,6 +216,25 @@ def test_what_has_ended_is_not_cancelled_and_what_runs_is(builder, trained):
     assert told == "cancelled"
 
 
+def test_an_experiment_takes_data_of_other_classes_and_learns_what_the_newest_file_says(
+    builder, workspace, server
+):
+    def begun(rows):
+        (workspace / "data/other.json").write_text(json.dumps(rows))
+        body = {"data_path": "data/other.json", "experiment_name": "crypto-sentiment-v1"}
+        job = is_success(builder.ask("POST", "training/start", body, 201))["job_id"]
+        builder.ask("DELETE", f"training/{job}")
+        snapshot = native.get(f"jobs/{job.rpartition('-')[2]}").json()["params"]["snapshot_id"]
+        return native.get(f"snapshots/{snapshot}").json()
+
+    native = server.client
+    rows = [{"text": f"the year {row}", "label": "good" if row % 2 else "dull"} for row in range(60)]
+    assert begun(rows)["by_class"] == {"dull": 30, "good": 30}
+    assert begun([{**row, "label": "good"} if number < 10 else row for number, row in enumerate(rows)])[
+        "by_class"
+    ] == {"dull": 25, "good": 35}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "field"),
     [
