@@ -12,7 +12,7 @@ import numpy as np
 
 from modelship_lab.bundles.optimize import optimize as optimize_graph
 from modelship_lab.bundles.optimize import quantize
-from modelship_lab.bundles.pack import MODEL
+from modelship_lab.bundles.pack import MODEL, from_tar
 from modelship_lab.bundles.parity import Model, check_agreement
 from modelship_lab.bundles.preprocessing import Arrays
 from modelship_lab.bundles.reading import Reading
@@ -34,7 +34,9 @@ from modelship_lab.learning.export import (
 )
 from modelship_lab.records.base import utc_now
 from modelship_lab.records.bundle import BundleManifest, Lineage
+from modelship_lab.records.errors import Conflict, InvalidInput
 from modelship_lab.records.model_export import REPORT, ExportedFile, ModelExport, ModelFormat
+from modelship_lab.records.recipes import OWN_MODULE
 
 if TYPE_CHECKING:
     from modelship_lab.client import RunHandle, SnapshotData
@@ -72,7 +74,10 @@ def export_run(
     Raises:
         Conflict: the run has no model, or no snapshot.
         ExportFailed: what was exported disagrees with its source.
+        InvalidInput: the module is somebody's own, of which there is a bundle at most.
     """
+    if run.record.recipe == OWN_MODULE:
+        return _own_bundle(run, formats, target, optimize)
     if target is None and not optimize and checkpoint is None and tuple(formats) == ("onnx",):
         return export(run.lab, run.id)
     found = checkpoint or Checkpoint.of_run(run)
@@ -88,6 +93,30 @@ def export_run(
         validate=validate,
         keep_bundle=lambda bundle: upload(run, bundle),
     )
+
+
+def _own_bundle(
+    run: "RunHandle", formats: Sequence[ModelFormat], target: Path | None, optimize: bool
+) -> BundleManifest:
+    """The bundle of somebody's own module: it was made when it was trained, as only its class can make it anew."""
+    if tuple(formats) != ("onnx",) or optimize:
+        raise InvalidInput(
+            f"Run {run.id} has trained somebody's own module: its bundle is all there is, as ONNX and as it is. "
+            "Other forms are made where its class is, from `load_from_checkpoint`."
+        )
+    if run.record.bundle is None:
+        why = str(run.record.params.get("bundle", "none: the training did not come so far")).removeprefix(
+            "none: "
+        )
+        raise Conflict(f"The module of run {run.id} has no bundle: {why}.")
+    with tempfile.TemporaryDirectory(prefix="mlship-export-") as folder:
+        with run.download_bundle(Path(folder) / "bundle.tar").open("rb") as tar:
+            manifest = from_tar(tar, Path(folder) / "bundle")
+        if target is not None:
+            target.mkdir(parents=True, exist_ok=True)
+            for entry in (Path(folder) / "bundle").iterdir():
+                shutil.copyfile(entry, target / entry.name)
+    return manifest
 
 
 def write_export(

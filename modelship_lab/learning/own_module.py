@@ -6,59 +6,54 @@ The run gets the metrics that the module logs, `train_loss`, `progress` and the 
 
     checkpoint.ckpt        the best weights, for `MyModule.load_from_checkpoint`
     training_state.ckpt    what going on needs: `train(module=..., resume=run)` trains from the last whole epoch on
-    evaluation.json        if `forward` gives logits of the project's classes for batches of (inputs, labels)
+    evaluation.json        if `forward` gives logits of the project's classes, or numbers, for batches of (inputs, labels)
     model.onnx             with `signature.json`: its inputs and outputs by name, type and shape
+
+and a bundle, which is registered and deployed like that of a recipe, where the lab knows how samples become what
+`forward` takes: see `learning.own_outcome`.
 """
 
-import inspect
-import json
 import math
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from pydantic import Field, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from modelship_lab.learning import train
 from modelship_lab.learning.checkpoint import NAME
-from modelship_lab.learning.evaluate import evaluate, summary
-from modelship_lab.learning.export_module import export_module
 from modelship_lab.learning.hardware import choose
 from modelship_lab.learning.lightning_logger import LabCallback, LabLogger
-from modelship_lab.learning.objectives import Number, Objective, objective_of
+from modelship_lab.learning.own_outcome import evaluated, exported
+from modelship_lab.learning.own_parts import has_loader, held_out_batches, made_of
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.run_log import RunLog, as_params
 from modelship_lab.learning.train import STATE
 from modelship_lab.records.base import Record
 from modelship_lab.records.errors import (
     Conflict,
-    ExportFailed,
     InvalidInput,
-    LabError,
     NotFound,
     TrainingFailed,
 )
 from modelship_lab.records.recipe_options import Accelerator, Precision
+from modelship_lab.records.recipes import OWN_MODULE
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
 
 __all__ = ["OwnModuleOptions", "fit_module", "made_of", "start"]
 
-RECIPE = "own-module"
-
-MODEL, SIGNATURE = "model.onnx", "signature.json"
 SAVE_INTERVAL_S = 30.0
 STEPS_BETWEEN_LOOKS = 10
 """Reading a loss makes the processor wait for the GPU, so that is done this seldom there."""
@@ -137,7 +132,7 @@ def start(
         run = lab.start_run(
             name or type(made).__name__,
             project=handle.id,
-            recipe=RECIPE,
+            recipe=OWN_MODULE,
             params=checked.model_dump() | as_params(dict(made.hparams), "module."),
             tags=tags,
             snapshot_id=data.info.id,
@@ -153,34 +148,24 @@ def start(
     return run
 
 
-def made_of(
-    module: Any, datamodule: Any, snapshot: "SnapshotData"
-) -> tuple[LightningModule, LightningDataModule | None]:
-    """The module and its data, of what the user has given.
+def _refusal(error: ValidationError) -> InvalidInput:
+    known = ", ".join(OwnModuleOptions.model_fields)
+    details = [
+        {"field": ".".join(map(str, one["loc"])), "reason": f"{one['msg'].lower()} ({one['input']!r:.50})"}
+        for one in error.errors()
+    ]
+    listed = "; ".join(f"{one['field']}: {one['reason']}" for one in details)
+    return InvalidInput(f"The options do not fit: {listed}. There are {known}.", details)
 
-    Raises:
-        InvalidInput: it is neither a module nor a function that makes one, or there is nothing to train on.
-    """
-    made = _called(module, snapshot)
-    if isinstance(made, tuple) and len(made) == 2 and datamodule is None:
-        made, datamodule = made
-    loaders = _called(datamodule, snapshot)
-    if not isinstance(made, LightningModule):
-        hint = (
-            " It is one of the package pytorch_lightning; take `from lightning.pytorch import LightningModule`."
-            if any(base.__module__.startswith("pytorch_lightning") for base in type(made).__mro__)
-            else ""
-        )
-        raise InvalidInput(
-            f"A LightningModule is needed, or a function that returns one, not {type(made).__name__}.{hint}"
-        )
-    if loaders is not None and not isinstance(loaders, LightningDataModule):
-        raise InvalidInput(f"The data are a LightningDataModule, not {type(loaders).__name__}.")
-    if loaders is None and not is_overridden("train_dataloader", made):
-        raise InvalidInput(
-            f"{type(made).__name__} has nothing to train on: give a datamodule, or let it have `train_dataloader`."
-        )
-    return made, loaders
+
+def _state_of(lab: "Lab", resume: "RunHandle | int") -> bytes:
+    run = lab.run(resume if isinstance(resume, int) else resume.id)
+    try:
+        return run.artifact(STATE)
+    except NotFound:
+        raise Conflict(
+            f"Run {run.id} has no state to go on from: it has none before the end of its first epoch."
+        ) from None
 
 
 def fit_module(
@@ -263,13 +248,13 @@ def fit_module(
             }
             if math.isfinite(keeper.best_value):
                 figures[options.monitor] = keeper.best_value
-            if is_overridden("test_step", module) and _has_loader(module, datamodule, "test"):
+            if is_overridden("test_step", module) and has_loader(module, datamodule, "test"):
                 tested = trainer.test(module, datamodule=datamodule, verbose=False)
                 figures |= {name: value for one in tested for name, value in one.items()}
-    loader = _loader(module, datamodule)
+    loader = held_out_batches(module, datamodule)
     module = module.to(hardware.device).eval()
-    figures |= _evaluated(run, snapshot, module, loader)
-    _exported(run, module, loader)
+    figures |= evaluated(run, snapshot, module, loader)
+    exported(run, snapshot, module, loader, figures)
     return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
 
 
@@ -325,149 +310,3 @@ class _Keeper(Callback):
         if not self._is_saved and self._file.is_file():
             self._run.save_artifact(STATE, self._file)
             self._saved_at_s, self._is_saved = time.monotonic(), True
-
-
-# --- what the user gives ---------------------------------------------------------------------------------
-
-
-def _called(given: Any, snapshot: "SnapshotData") -> Any:
-    """What a function returns; other things as they are."""
-    if not callable(given) or isinstance(given, nn.Module | LightningDataModule):
-        return given
-    needed = [
-        parameter
-        for parameter in inspect.signature(given).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    if len(needed) > 1 or (needed and inspect.isclass(given)):
-        names = ", ".join(parameter.name for parameter in needed)
-        raise InvalidInput(
-            f"{given.__name__} needs {names}: give an object that is made already, or a function that takes the "
-            "snapshot alone."
-        )
-    return given(snapshot) if needed else given()
-
-
-def _refusal(error: ValidationError) -> InvalidInput:
-    known = ", ".join(OwnModuleOptions.model_fields)
-    details = [
-        {"field": ".".join(map(str, one["loc"])), "reason": f"{one['msg'].lower()} ({one['input']!r:.50})"}
-        for one in error.errors()
-    ]
-    listed = "; ".join(f"{one['field']}: {one['reason']}" for one in details)
-    return InvalidInput(f"The options do not fit: {listed}. There are {known}.", details)
-
-
-def _state_of(lab: "Lab", resume: "RunHandle | int") -> bytes:
-    run = lab.run(resume if isinstance(resume, int) else resume.id)
-    try:
-        return run.artifact(STATE)
-    except NotFound:
-        raise Conflict(
-            f"Run {run.id} has no state to go on from: it has none before the end of its first epoch."
-        ) from None
-
-
-def _has_loader(module: LightningModule, datamodule: LightningDataModule | None, stage: str) -> bool:
-    name = f"{stage}_dataloader"
-    return is_overridden(name, datamodule, LightningDataModule) if datamodule else is_overridden(name, module)
-
-
-def _loader(module: LightningModule, datamodule: LightningDataModule | None) -> Any:
-    """Batches of rows that were not trained on: those of the test, else of the validation."""
-    for stage, word in (("test", "test"), ("val", "validate")):
-        if _has_loader(module, datamodule, stage):
-            if datamodule is not None:
-                datamodule.setup(word)
-            return getattr(datamodule or module, f"{stage}_dataloader")()
-    return ()
-
-
-# --- what comes after training ------------------------------------------------------------------------------
-
-
-def _pairs(module: LightningModule, loader: Any) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
-    """The inputs and the labels of batches that have both."""
-    for batch in loader:
-        if not isinstance(batch, list | tuple) or len(batch) < 2:
-            return
-        *inputs, labels = batch
-        given = (
-            tuple(inputs[0]) if len(inputs) == 1 and isinstance(inputs[0], list | tuple) else tuple(inputs)
-        )
-        if not all(isinstance(one, Tensor) for one in (*given, labels)):
-            return
-        yield tuple(one.to(module.device) for one in given), labels
-
-
-def _evaluated(
-    run: RunLog, snapshot: "SnapshotData", module: LightningModule, loader: Any
-) -> dict[str, float]:
-    """The figures of rows that were not trained on; none if the module's outputs are no logits of the classes."""
-    objective = objective_of(snapshot.info)
-    parts: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    with torch.inference_mode():
-        for inputs, wanted in _pairs(module, loader):
-            logits = module(*inputs)
-            if not _fits(logits, wanted, objective):
-                run.log_params(
-                    {"evaluation": f"none: forward does not give logits of {objective.outputs} classes"}
-                )
-                return {}
-            parts.append(objective.activation(logits.float()).cpu().numpy())
-            labels.append(wanted.cpu().numpy())
-    if not parts:
-        run.log_params({"evaluation": "none: there are no batches of inputs and labels to test on"})
-        return {}
-    targets = np.concatenate(labels)
-    known = objective.targets(snapshot.table())
-    found = evaluate(
-        objective,
-        np.concatenate(parts),
-        targets,
-        task=snapshot.info.task,
-        training_targets=known,
-        sample_ids=np.zeros(len(targets), np.int64),
-    )
-    # Which samples the rows are is the module's secret.
-    found = found.model_copy(update={"worst": ()})
-    run.save_artifact("evaluation.json", found.model_dump_json(), "application/json")
-    return summary(found)
-
-
-def _fits(logits: Any, labels: Tensor, objective: Objective) -> bool:
-    if not isinstance(logits, Tensor) or isinstance(objective, Number):
-        return False
-    if logits.shape != (len(labels), objective.outputs):
-        return False
-    if objective.kind == "labels":
-        return labels.shape == logits.shape
-    return labels.ndim == 1 and not labels.is_floating_point() and int(labels.max()) < objective.outputs
-
-
-def _exported(run: RunLog, module: LightningModule, loader: Any) -> None:
-    """Save the module as ONNX with its signature; what cannot be exported is said, and the run goes on."""
-    example = module.example_input_array
-    if example is None:
-        example = next(_pairs(module, loader), ((), None))[0]
-    given = (
-        (example,)
-        if isinstance(example, Tensor)
-        else tuple(example)
-        if isinstance(example, list | tuple)
-        else ()
-    )
-    try:
-        if not given or not all(isinstance(one, Tensor) for one in given):
-            raise ExportFailed("there is no example: set `self.example_input_array` in the module")
-        names = list(inspect.signature(module.forward).parameters)[: len(given)]
-        found = export_module(module.cpu(), dict(zip(names, (one.cpu() for one in given), strict=True)))
-    except LabError as error:
-        run.log_params({"onnx": f"none: {error.message}"[:500]})
-        return
-    run.save_artifact(MODEL, found.model, "application/octet-stream")
-    run.save_artifact(SIGNATURE, json.dumps(found.signature, indent=2), "application/json")
-    inputs = ", ".join(f"{one['name']} {one['type']} {one['shape']}" for one in found.signature["inputs"])
-    run.log_params({"onnx": inputs})

@@ -20,6 +20,8 @@ class RunLog(Protocol):
         self, name: str, content: bytes | str | Path, content_type: str | None = None
     ) -> Any: ...
 
+    def upload_bundle(self, tar: Path) -> Any: ...
+
 
 def as_params(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Settings as the parameters of a run: what is nested gets names with dots.

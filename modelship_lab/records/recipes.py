@@ -22,7 +22,10 @@ from modelship_lab.records.recipe_options import (
     TextLinearOptions,
 )
 
-__all__ = ["RECIPES", "Recipe", "recipe_named", "recipe_of_task"]
+__all__ = ["OWN_MODULE", "RECIPES", "Recipe", "recipe_named", "recipe_of_task"]
+
+OWN_MODULE = "own-module"
+"""What a run of somebody's own LightningModule has for a recipe."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from modelship_lab.records.bundle import ImageScaling, Preprocessing, TextHashing
+from modelship_lab.records.bundle import ImageScaling, Preprocessing, TableEncoding
 from modelship_lab.records.errors import InvalidInput
 from modelship_lab.records.serving import PredictRequest
 
@@ -54,7 +54,7 @@ def from_json(spec: Preprocessing, body: bytes) -> Inputs:
         data, explain, class_name = checked.data, checked.explain, checked.class_name
     else:
         data = request["data"]
-    if isinstance(spec, TextHashing | ImageScaling):
+    if not isinstance(spec, TableEncoding):
         single = not isinstance(data, list)
     else:  # a list of plain values is one row
         single = not (isinstance(data, list) and data and isinstance(data[0], list | dict))

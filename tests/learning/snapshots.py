@@ -159,6 +159,9 @@ class Recorder:
             content = content.read_bytes()
         self.artifacts[name] = content.encode() if isinstance(content, str) else bytes(content)
 
+    def upload_bundle(self, tar: Path) -> None:
+        self.artifacts["bundle.tar"] = tar.read_bytes()
+
     def series(self, name: str) -> list[float]:
         return [metrics[name] for _, metrics in self.points if name in metrics]
 

@@ -6,6 +6,7 @@ import onnx
 import pytest
 import torch
 
+from modelship_lab import client
 from modelship_lab.bundles.run import BundleModel
 from modelship_lab.learning import export
 from modelship_lab.learning.fit import fit
@@ -13,6 +14,7 @@ from modelship_lab.learning.samples import Samples
 from modelship_lab.records.bundle import Lineage
 from modelship_lab.records.errors import ExportFailed
 from tests.learning.snapshots import Recorder, digits, reviews, snapshot, table
+from tests.server.shipping import served
 
 
 def mixed():
@@ -107,6 +109,20 @@ def test_extreme_inputs_have_an_answer(exported):
         ],
     }[checkpoint.task]
     assert np.isfinite(BundleModel(folder).probabilities(inputs)).all()
+
+
+def test_a_deployment_of_a_backbone_answers_for_images(exported, lab_server, tmp_path):
+    checkpoint, data, folder, _ = exported
+    if checkpoint.recipe.name != "image-backbone":
+        pytest.skip("the others are deployed elsewhere")
+    images = Samples.of_snapshot(data).taken(np.arange(0, 60, 20)).inputs()
+    lab = client.connect(lab_server.url, lab_server.token, data_dir=tmp_path)
+    with served(lab_server.client, folder, "tiny-backbone"):
+        found = lab.predict("tiny-backbone", images)
+    assert np.allclose(
+        [one.probabilities for one in found], BundleModel(folder).probabilities(images), atol=1e-5
+    )
+    assert {one.prediction for one in found} <= set(data.info.classes)
 
 
 def test_a_model_that_disagrees_is_refused(exported, tmp_path, monkeypatch):

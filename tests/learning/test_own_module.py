@@ -14,13 +14,18 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from modelship_lab import client
+from modelship_lab.bundles.pack import from_tar
+from modelship_lab.bundles.run import BundleModel
 from modelship_lab.learning import own_module, train
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
-from modelship_lab.learning.own_module import MODEL, SIGNATURE, OwnModuleOptions, fit_module, made_of
+from modelship_lab.learning.model_export import export_run
+from modelship_lab.learning.own_module import OwnModuleOptions, fit_module
+from modelship_lab.learning.own_outcome import MODEL, SIGNATURE
+from modelship_lab.learning.own_parts import made_of
 from modelship_lab.learning.train import STATE
 from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput, TrainingFailed
 from modelship_lab.records.evaluation import Evaluation
-from tests.learning.snapshots import Recorder, table
+from tests.learning.snapshots import Recorder, numbers_snapshot, table
 
 TIMEOUT_S = 90
 
@@ -30,7 +35,7 @@ class Lines(LightningModule):
 
     def __init__(self, columns=4, classes=2, rate=0.1):
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters("columns", "classes", "rate")
         self.output = nn.Linear(columns, classes)
 
     def forward(self, numbers):
@@ -173,6 +178,98 @@ def test_a_loss_that_is_no_number_fails_with_what_to_do_and_keeps_what_was_good(
     assert STATE in run.artifacts
 
 
+class Raw(LightningDataModule):
+    """The features of a snapshot as they are, with its labels or numbers; every fifth row is kept apart."""
+
+    def __init__(self, snapshot, said="label"):
+        super().__init__()
+        content = snapshot.table()
+        cells = np.stack([content.column(name).to_numpy() for name in snapshot.info.features], 1)
+        wanted = content.column(said).to_numpy()
+        wanted = torch.tensor(wanted, dtype=torch.float32 if said == "number" else torch.int64)
+        held = np.arange(len(wanted)) % 5 == 0
+        self.training, self.held = (
+            TensorDataset(torch.tensor(cells[rows], dtype=torch.float32), wanted[rows])
+            for rows in (~held, held)
+        )
+
+    def train_dataloader(self):
+        return DataLoader(self.training, 64, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(self.held, 256)
+
+
+class Scaling(Lines):
+    """What the data module could do is done in `forward`: so samples can be given as they are."""
+
+    def __init__(self, snapshot, classes):
+        super().__init__(len(snapshot.info.features), classes)
+        content = snapshot.table()
+        cells = np.stack([content.column(name).to_numpy() for name in snapshot.info.features], 1)
+        self.register_buffer("middle", torch.tensor(cells.mean(0), dtype=torch.float32))
+        self.register_buffer("spread", torch.tensor(cells.std(0), dtype=torch.float32))
+
+    def forward(self, numbers):
+        return self.output((numbers - self.middle) / self.spread)
+
+
+class Squares(Scaling):
+    """One number for each row."""
+
+    def __init__(self, snapshot):
+        super().__init__(snapshot, 1)
+
+    def forward(self, numbers):
+        return super().forward(numbers).squeeze(-1)
+
+    def training_step(self, batch, place):
+        return nn.functional.mse_loss(self(batch[0]), batch[1])
+
+    def validation_step(self, batch, place):
+        self.log("val_loss", nn.functional.mse_loss(self(batch[0]), batch[1]))
+
+
+def unpacked(run, folder):
+    with io.BytesIO(run.artifacts["bundle.tar"]) as file:
+        from_tar(file, folder)
+    return BundleModel(folder)
+
+
+def test_a_module_that_takes_the_features_as_they_are_is_a_bundle(data, tmp_path):
+    run, figures = fitted(data, Scaling(data, 2), cells=Raw(data), epochs=3)
+    assert run.params["bundle"] == "table_encoding"
+    bundle = unpacked(run, tmp_path / "bundle")
+    assert bundle.manifest.lineage.recipe == "own-module" and bundle.manifest.parity.label_flips == 0
+    rows = data.table().select(list(data.info.features)).to_pylist()
+    said = [one.prediction for one in bundle.predict(rows[::5])]
+    labels = [data.info.classes[label] for label in data.table().column("label").to_pylist()[::5]]
+    right = np.mean([one == other for one, other in zip(said, labels, strict=True)])
+    assert right == pytest.approx(figures["test_accuracy"]) and right > 0.85
+    # What is missing is taken for what is typical.
+    assert bundle.predict([{data.info.features[0]: 14.0}])[0].prediction in data.info.classes
+
+
+def test_a_module_that_predicts_a_number_is_evaluated_and_a_bundle(tmp_path):
+    random = np.random.default_rng(0)
+    columns = {"size": random.normal(80, 20, 200), "age": random.normal(30, 9, 200)}
+    prices = 0.1 * columns["size"] - 0.2 * columns["age"] + random.normal(0, 0.3, 200)
+    data = numbers_snapshot(prices, columns)
+    run, figures = fitted(data, Squares(data), cells=Raw(data, "number"), epochs=30)
+    assert figures["test_r2"] > 0.5 and Evaluation.model_validate_json(run.artifacts["evaluation.json"]).rows
+    bundle = unpacked(run, tmp_path / "bundle")
+    rows = data.table().select(list(data.info.features)).to_pylist()
+    wanted = data.table().column("number").to_numpy()[::5]
+    errors = np.array([one.prediction for one in bundle.predict(rows[::5])]) - wanted
+    assert np.sqrt((errors**2).mean()) == pytest.approx(figures["test_rmse"], rel=1e-3)
+
+
+def test_why_a_module_is_no_bundle_is_said(data, trained):
+    """Its data module has scaled what it takes: the bundle would answer nonsense."""
+    assert "bundle.tar" not in trained[0].artifacts
+    assert "forward does not take the features as they are" in trained[0].params["bundle"]
+
+
 class Odd(Lines):
     """No logits of the classes, and nothing that torch can export."""
 
@@ -240,6 +337,22 @@ def test_it_is_a_run_of_the_project_that_can_be_gone_on_with(lab_server, tmp_pat
     assert again.id == run.id
     assert train.wait(again, TIMEOUT_S).status == "finished"
     assert len(again.metrics_frame(["val_loss"])) == 3
+    with pytest.raises(Conflict, match="does not take the features as they are"):
+        export_run(run, ("onnx",))
+    raw = own_module.start(
+        lab, project, lambda snapshot: (Scaling(snapshot, 2), Raw(snapshot)), None, {"epochs": 1}
+    )
+    assert train.wait(raw, TIMEOUT_S).status == "finished"
+    assert export_run(raw, ("onnx",)).lineage.run_id == raw.id
+    with pytest.raises(InvalidInput, match="as ONNX and as it is"):
+        export_run(raw, ("torchscript",))
+    version = lab.register(raw.id, "own cells")
+    lab.deploy(f"{version.model}/{version.version}", "own-cells")
+    try:
+        row = dict(zip(data.info.features[:4], (25.0, 30.0, 170.0, 1900.0), strict=True))
+        assert lab.predict("own-cells", row).prediction == "malignant"
+    finally:
+        lab.undeploy("own-cells")
     with pytest.raises(InvalidInput, match="monitor"):
         own_module.start(lab, project, Lines(), Cells, {"patients": 3})
     empty = lab.start_run("empty", project=project.id)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers.models.bert.modeling_bert import BertIntermediate
 
+from modelship_lab import client
 from modelship_lab.bundles.explain import explain
 from modelship_lab.bundles.run import BundleModel
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
@@ -20,6 +21,7 @@ from modelship_lab.records.bundle import Lineage
 from modelship_lab.records.errors import InvalidInput
 from tests.learning.encoders import tiny_encoder
 from tests.learning.snapshots import Recorder, texts
+from tests.server.shipping import served
 
 GOOD = ["a good film", "really good fun and good music", "good", "I had good luck with it today"]
 BAD = ["a bad film", "really bad fun and bad music", "bad", "I had bad luck with it today"]
@@ -133,6 +135,17 @@ assert not {{"torch", "transformers", "lightning"}} & set(sys.modules)
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.startswith("['good', 'bad', ")
+
+
+def test_a_deployment_of_an_encoder_answers(bundle, lab_server, tmp_path):
+    lab = client.connect(lab_server.url, lab_server.token, data_dir=tmp_path)
+    with served(lab_server.client, bundle, "tiny-encoder"):
+        good, bad, fun = lab.predict("tiny-encoder", ["a good film number 3", "bad", "fun"])
+        assert (good.prediction, bad.prediction) == ("good", "bad")
+        expected = BundleModel(bundle).probabilities(["a good film number 3", "bad", ""])
+        assert np.allclose([one.probabilities for one in (good, bad, fun)], expected, atol=1e-5)
+        told = lab.predict("tiny-encoder", "really good fun", explain=True).explanation
+        assert told.parts[int(np.argmax(told.values))] == "good"
 
 
 def test_what_a_bundle_says_is_what_the_torch_model_says_however_long_the_text(bundle, probe):

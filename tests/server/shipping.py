@@ -1,6 +1,8 @@
 """From a hand-made bundle to a registered model and a deployment, through the API."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,18 @@ def registered(client: httpx.Client, folder: Path, name: str, seed: int = 0, **m
     run = exported_run(client, text_bundle(folder / f"{name}-{seed}", seed))
     model = client.post("models", json={"name": name, "run_id": run, **more}).raise_for_status().json()
     return f"{model['model']}/{model['version']}"
+
+
+@contextmanager
+def served(client: httpx.Client, bundle: Path, name: str) -> Iterator[None]:
+    """A deployment of the bundle in a folder, for as long as the block lasts."""
+    run = exported_run(client, tar_of(bundle))
+    client.post("models", json={"name": name, "run_id": run}).raise_for_status()
+    deployed(client, f"{name}/1", name)
+    try:
+        yield
+    finally:
+        client.delete(f"deployments/{name}").raise_for_status()
 
 
 def deployed(client: httpx.Client, model: str, name: str, **settings: Any) -> dict[str, Any]:
