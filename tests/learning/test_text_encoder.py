@@ -139,13 +139,14 @@ assert not {{"torch", "transformers", "lightning"}} & set(sys.modules)
 
 def test_a_deployment_of_an_encoder_answers(bundle, lab_server, tmp_path):
     lab = client.connect(lab_server.url, lab_server.token, data_dir=tmp_path)
+    sentences = ["a good film number 3", "bad", "fun"]
     with served(lab_server.client, bundle, "tiny-encoder"):
-        good, bad, fun = lab.predict("tiny-encoder", ["a good film number 3", "bad", "fun"])
-        assert (good.prediction, bad.prediction) == ("good", "bad")
-        expected = BundleModel(bundle).probabilities(["a good film number 3", "bad", ""])
-        assert np.allclose([one.probabilities for one in (good, bad, fun)], expected, atol=1e-5)
-        told = lab.predict("tiny-encoder", "really good fun", explain=True).explanation
-        assert told.parts[int(np.argmax(told.values))] == "good"
+        found = lab.predict("tiny-encoder", sentences)
+        told = lab.predict("tiny-encoder", sentences[0], explain=True).explanation
+    assert [one.prediction for one in found[:2]] == ["good", "bad"]
+    expected = BundleModel(bundle).probabilities(sentences)
+    assert np.allclose([one.probabilities for one in found], expected, atol=1e-5)
+    assert told.base + sum(told.values) == pytest.approx(told.probability, abs=1e-4)
 
 
 def test_what_a_bundle_says_is_what_the_torch_model_says_however_long_the_text(bundle, probe):
