@@ -315,7 +315,7 @@ class ModelShipLab(ExtensionApp):
             jobs=jobs,
             light_model=LightModel(database, events, blobs, projects, suggestions, jobs),
             automatic=AutomaticLabels(database),
-            embeddings=Embeddings(database, blobs, queue, jobs),
+            embeddings=Embeddings(database, blobs, queue, jobs, data_dir.uploads),
             label_errors=LabelErrors(database, blobs, jobs),
             snapshots=snapshots,
             runs=runs,

@@ -4,7 +4,7 @@ from modelship_lab.records.base import Page, Seconds
 from modelship_lab.records.identity import Permission
 from modelship_lab.records.jobs import LOG_LEVELS, Job, JobKind, JobStatus, LogLevel, LogLine, NewJob
 from modelship_lab.records.labeling import AuditReport, Fraction, Thresholds
-from modelship_lab.server.api.endpoint import Offset, PageSize, Table, endpoint
+from modelship_lab.server.api.endpoint import ARROW, FileContent, Offset, PageSize, endpoint
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.identity.policy import Caller
 
@@ -78,10 +78,13 @@ async def cancel_job(services: Services, caller: Caller, job_id: int) -> Job:
 
 
 @endpoint("GET", "projects/{project}/embeddings", permission="read")
-async def read_embeddings(services: Services, caller: Caller, project: str, vectors: bool = False) -> Table:
+async def read_embeddings(
+    services: Services, caller: Caller, project: str, vectors: bool = False
+) -> FileContent:
     """Where the samples lie on the map, as an Arrow table; with `vectors` the embeddings themselves, too."""
     found = services.projects.get(project, caller)
-    return Table(await services.embeddings.table(found, vectors, caller))
+    path = await services.embeddings.write_table(found, vectors, caller)
+    return FileContent(path, ARROW, temporary=True)
 
 
 @endpoint("GET", "projects/{project}/thresholds", permission="read")

@@ -1,5 +1,7 @@
 """Embeddings of a project's samples: made by a job, kept for the queue's diversity and for the map."""
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,25 @@ from modelship_lab.server.jobs.jobs import Jobs, Work
 from modelship_lab.server.labeling import job_files
 from modelship_lab.server.labeling.ownership import require
 from modelship_lab.server.labeling.queue import LabelQueue
+from modelship_lab.server.storage.arrow_streams import write_stream
 from modelship_lab.server.storage.blobs import Blobs
-from modelship_lab.server.storage.database import Database, Transaction
+from modelship_lab.server.storage.database import Cursor, Database, Transaction
 
 STORED_AT_ONCE = 20_000
 """Embeddings in one transaction, so that no label waits long for its own."""
 
+READ_AT_ONCE = 50_000
+
 
 class Embeddings:
-    """Has the samples of projects embedded. A project has one set of embeddings, the newest."""
+    """Has the samples of projects embedded. A project has one set of embeddings, the newest.
 
-    def __init__(self, database: Database, blobs: Blobs, queue: LabelQueue, jobs: Jobs) -> None:
+    Args:
+        folder: for the files that are on their way to somebody.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs, queue: LabelQueue, jobs: Jobs, folder: Path) -> None:
+        self._folder = folder
         self._database = database
         self._blobs = blobs
         self._queue = queue
@@ -58,15 +68,24 @@ class Embeddings:
         work = Work("embeddings", {"encoder": encoder}, prepare, store)
         return await self._jobs.begin(work, project.id, project.owner_id, caller)
 
-    async def table(self, project: Project, with_vectors: bool, caller: Caller) -> pa.Table:
-        """The samples that were embedded, in their order: `sample_id`, their place `x`, `y`, and their `vector`."""
+    async def write_table(self, project: Project, with_vectors: bool, caller: Caller) -> Path:
+        """Write the samples that were embedded to a file as an Arrow IPC stream, in their order.
+
+        Columns: `sample_id`, their place `x`, `y`, and their `vector`.
+
+        Returns:
+            A new file, which is the caller's to remove.
+        """
         require(caller, "read", project)
         columns = "sample_id, x, y" + (", vector" if with_vectors else "")
-        return await self._database.read(
-            lambda cursor: cursor.table(
-                f"SELECT {columns} FROM embeddings WHERE project_id = ? ORDER BY sample_id", project.id
-            )
-        )
+
+        def work(cursor: Cursor) -> Path:
+            with cursor.snapshot():
+                parts = _parts(cursor, columns, project)
+                first = next(parts)
+                return write_stream(self._folder, first.schema, chain([first], parts))
+
+        return await self._database.read(work, long=True)
 
     async def _store(self, project: Project, encoder: Encoder, rows: pa.Table, *, is_first: bool) -> None:
         def work(transaction: Transaction) -> None:
@@ -84,3 +103,20 @@ class Embeddings:
             transaction.after_commit(lambda: self._queue.refresh(project.id))
 
         await self._database.write(work)
+
+
+def _parts(cursor: Cursor, columns: str, project: Project) -> Iterator[pa.Table]:
+    """Embeddings in the order of their samples, as many at once as memory should hold; one part at least."""
+    after = 0
+    while True:
+        part = cursor.table(
+            f"SELECT {columns} FROM embeddings WHERE project_id = ? AND sample_id > ? "
+            f"ORDER BY sample_id LIMIT {READ_AT_ONCE:d}",
+            project.id,
+            after,
+        )
+        if part.num_rows or not after:
+            yield part
+        if part.num_rows < READ_AT_ONCE:
+            return
+        after = part["sample_id"][-1].as_py()

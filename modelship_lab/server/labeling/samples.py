@@ -137,17 +137,17 @@ class Samples:
         content = CONTENT_COLUMN[project.require_task()]
 
         def work(cursor: Cursor) -> Path:
+            # Not within the snapshot: a list that is kept must not be older than what was heard of.
             ids = self._lists.ids(cursor, project, samples, order)
             wanted = ids[offset : None if limit is None else offset + limit]
-            # Only all rows together say of which type a feature is.
-            most = len(wanted) if content == "fields" else TABLE_ROWS
-            parts = (
-                _table(cursor, project, wanted[at : at + most]) for at in range(0, len(wanted), most or 1)
-            )
-            first = next(parts, None)
-            if first is None:
-                first = _table(cursor, project, wanted)
-            return write_stream(self._folder, first.schema, chain([first], parts))
+            with cursor.snapshot():
+                # Only all rows together say of which type a feature is.
+                most = max(len(wanted) if content == "fields" else TABLE_ROWS, 1)
+                first = _table(cursor, project, wanted[:most])
+                parts = (
+                    _table(cursor, project, wanted[at : at + most]) for at in range(most, len(wanted), most)
+                )
+                return write_stream(self._folder, first.schema, chain([first], parts))
 
         return await self._database.read(work, long=len(samples.search) > 0 or limit is None)
 
