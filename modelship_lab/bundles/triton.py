@@ -50,21 +50,21 @@ def write_repository(
     place = folder / name
     (place / MODEL_FILE).parent.mkdir(parents=True)
     shutil.copyfile(model, place / MODEL_FILE)
-    (place / LABELS).write_text("".join(f"{' '.join(one.split())}\n" for one in manifest.classes), "utf-8")
+    if manifest.classes:
+        (place / LABELS).write_text(
+            "".join(f"{' '.join(one.split())}\n" for one in manifest.classes), "utf-8"
+        )
     for further in manifest.checksums.keys() - {MODEL}:
         shutil.copyfile(model.with_name(further), place / further)
     (place / MANIFEST).write_text(manifest.model_dump_json(indent=2), "utf-8")
-    (place / CONFIG).write_text(_config(name, session), "utf-8")
+    (place / CONFIG).write_text(_config(name, session, bool(manifest.classes)), "utf-8")
     return place
 
 
-def _config(name: str, session: onnxruntime.InferenceSession) -> str:
+def _config(name: str, session: onnxruntime.InferenceSession, has_classes: bool) -> str:
+    named = (f"label_filename: {json.dumps(LABELS)}",) if has_classes else ()
     inputs = ",\n".join(_tensor(one) for one in session.get_inputs())
-    outputs = ",\n".join(
-        _tensor(one, f"label_filename: {json.dumps(LABELS)}")
-        for one in session.get_outputs()
-        if one.name == OUTPUT
-    )
+    outputs = ",\n".join(_tensor(one, *named) for one in session.get_outputs() if one.name == OUTPUT)
     return f"""name: {json.dumps(name)}
 backend: "onnxruntime"
 max_batch_size: {MAX_BATCH}
