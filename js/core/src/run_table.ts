@@ -1,13 +1,12 @@
 import { Backoff } from "./backoff";
 import { asLabError, LabError, type Connection, type Query } from "./connection";
+import { PageWindow, placed } from "./page_window";
 import type { FilterProblem, RunColumn, RunQuery, RunRow, RunRows } from "./run_rows";
 import type { Page } from "./records";
 import { Store } from "./store";
 
 /** Somewhat more than is seen at once: a longer page would take longer to come, and the drawing waits while it is parsed. */
 export const RUN_PAGE = 100;
-/** How many pages before and after what is seen are kept, so that memory stays bounded however far one scrolls. */
-const KEPT_PAGES = 10;
 /** The most rows that the server gives at once. */
 const WHOLE_PAGE = 1000;
 /** Many events in a row are one look. */
@@ -87,8 +86,7 @@ export class RunTableFeed {
   private query: RunQuery;
   /** The query whose rows are there: another one than `query` while that one is on its way or has a mistake. */
   private shown: RunQuery;
-  private first = 0;
-  private last = RUN_PAGE - 1;
+  private readonly window = new PageWindow(RUN_PAGE);
   /** Grows when rows are asked for anew and when they come, so that answers of before are known for such. */
   private generation = 0;
   private fetching = false;
@@ -124,15 +122,14 @@ export class RunTableFeed {
       String(query.sort) !== String(this.query.sort);
     const otherProject = query.project !== this.query.project;
     this.query = query;
-    if (otherRows) [this.first, this.last] = [0, RUN_PAGE - 1];
+    if (otherRows) this.window.restart();
     this.store.set({ waiting: true });
     void this.renew(otherProject);
   }
 
   /** Has the rows at these positions fetched, if they are not there. */
   show(first: number, last: number): void {
-    this.first = Math.max(0, first);
-    this.last = Math.max(this.first, last);
+    this.window.show(first, last);
     void this.fetchSeen();
   }
 
@@ -182,17 +179,12 @@ export class RunTableFeed {
     this.stopListening();
   }
 
-  private pages(): number[] {
-    const [from, to] = [Math.floor(this.first / RUN_PAGE), Math.floor(this.last / RUN_PAGE)];
-    return Array.from({ length: to - from + 1 }, (_, index) => from + index);
-  }
-
   /** Fetches what is looked at, and forgets the rest: positions may be others than they were. */
   private async renew(withColumns: boolean): Promise<void> {
     if (this.closed || !this.active) return;
     const generation = ++this.generation;
     clearTimeout(this.timer);
-    const pages = this.pages();
+    const pages = this.window.pages();
     const query = this.query;
     try {
       const [columns, ...answers] = await Promise.all([
@@ -206,7 +198,7 @@ export class RunTableFeed {
       this.shown = query;
       this.backoff.reset();
       this.store.set({
-        rows: new Map(answers.flatMap(entries)),
+        rows: new Map(answers.flatMap(placed)),
         ...amounts(query, answers.at(-1)!),
         ...(columns ? { columns: columns.items } : {}),
         loaded: true,
@@ -215,7 +207,7 @@ export class RunTableFeed {
         filterProblem: null,
       });
       // It was scrolled meanwhile.
-      this.show(this.first, this.last);
+      void this.fetchSeen();
       this.wait();
     } catch (error) {
       if (generation === this.generation) this.failed(asLabError(error));
@@ -244,14 +236,11 @@ export class RunTableFeed {
   private missing(): number | undefined {
     const { loaded, rows, total } = this.store.get();
     if (this.closed || !loaded) return undefined;
-    return this.pages().find((page) => page * RUN_PAGE < total && !rows.has(page * RUN_PAGE));
+    return this.window.missing(rows, total);
   }
 
   private add(answer: RunRows): void {
-    const pages = this.pages();
-    const [first, last] = [(pages[0]! - KEPT_PAGES) * RUN_PAGE, (pages.at(-1)! + KEPT_PAGES + 1) * RUN_PAGE];
-    const rows = [...this.store.get().rows, ...entries(answer)].filter(([place]) => place >= first && place < last);
-    this.store.set({ rows: new Map(rows), ...amounts(this.shown, answer), problem: null });
+    this.store.set({ rows: this.window.extended(this.store.get().rows, answer), ...amounts(this.shown, answer), problem: null });
   }
 
   private request(query: RunQuery, page: number): Promise<RunRows> {
@@ -281,8 +270,4 @@ export class RunTableFeed {
 
 function amounts(query: RunQuery, { total }: RunRows): { total: number; matching: number } {
   return { total: Math.min(total, mostOf(query)), matching: total };
-}
-
-function entries(answer: RunRows): [number, RunRow][] {
-  return answer.items.map((row, index) => [answer.offset + index, row]);
 }

@@ -1,5 +1,6 @@
 import { Backoff } from "./backoff";
 import { asLabError, type Connection, type LabError, type Query } from "./connection";
+import { PageWindow, placed } from "./page_window";
 import type { Page, Sample, SampleFilter } from "./records";
 import { Store } from "./store";
 
@@ -7,8 +8,6 @@ import { Store } from "./store";
 export const SAMPLE_PAGE = 100;
 /** So much of a long text comes with a page: more of it nobody sees in a row. */
 export const SAMPLE_PREVIEW = 400;
-/** How many pages before and after what is seen are kept, so that memory stays bounded however far one scrolls. */
-const KEPT_PAGES = 10;
 /** The most that the server gives at once. */
 const WHOLE_PAGE = 1000;
 /** Many events in a row are one look. */
@@ -45,8 +44,7 @@ export function filterQuery(filter: SampleFilter): Query {
  */
 export class SampleFeed {
   readonly store = new Store<SampleFeedState>({ samples: new Map(), total: 0, loaded: false, waiting: true, problem: null });
-  private first = 0;
-  private last = SAMPLE_PAGE - 1;
+  private readonly window = new PageWindow(SAMPLE_PAGE);
   /** Grows when all is asked for anew, so that answers of before are known for such. */
   private generation = 0;
   private fetching = false;
@@ -75,15 +73,14 @@ export class SampleFeed {
   ask(query: SampleQuery): void {
     if (JSON.stringify(query) === JSON.stringify(this.query)) return;
     this.query = query;
-    [this.first, this.last] = [0, SAMPLE_PAGE - 1];
+    this.window.restart();
     this.store.set({ waiting: true });
     void this.renew();
   }
 
   /** Has the samples at these positions fetched, if they are not there. */
   show(first: number, last: number): void {
-    this.first = Math.max(0, first);
-    this.last = Math.max(this.first, last);
+    this.window.show(first, last);
     void this.fetchSeen();
   }
 
@@ -114,11 +111,11 @@ export class SampleFeed {
     const generation = ++this.generation;
     clearTimeout(this.timer);
     try {
-      const pages = await Promise.all(this.pages().map((page) => this.request(page * SAMPLE_PAGE)));
+      const pages = await Promise.all(this.window.pages().map((page) => this.request(page * SAMPLE_PAGE)));
       if (this.closed || generation !== this.generation) return;
       this.backoff.reset();
       this.store.set({
-        samples: new Map(pages.flatMap(entries)),
+        samples: new Map(pages.flatMap(placed)),
         total: pages.at(-1)!.total,
         loaded: true,
         waiting: false,
@@ -137,11 +134,6 @@ export class SampleFeed {
     clearTimeout(this.timer);
     clearTimeout(this.soon);
     this.stopListening();
-  }
-
-  private pages(): number[] {
-    const [from, to] = [Math.floor(this.first / SAMPLE_PAGE), Math.floor(this.last / SAMPLE_PAGE)];
-    return Array.from({ length: to - from + 1 }, (_, index) => from + index);
   }
 
   /** Fetches what is seen and not there, one page after the other: what is scrolled past meanwhile is not asked for. */
@@ -165,14 +157,11 @@ export class SampleFeed {
   private missing(): number | undefined {
     const { loaded, samples, total } = this.store.get();
     if (this.closed || !loaded) return undefined;
-    return this.pages().find((page) => page * SAMPLE_PAGE < total && !samples.has(page * SAMPLE_PAGE));
+    return this.window.missing(samples, total);
   }
 
   private add(answer: Page<Sample>): void {
-    const pages = this.pages();
-    const [first, last] = [(pages[0]! - KEPT_PAGES) * SAMPLE_PAGE, (pages.at(-1)! + KEPT_PAGES + 1) * SAMPLE_PAGE];
-    const samples = [...this.store.get().samples, ...entries(answer)].filter(([place]) => place >= first && place < last);
-    this.store.set({ samples: new Map(samples), total: answer.total, problem: null });
+    this.store.set({ samples: this.window.extended(this.store.get().samples, answer), total: answer.total, problem: null });
   }
 
   private request(offset: number, limit = SAMPLE_PAGE): Promise<Page<Sample>> {
@@ -187,8 +176,4 @@ export class SampleFeed {
     this.store.set({ problem: error, waiting: false });
     if (!error.final) this.timer = setTimeout(() => void this.renew(), this.backoff.next());
   }
-}
-
-function entries(page: Page<Sample>): [number, Sample][] {
-  return page.items.map((sample, index) => [page.offset + index, sample]);
 }
