@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from modelship_lab.client.lab import Lab
 
-MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "val_accuracy", "val_loss")
+MAIN_FIGURES = ("test_accuracy", "test_macro_f1", "test_mae", "test_r2", "val_accuracy", "val_loss")
 KINDS = ("summary", "metrics", "params")
 _PAGE = 1000
 _MOST_COLUMNS = 500

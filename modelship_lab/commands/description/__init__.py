@@ -6,10 +6,13 @@ from modelship_lab.commands.description import comparison as comparison
 from modelship_lab.commands.description import data_files as data_files
 from modelship_lab.commands.description import exchange as exchange
 from modelship_lab.commands.description import jobs as jobs
+from modelship_lab.commands.description import lab as lab
 from modelship_lab.commands.description import labeling as labeling
 from modelship_lab.commands.description import model_help as model_help
+from modelship_lab.commands.description import models as models
+from modelship_lab.commands.description import projects as projects
 from modelship_lab.commands.description import sweeps as sweeps
-from modelship_lab.commands.description.loop import MAIN_FIGURES, WORST_ERRORS
+from modelship_lab.commands.description.runs import WORST_ERRORS
 from modelship_lab.commands.description.words import (
     Description,
     Grid,
@@ -25,7 +28,6 @@ from modelship_lab.commands.description.words import (
 )
 
 __all__ = [
-    "MAIN_FIGURES",
     "WORST_ERRORS",
     "Description",
     "Grid",

@@ -2,11 +2,9 @@
 
 import orjson
 
-from modelship_lab.commands.description.words import Description, Grid, describe, number
+from modelship_lab.commands.description.words import MOST_ROWS, Description, Grid, describe, number
 from modelship_lab.commands.results import ProjectQuality, ProjectSettings
 from modelship_lab.records.labeling import Rate, SnapshotDiff, Value
-
-_MOST_ROWS = 20
 
 
 @describe.register
@@ -67,7 +65,7 @@ def _(value: SnapshotDiff) -> Description:
     before, after = value.before, value.after
     changes = tuple(
         (str(one.sample_id), _said(one.before), _said(one.after), one.preview)
-        for one in value.changes[:_MOST_ROWS]
+        for one in value.changes[:MOST_ROWS]
     )
     left = value.relabeled + value.added + value.removed - len(changes)
     classes = tuple(

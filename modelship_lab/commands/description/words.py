@@ -7,6 +7,8 @@ from typing import Any
 
 from modelship_lab.records.serving import Attribution, Prediction
 
+MOST_ROWS = 20
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -42,7 +42,9 @@ export function summaryFigure(name: string, value: number): string {
   return SHARE.test(name) && value >= 0 && value <= 1 ? percent(value) : figure(value);
 }
 
-const MAIN = ["test_accuracy", "accuracy", "val_accuracy", "test_macro_f1", "val_f1", "test_loss", "val_loss"];
+const MAIN = [
+  "test_accuracy", "accuracy", "val_accuracy", "test_macro_f1", "val_f1", "test_mae", "test_r2", "test_loss", "val_loss",
+];
 
 /** The figure by which a run is judged, if it has one. */
 export function mainFigure(run: Run): { name: string; value: number } | null {
