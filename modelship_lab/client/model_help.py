@@ -242,6 +242,10 @@ class ModelHelp:
                 # A round that the server has begun by itself knows fewer labels: this one comes after it.
                 if not wait or UNDER_WAY not in [detail.get("reason") for detail in error.details]:
                     raise
+                for going in self.jobs():
+                    if going.kind == new.kind and going.status not in ENDED:
+                        self.wait_for(going)
+                # It counts as under way until what it suggests is stored, too.
                 time.sleep(_RETRY_S)
         if not wait:
             return job
