@@ -98,9 +98,12 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
             if part
             else f"{self.total:,} samples"
         )
-        self.note = ipywidgets.HTML(f"{note}. Colors tell the {by}. Draw a lasso to select.")
+        self.note = ipywidgets.HTML(
+            f"{note}. Colors tell the {by}. Draw a lasso to select, by mouse, finger or keys."
+        )
         self.page = MapPage(f"Map of {note} by their {by}")
         self.page.observe(lambda change: self._stand_on(change.new), names="ground")
+        self.page.observe(lambda change: self._draw_by_keys(change.new), names="by_keys")
         self.classes = ipywidgets.Dropdown(
             options=project.record.classes, description="Class", layout={"width": "220px"}
         )
@@ -164,9 +167,15 @@ class SampleMap(ipywidgets.VBox):  # type: ignore[misc]
         widget.reticle_color = [ink, ink, ink, 0.15]
         widget.tooltip_color = [0.2, 0.2, 0.2, 1.0] if is_dark else [1.0, 1.0, 1.0, 1.0]
 
+    def _draw_by_keys(self, begins: bool) -> None:
+        """Have a drag draw: in another of its modes the map would move instead."""
+        if begins:
+            self.scatter.mouse("lasso")
+
     def _selected(self, _: Any) -> None:
         self.answer.value = ""
         self._show()
+        self.page.told = f"{len(self.selected):,} samples selected"
 
     def _show(self) -> None:
         """The count stands on the button before anything is saved, and is asked for once more."""

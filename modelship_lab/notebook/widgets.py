@@ -110,14 +110,18 @@ def _is_inside(path: str) -> bool:
 
 
 class MapPage(anywidget.AnyWidget):
-    """What a map needs of the page that it stands on: its color, in light and dark themes.
+    """What a map needs of the page that it stands on: its color in light and dark themes, fingers and keys.
 
     Args:
         name: what the map shows, for those who do not see it.
     """
 
     ground = traitlets.Unicode("").tag(sync=True)
+    by_keys = traitlets.Bool(False).tag(sync=True)
+    """Whether keys are about to draw."""
     name = traitlets.Unicode().tag(sync=True)
+    told = traitlets.Unicode().tag(sync=True)
+    """What came of it, for those who listen."""
 
     def __init__(self, name: str) -> None:
         if "_esm" not in MapPage.__dict__:
