@@ -21,6 +21,7 @@ from modelship_lab.records.labeling import (
     Value,
     value_fields,
 )
+from modelship_lab.server.labeling.label_keys import LabelKeys
 from modelship_lab.server.labeling.progress import State
 from modelship_lab.server.storage.database import Cursor, Transaction, now
 
@@ -114,7 +115,11 @@ def read_label(cursor: Cursor, label_id: int) -> Label:
 
 
 def look_up(
-    transaction: Transaction, project_id: int, new: Sequence[NewLabel], undecided: Collection[int] = ()
+    transaction: Transaction,
+    project_id: int,
+    new: Sequence[NewLabel],
+    keys: LabelKeys,
+    undecided: Collection[int] = (),
 ) -> tuple[dict[str, Label], dict[int, State | None]]:
     """The decisions that were saved under the keys of `new`, and the `states` of its samples.
 
@@ -124,7 +129,9 @@ def look_up(
     by_key = {
         one.key: label_of(row) for one in new if (row := transaction.find("labels", one.key)) is not None
     }
-    by_key |= _by_key(transaction.beside_journal, [one.key for one in new if one.key not in by_key])
+    asked = [one.key for one in new if one.key not in by_key and keys.may_have(one.key)]
+    if asked:
+        by_key |= _by_key(transaction.beside_journal, asked)
     known: dict[int, State | None] = dict.fromkeys(undecided)
     for one in new:
         if (put := transaction.find("sample_states", one.sample_id)) is not None and (
@@ -162,7 +169,9 @@ def states(cursor: Cursor, project_id: int, sample_ids: Sequence[int]) -> dict[i
     return {row["id"]: None if row["status"] is None else _state(row) for row in rows}
 
 
-def insert(transaction: Transaction, project_id: int, new: Sequence[NewLabel], author: str) -> list[Label]:
+def insert(
+    transaction: Transaction, project_id: int, new: Sequence[NewLabel], keys: LabelKeys, author: str
+) -> list[Label]:
     """Append decisions in this order."""
     moment = now()
     saved = []
@@ -184,6 +193,7 @@ def insert(transaction: Transaction, project_id: int, new: Sequence[NewLabel], a
             "key": one.key,
             "created_at": moment,
         }
+        keys.add(one.key)
         transaction.put("labels", label, key="key")
         saved.append(label_of(label))
         if counts(one):

@@ -21,6 +21,7 @@ from modelship_lab.records.labeling import (
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.follow_ups import FollowUps
+from modelship_lab.server.labeling.label_keys import LabelKeys
 from modelship_lab.server.labeling.label_rows import (
     SELECT,
     VALUES,
@@ -62,6 +63,7 @@ class Labels:
         self._counts = counts
         self._queue = queue
         self._follow_ups = follow_ups
+        self.keys = LabelKeys()
 
     async def save(self, project: Project, new: Sequence[NewLabel], caller: Caller) -> SavedLabels:
         """Save decisions, in this order; answered after the commit.
@@ -76,9 +78,10 @@ class Labels:
 
         def work(transaction: Transaction) -> tuple[list[Label], int]:
             self._counts.load(transaction, project.id)
+            self.keys.load(transaction)
             named = [one.sample_id for one in new]
             undecided = () if transaction.is_plain else self._queue.undecided(project.id, named)
-            by_key, before = look_up(transaction, project.id, new, undecided)
+            by_key, before = look_up(transaction, project.id, new, self.keys, undecided)
             fresh: dict[str, NewLabel] = {}
             for one in new:
                 earlier = by_key.get(one.key) or fresh.get(one.key)
@@ -232,7 +235,7 @@ class Labels:
         _check_spans(transaction.beside_journal, project, new)
         # Of several decisions about one sample in one request, the last one counts.
         latest = {one.sample_id: one for one in new if counts(one)}
-        saved = insert(transaction, project.id, new, caller.name)
+        saved = insert(transaction, project.id, new, self.keys, caller.name)
         self._counts.change(
             transaction,
             project.id,

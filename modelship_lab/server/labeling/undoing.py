@@ -156,6 +156,7 @@ class Undoing:
         caller: Caller,
         origin: str = "",
     ) -> None:
+        self._labels.keys.add(key)
         change = take_back(transaction, targets, caller.name, key, origin)
         self._counts.change(transaction, project.id, states=change)
         self._follow_ups.undone(transaction, project, targets)

@@ -4,7 +4,7 @@ DuckDB lets one process open a file, and a commit costs a millisecond or more ho
 So all writes go through one thread that takes every write that is waiting, runs them in one
 transaction and commits once: each caller is answered only when its own write is on disk. Readers
 see committed data through cursors of their own and wait for the writer only when something is in
-the journal, which is moved to its tables before anybody looks at these. While the disk has no room
+the journal, a file beside the database, which is moved to its tables before anybody looks at these. While the disk has no room
 for that, the writer's thread answers them from a transaction that is rolled back.
 """
 
@@ -81,12 +81,12 @@ class Database:
         self.path = path
         self._memory_limit = memory_limit
         self._parsed: dict[str, duckdb.Statement] = {}
-        self._journal = Journal()
         self.is_stuck = False
         """What is in the journal could not be moved to its tables the last time: the disk is full, most likely."""
         try:
+            self._journal = Journal(path.with_name(f"{path.name}.journal"))
             self._connection = self._connect()
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             raise StorageFailed(f"The database {path.name} cannot be opened: {_first_line(error)}") from error
         try:
             self.version = migrate(self._connection, path)
@@ -195,6 +195,7 @@ class Database:
         self._readers.shutdown(wait=True)
         self._long_reader.shutdown(wait=True)
         self._connection.close()
+        self._journal.close()
 
     def _write_forever(self) -> None:
         running = True
@@ -234,10 +235,8 @@ class Database:
         """Run a group in one transaction. Returns False if it was rolled back and can be tried one by one."""
         transaction = Transaction(self._connection, self._parsed, self._journal)
         try:
-            self._connection.begin()
             results = [write.work(transaction) for write in group]
-            transaction.finish()
-            self._connection.commit()
+            transaction.commit()
         except BaseException as error:
             # Those that were taken in it may be given once more.
             self._journal.reserved.clear()
@@ -257,7 +256,6 @@ class Database:
                 write.future.set_exception(failure)
             return True
         self.is_stuck = False
-        transaction.committed()
         for call in transaction.after:
             try:
                 call()
@@ -272,7 +270,6 @@ class Database:
         """Answer a read from a transaction in which the journal is in the tables, and that leaves no trace."""
         transaction = Transaction(self._connection, self._parsed, self._journal)
         try:
-            self._connection.begin()
             transaction.settle()
             result = read.work(transaction)
             self._connection.rollback()

@@ -1,10 +1,13 @@
-"""What is committed as one row of a journal, and moved to its tables together with what came meanwhile.
+"""What is committed as one line of a file, and moved to its tables together with what came meanwhile.
 
-A statement costs DuckDB half a millisecond to two however little it writes, and each table that a commit touches adds to
-that. A small thing that happens often, as a decision about a sample does, is rows of three tables; written one by one
-they would take most of the time of whoever waits for the commit. So they are put here: one row of one narrow table,
-whoever is in the group. They are in the tables before anybody reads these. What was left in the journal when the
+A statement costs DuckDB half a millisecond to two however little it writes, a commit as much again, and each table that
+it touches adds to that. A small thing that happens often, as a decision about a sample does, is rows of three tables;
+written there one by one they would take most of the time of whoever waits for them. So they are put here: one line
+beside the database, whoever is in the group. They are in the tables before anybody reads these. What was left when the
 file was closed is there again when it is opened, and a row that its table refuses is set aside in `refused_rows`.
+
+Lines are numbered. The table `journal` has the number of the last one that is in the tables, so that none is moved
+twice, and what of the lines up to it could not be moved yet.
 """
 
 import logging
@@ -12,11 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import orjson
 import pyarrow as pa
+
+from modelship_lab.records.errors import StorageFailed
+from modelship_lab.server.storage.append_log import AppendLog
+from modelship_lab.server.storage.data_dir import as_storage_failed
 
 log = logging.getLogger(__name__)
 
@@ -43,33 +51,70 @@ Attempt = Callable[[Callable[[duckdb.DuckDBPyConnection], None]], Exception | No
 
 
 class Journal:
-    """What is on disk and not in its tables yet, and ids that are taken already. For the writer thread."""
+    """What is on disk and not in its tables yet, and ids that are taken already. For the writer thread.
 
-    def __init__(self) -> None:
+    Args:
+        path: its file; made if it is not there.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.rows: Rows = {}
         self.reserved: dict[str, deque[int]] = {}
         self.refused = 0
         """Rows that were set aside, since there is this file."""
         self._last = 0
+        self._lines = AppendLog(path)
 
     def __len__(self) -> int:
         return sum(map(len, self.rows.values()))
-
-    def line(self, rows: Rows) -> tuple[int, str]:
-        """A row of the journal for rows of other tables."""
-        self._last += 1
-        content = [[table, *one] for table, placed in rows.items() for one in placed.values()]
-        return self._last, orjson.dumps(content).decode()
 
     def load(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Know what is on disk and nothing else: what an earlier process has left, or a connection that broke."""
         left: Rows = {}
         for self._last, content in connection.execute("SELECT id, rows FROM journal ORDER BY id").fetchall():
-            for table, *one in orjson.loads(content):
-                place(left, table, Put(*one))
+            _place_all(left, orjson.loads(content))
+        for line in self._lines.records():
+            number, content = orjson.loads(line)
+            if number > self._last:
+                self._last = number
+                _place_all(left, content)
         self.rows = left
         self.reserved.clear()
         ((self.refused,),) = connection.execute("SELECT count(*) FROM refused_rows").fetchall()
+
+    def append(self, rows: Rows) -> None:
+        """Have rows on disk.
+
+        Raises:
+            StorageFailed: they are not, because the disk is full or broken.
+        """
+        self._last += 1
+        try:
+            self._lines.append(orjson.dumps([self._last, _content(rows)]))
+        except OSError as error:
+            raise as_storage_failed(error) or StorageFailed(
+                f"The disk did not take this: {error.strerror}. Nothing of this request was stored."
+            ) from error
+        merge(self.rows, rows)
+
+    def mark(self, connection: duckdb.DuckDBPyConnection, rest: Rows | None = None) -> None:
+        """Note in the database that all rows but these are in their tables."""
+        connection.execute("DELETE FROM journal").fetchall()
+        connection.execute(
+            "INSERT INTO journal VALUES (?, ?)", [self._last, orjson.dumps(_content(rest or {})).decode()]
+        ).fetchall()
+
+    def moved(self, rest: Rows | None = None) -> None:
+        """The commit of what `mark` noted was made."""
+        self.rows = rest or {}
+        self._lines.clear()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._lines.close()
 
     def settle_in_parts(self, attempt: Attempt) -> bool:
         """Move all rows but those that are refused, which are set aside.
@@ -98,12 +143,12 @@ class Journal:
                 log.error(
                     "A row was refused by table %s and set aside in refused_rows: %s", part[0][0], error
                 )
-            self.rows = rest
+            self.moved(rest)
         return True
 
     def _move(self, part: list[tuple[str, Put]], rest: Rows, connection: duckdb.DuckDBPyConnection) -> None:
         move(connection, _rows(part))
-        self._keep(rest, connection)
+        self.mark(connection, rest)
 
     def _set_aside(
         self, refused: tuple[str, Put], reason: str, rest: Rows, connection: duckdb.DuckDBPyConnection
@@ -113,12 +158,7 @@ class Journal:
         connection.execute(
             "INSERT INTO refused_rows VALUES (?, ?, ?, now()::TIMESTAMP)", [table, content, reason]
         ).fetchall()
-        self._keep(rest, connection)
-
-    def _keep(self, rest: Rows, connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("DELETE FROM journal").fetchall()
-        if rest:
-            connection.execute("INSERT INTO journal VALUES (?, ?)", self.line(rest)).fetchall()
+        self.mark(connection, rest)
 
 
 NOT_DONE = (duckdb.Error, pa.ArrowException)
@@ -145,6 +185,15 @@ def _rows(puts: Iterable[tuple[str, Put]]) -> Rows:
     for table, put in puts:
         place(rows, table, put)
     return rows
+
+
+def _content(rows: Rows) -> list[Any]:
+    return [[table, *one] for table, placed in rows.items() for one in placed.values()]
+
+
+def _place_all(rows: Rows, content: Iterable[Any]) -> None:
+    for table, *one in content:
+        place(rows, table, Put(*one))
 
 
 def place(rows: Rows, table: str, put: Put) -> None:

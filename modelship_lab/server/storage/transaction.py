@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from modelship_lab.server.storage.journal import RESERVED, Journal, Key, Put, Rows, merge, move, place
+from modelship_lab.server.storage.journal import RESERVED, Journal, Key, Put, Rows, move, place
 
 BATCH_ROWS = 100_000
 """How much of a long result is in memory at once."""
@@ -166,26 +166,23 @@ class Transaction(Cursor):
         # Statements take ids from the sequences themselves, which are higher than those that are left.
         self._journal.reserved.clear()
         if not self.is_plain:
+            self._connection.begin()
             self.is_plain = True
             if self._journal.rows:
                 move(self._connection, self._journal.rows)
-                self._connection.execute("DELETE FROM journal").fetchall()
+                self._journal.mark(self._connection)
         if self._put:
             put, self._put = self._put, {}
             move(self._connection, put)
 
-    def finish(self) -> None:
-        """Write what was put; the commit follows."""
+    def commit(self) -> None:
+        """Have everything on disk."""
         if self.is_plain or sum(map(len, self._put.values())) > MAX_JOURNALED:
             self.settle()
+            self._connection.commit()
+            self._journal.moved()
         elif self._put:
-            self.beside_journal.tuples("INSERT INTO journal VALUES (?, ?)", *self._journal.line(self._put))
-
-    def committed(self) -> None:
-        """The commit was made."""
-        if self.is_plain:
-            self._journal.rows = {}
-        merge(self._journal.rows, self._put)
+            self._journal.append(self._put)
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
         self.settle()

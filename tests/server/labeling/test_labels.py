@@ -219,7 +219,7 @@ def test_the_pace_is_the_median_of_human_labels(project):
     assert project.progress()["seconds_per_label"] == 3.0
 
 
-def test_progress_is_the_same_after_a_restart(start_server, tmp_path):
+def test_progress_and_keys_are_the_same_after_a_restart(start_server, tmp_path):
     server = start_server(tmp_path)
     server.client.post("projects", json={"name": "p", "task": "text_classification", "classes": ["a", "b"]})
     begun = server.client.post(
@@ -233,11 +233,28 @@ def test_progress_is_the_same_after_a_restart(start_server, tmp_path):
         {"sample_id": ids[2], "action": "skip", "key": key()},
     ]
     server.client.post("projects/p/labels", json={"labels": labels})
-    server.client.post("projects/p/labels/undo", json={"key": key()})
+    undo = {"key": key()}
+    server.client.post("projects/p/labels/undo", json=undo)
     before = server.client.get("projects/p/progress").json()
     assert (before["labeled"], before["skipped"], before["unlabeled"]) == (2, 0, 2)
     server.stop()
-    assert start_server(tmp_path).client.get("projects/p/progress").json() == before
+    client = start_server(tmp_path).client
+    assert client.get("projects/p/progress").json() == before
+    again = client.post("projects/p/labels", json={"labels": labels}).json()
+    assert (again["saved"], again["duplicates"], again["progress"]) == (0, 3, before)
+    assert client.post("projects/p/labels/undo", json=undo).status_code == 200
+    for taken in ({**labels[0], "sample_id": ids[3]}, {**labels[0], **undo}):
+        assert client.post("projects/p/labels", json={"labels": [taken]}).status_code == 409
+    assert client.get("projects/p/progress").json() == before
+
+
+def test_a_key_of_an_undo_is_not_one_of_a_decision(project):
+    one, two = project.import_texts("one", "two")
+    project.label(one, "ham")
+    undo = key()
+    project.undo(key=undo)
+    assert project.save({"sample_id": two, "label": "ham", "key": undo}).status_code == 409
+    assert project.progress()["labeled"] == 0
 
 
 def test_decisions_are_told_to_listeners_of_the_project(project):

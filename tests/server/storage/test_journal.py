@@ -42,11 +42,11 @@ def states(database):
     )
 
 
-def left_behind(database, tmp_path):
+def left_behind(database):
     """The folder of a killed process: the files as they are."""
-    left = tmp_path / "left"
+    left = database.path.parent / "left"
     left.mkdir()
-    for path in tmp_path.glob("lab.duckdb*"):
+    for path in left.parent.glob("lab.duckdb*"):
         shutil.copy(path, left)
     return left / "lab.duckdb"
 
@@ -65,7 +65,7 @@ def test_what_was_put_is_read_by_everybody_and_the_newest_of_its_key_counts(data
 def test_what_was_put_outlives_a_crash_once(database, tmp_path):
     database.submit(lambda t: decided(t, 5, "a")).result(5)
     identity = database.submit(lambda t: decided(t, 5, "b")).result(5)
-    path = left_behind(database, tmp_path)
+    path = left_behind(database)
     for _ in range(2):
         recovered = Database(path)
         assert [row[:3] for row in states(recovered)] == [(5, "b", identity)]
@@ -73,6 +73,45 @@ def test_what_was_put_outlives_a_crash_once(database, tmp_path):
     recovered = Database(path)
     assert recovered.submit(lambda t: t.next_ids("label_ids")).result(5)[0] > identity
     recovered.close()
+
+
+def test_lines_that_are_moved_already_are_not_moved_again(database, tmp_path):
+    database.submit(lambda t: decided(t, 5, "a")).result(5)
+    file = tmp_path / "lab.duckdb.journal"
+    lines = file.read_bytes()
+    assert lines
+    assert [row[:2] for row in states(database)] == [(5, "a")]
+    assert file.read_bytes() == b""
+    database.submit(lambda t: t.execute("UPDATE sample_states SET label = 'b'")).result(5)
+    # As after a crash of the machine, which forgets that a file was cut.
+    file.write_bytes(lines)
+    path = left_behind(database)
+    recovered = Database(path)
+    assert [row[:2] for row in states(recovered)] == [(5, "b")]
+    recovered.submit(lambda t: decided(t, 6, "c")).result(5)
+    again = left_behind(recovered)
+    recovered.close()
+    recovered = Database(again)
+    assert [row[:2] for row in states(recovered)] == [(5, "b"), (6, "c")]
+    recovered.close()
+
+
+@pytest.mark.parametrize("torn", [b"", b"0000", b"00000000 [3,[]]\n", b"\xff\n\n"])
+def test_a_line_that_a_crash_has_torn_is_not_there_and_what_comes_later_is(database, tmp_path, torn):
+    for sample_id in (5, 6):
+        database.submit(partial(decided, sample_id=sample_id, label="a")).result(5)
+    path = left_behind(database)
+    file = path.with_name("lab.duckdb.journal")
+    file.write_bytes(file.read_bytes()[:-1] + torn if torn == b"" else file.read_bytes() + torn)
+    whole = [5] if torn == b"" else [5, 6]
+    recovered = Database(path)
+    recovered.submit(lambda t: decided(t, 7, "b")).result(5)
+    again = left_behind(recovered)
+    recovered.close()
+    for each in (path, again):
+        recovered = Database(each)
+        assert [row[0] for row in states(recovered)] == [*whole, 7]
+        recovered.close()
 
 
 def test_what_is_rolled_back_was_not_put(database):
@@ -127,7 +166,7 @@ def test_a_row_that_its_table_refuses_is_set_aside_and_all_others_are_read(datab
     database.submit(lambda t: t.put("no_table", {"id": 1}, key="id")).result(5)
     for one in decide[4:]:
         database.submit(one).result(5)
-    path = left_behind(database, tmp_path)
+    path = left_behind(database)
     # Whoever comes next: a read, or a write that looks into the tables.
     count = database.submit(lambda t: t.value("SELECT count(*) FROM sample_states")).result(5)
     assert (count, len(states(database))) == (9, 9)
