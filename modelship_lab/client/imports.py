@@ -78,6 +78,8 @@ class ImportColumns(TypedDict, total=False):
     """What tells that a sample is there already: its `content`, or its `name`."""
     separator: str
     """What stands between several classes in one cell; default: a bar."""
+    selection: str | None
+    """Name under which all samples of the file are remembered, also those that were there already."""
 
 
 def options(format: ImportFormat, filename: str, encoding: str, columns: ImportColumns) -> dict[str, Any]:

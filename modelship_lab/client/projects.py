@@ -12,7 +12,7 @@ from modelship_lab.client.connection import ARROW
 from modelship_lab.client.imports import ImportColumns, OnProgress
 from modelship_lab.client.model_help import ModelHelp
 from modelship_lab.client.project_queue import ProjectQueue, value_of
-from modelship_lab.client.project_samples import ProjectSamples
+from modelship_lab.client.project_samples import ProjectSamples, filter_of
 from modelship_lab.client.snapshots import SnapshotData
 from modelship_lab.records.base import Page, Task
 from modelship_lab.records.errors import InvalidInput
@@ -317,6 +317,7 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
         include_auto: bool = False,
         splits: Mapping[str, float] | None = None,
         seed: int = 0,
+        **conditions: Any,
     ) -> SnapshotData:
         """Freeze the labels with their samples as the next snapshot.
 
@@ -326,6 +327,11 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
             splits: shares, e.g. `{"train": 0.8, "test": 0.2}`, for the samples that came without a split. What has
                 the same group or content lies in one split, and stays there in later snapshots.
             seed: other seeds give other splits.
+            conditions: fields of `records.labeling.SampleFilter`, e.g. `selection="may"`; default: all samples.
+
+        Raises:
+            Conflict: nothing of what is meant is labeled.
+            NotFound: there is no selection of this name.
         """
         info = self._lab.connection.record(
             Snapshot,
@@ -334,6 +340,7 @@ class ProjectHandle(ModelHelp, ProjectQueue, ProjectSamples):
             json=checked(
                 NewSnapshot,
                 description=description,
+                samples=filter_of(conditions),
                 include_auto=include_auto,
                 splits=dict(splits or {}),
                 seed=seed,

@@ -7,6 +7,7 @@ import click
 
 from modelship_lab.commands.parameters import KEY_VALUE, PROJECT
 from modelship_lab.commands.results import Imported
+from modelship_lab.commands.sample_conditions import given, sample_conditions
 from modelship_lab.commands.session import Session, pass_session
 from modelship_lab.commands.table import table
 from modelship_lab.records.errors import InvalidInput
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     default="content",
     show_default=True,
     help="What tells that a sample is there already.",
+)
+@click.option(
+    "--selection", help="Remember all samples of the file, also those that were there, by this name."
 )
 @click.option("--separator", default=SEPARATOR, show_default=True, help="Between several classes in a cell.")
 @click.option("--format", type=click.Choice(get_args(ImportFormat)), help="Default: by the file's name.")
@@ -94,18 +98,26 @@ def import_(
     help="Share of a split, e.g. --split train=0.8 --split test=0.2, for samples that came without one.",
 )
 @click.option("--seed", default=0, help="Other seeds give other splits.")
+@sample_conditions
 @pass_session
 def snapshot(
     session: Session,
+    /,
     project: str,
     description: str,
     auto: bool,
     splits: tuple[tuple[str, Any], ...],
     seed: int,
+    **conditions: Any,
 ) -> "SnapshotData":
-    """Freeze the labels of PROJECT with their samples, so that a run can name what it used."""
+    """Freeze the labels of PROJECT with their samples, so that a run can name what it used.
+
+    Of all samples, or of those alone that fit the options, e.g. --selection for those of one file.
+    """
     handle: ProjectHandle = session.project(project)
-    return handle.snapshot(description, include_auto=auto, splits=dict(splits), seed=seed)
+    return handle.snapshot(
+        description, include_auto=auto, splits=dict(splits), seed=seed, **given(conditions)
+    )
 
 
 @click.command()

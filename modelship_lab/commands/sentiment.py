@@ -30,7 +30,7 @@ from modelship_lab.records.errors import (
     TrainingFailed,
     Unavailable,
 )
-from modelship_lab.records.experiments import project_names, takes
+from modelship_lab.records.experiments import project_names, selection_of, takes
 from modelship_lab.records.jobs import LOG_LEVELS
 from modelship_lab.records.model_export import ModelValidation, model_formats
 from modelship_lab.records.registry import ModelVersion, Stage
@@ -169,11 +169,25 @@ def train(
     rows = usable(read_data(data, format_of(data)), columns.text_column, columns.label_column)
     project = _experiment(session, experiment, check)
     # What the file says is what is learned, whatever an earlier one said of the same texts.
+    selection = selection_of(str(data))
     project.import_frame(
-        rows.select("text", "label"), file_name=data.name, text="text", label="label", existing="replace"
+        rows.select("text", "label"),
+        file_name=data.name,
+        text="text",
+        label="label",
+        existing="replace",
+        selection=selection,
     )
     run = training.start(
-        session.lab, project, wanted.recipe, wanted.options(), name=experiment, state=state, output=output
+        session.lab,
+        project,
+        wanted.recipe,
+        wanted.options(),
+        # Of this file alone, whatever the experiment has of others.
+        snapshot=project.snapshot(str(data), selection=selection),
+        name=experiment,
+        state=state,
+        output=output,
     )
     click.echo(f"Run {run.id} of {experiment}: {rows.height:,} rows, {wanted.recipe}", err=True)
     report = session.follow(run, wait=True, epochs=run.record.params.get("epochs"))

@@ -3,16 +3,21 @@
 from modelship_lab.records.data_check import DataCheck
 from modelship_lab.records.labeling import Project
 
-__all__ = ["project_names", "takes"]
+__all__ = ["project_names", "selection_of", "takes"]
 
 MOST = 200
-"""Characters of a project's name."""
+"""Characters of a project's name, or a selection's."""
 
 
 def project_names(experiment: str, check: DataCheck) -> tuple[str, str]:
     """Names of the project that data are imported into: the experiment's own, or, where that has other classes, one
     that is called by them, too."""
     return experiment, f"{experiment} ({', '.join(sorted(check.classes))})"[:MOST]
+
+
+def selection_of(path: str) -> str:
+    """Name of the selection of the rows of a data file, in its project."""
+    return path[-MOST:]
 
 
 def takes(project: Project, check: DataCheck) -> bool:

@@ -326,7 +326,7 @@ class ModelShipLab(ExtensionApp):
             trainings=trainings,
             model_exports=ModelExports(jobs, runs, workspace),
             data_files=data_files,
-            experiments=Experiments(data_files, projects, imports, trainings),
+            experiments=Experiments(data_files, projects, imports, snapshots, trainings),
             machine=Machine(data_dir.folder),
             run_table=RunTable(database),
             bundles=bundles,

@@ -134,20 +134,30 @@ def test_training_leaves_a_model_and_goes_on_from_a_checkpoint(sentiment, folder
 
 
 def test_a_backbone_is_trained_exported_and_validated_as_the_documentation_has_it(
-    sentiment, folder: Path
+    sentiment, folder: Path, trained: int, lab_server: LabServer
 ) -> None:
     """The configuration is the document's own, but for the backbone's name and a rate for untrained weights."""
-    texts = [row["text"] for row in json.loads((folder / "data/news_dataset.json").read_text())]
-    tiny_encoder(folder / "backbones/tiny-finbert", texts)
+    rows = json.loads((folder / "data/news_dataset.json").read_text())
+    # Half of the texts are those that the experiment knows.
+    rows = rows[:40] + [{**row, "text": f"{row['text']} again"} for row in rows[:40]]
+    (folder / "data/more.json").write_text(json.dumps(rows))
+    tiny_encoder(folder / "backbones/tiny-finbert", [row["text"] for row in rows])
     config = FINBERT.replace("ProsusAI/finbert", "backbones/tiny-finbert").replace("2e-5", "2e-4")
     (folder / "finbert.yaml").write_text(config)
     assert "is valid" in sentiment("config", "--validate", "-c", "finbert.yaml").stdout
     done = sentiment(
-        "train", "-d", "data/news_dataset.json", "-o", "outputs/finbert", "-e", "sentiment backbone",
+        "train", "-d", "data/more.json", "-o", "outputs/finbert", "-e", "sentiment commands",
         "-c", "finbert.yaml",
     )  # fmt: skip
     assert "finished" in done.stdout and "text-encoder" in done.stderr
     assert "16 bits is for GPUs" in done.stderr
+    # Of this file alone, though the experiment has learned from another one.
+    assert f"{len(rows)} rows, text-encoder" in done.stderr
+    run = json.loads((folder / "outputs/finbert/model/run.json").read_text())["run_id"]
+    snapshot = lab_server.client.get(
+        f"snapshots/{lab_server.client.get(f'runs/{run}').json()['snapshot_id']}"
+    )
+    assert snapshot.json()["rows"] == len(rows) == 80
     sentiment("export", "outputs/finbert/model", "-o", "models/finbert", "-f", "onnx", "--validate")
     sentiment(
         "validate", "models/finbert/model.onnx", "--test-data", "data/test_samples.json", "-o", "finbert.json"

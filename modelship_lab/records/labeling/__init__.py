@@ -87,6 +87,7 @@ from modelship_lab.records.labeling.samples import (
     SampleSelection,
     SampleStatus,
     SavedSuggestions,
+    SelectionName,
     Suggestion,
 )
 from modelship_lab.records.labeling.snapshots import NewSnapshot, SampleChange, Snapshot, SnapshotDiff
@@ -179,6 +180,7 @@ __all__ = [
     "SavedLabels",
     "SavedRequests",
     "SavedSuggestions",
+    "SelectionName",
     "Separator",
     "Snapshot",
     "SnapshotDiff",

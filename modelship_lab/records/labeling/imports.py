@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelship_lab.records.base import Record, UtcTime
+from modelship_lab.records.labeling.samples import SelectionName
 
 ImportFormat = Literal[
     "csv",
@@ -68,6 +69,9 @@ class ImportOptions(Record):
     separator: Separator = SEPARATOR
     encoding: str = "utf-8"
     filename: str = ""
+    selection: SelectionName | None = None
+    """Remember all samples of the file under this name, also those that were there already. It then names these:
+    those that an earlier import remembered by it are forgotten."""
 
 
 class RowProblem(Record):

@@ -97,10 +97,13 @@ class SampleCount(Record):
     count: int
 
 
+SelectionName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class NewSelection(Record):
     """Samples that are remembered under a name: those that are meant now, not those that will be."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: SelectionName
     samples: SampleFilter
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from modelship_lab.records.base import Record, Task, UtcTime
+from modelship_lab.records.labeling.samples import SampleFilter
 from modelship_lab.records.labeling.values import Fraction, Kind, Value, kind_of
 
 
@@ -21,6 +22,8 @@ class NewSnapshot(Record):
     """What goes into a snapshot."""
 
     description: str = Field(default="", max_length=10_000)
+    samples: SampleFilter = SampleFilter()
+    """Of these samples alone those that are labeled."""
     include_auto: bool = False
     """Also what models and rules labeled by themselves; `source` tells it apart."""
     splits: Annotated[dict[SplitName, Fraction], AfterValidator(_whole)] = {}

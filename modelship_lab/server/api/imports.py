@@ -8,6 +8,7 @@ from modelship_lab.records.labeling import (
     ImportFormat,
     ImportOptions,
     Match,
+    SelectionName,
     Separator,
 )
 from modelship_lab.server.api.endpoint import Upload, endpoint
@@ -39,6 +40,7 @@ async def begin_import(
     separator: Separator = SEPARATOR,
     encoding: str = "utf-8",
     filename: str = "",
+    selection: SelectionName | None = None,
 ) -> Import:
     """Import a file, which is the body. It is read in the background: ask for the import to see how it goes.
 
@@ -62,6 +64,7 @@ async def begin_import(
         encoding=encoding,
         # Only shown to people; a folder in it says nothing about the file.
         filename=filename.replace("\\", "/").rpartition("/")[2][:255],
+        selection=selection,
     )
     return await services.imports.begin(found, options, upload.path, upload.size, caller)
 

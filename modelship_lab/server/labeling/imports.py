@@ -18,7 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelship_lab.records.errors import InvalidInput, LabError, NotFound, StorageFailed, Unavailable
-from modelship_lab.records.labeling import Import, ImportOptions, Project, RowProblem
+from modelship_lab.records.labeling import (
+    Import,
+    ImportOptions,
+    NewSelection,
+    Project,
+    RowProblem,
+    SampleFilter,
+)
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import LAB, Caller
 from modelship_lab.server.labeling.acceptance import accept
@@ -40,6 +47,7 @@ from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.queue import LabelQueue
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN
+from modelship_lab.server.labeling.selections import remember
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.data_dir import as_storage_failed
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
@@ -309,6 +317,8 @@ class Imports:
             suggested = pa.concat_tables([suggested, _suggestions_of(said)])
         auto = self._store_suggestions(transaction, import_id, project, suggested, moment, caller)
         missing = missing_rows(transaction, tables)
+        if options.selection is not None:
+            self._remember(transaction, import_id, project, options.selection, tables, caller)
         problems = sorted(
             [
                 *candidates.bad.listed,
@@ -351,6 +361,20 @@ class Imports:
             bad_rows=bad_rows,
         )
         transaction.after_commit(lambda: self._queue.refresh(project.id))
+
+    def _remember(
+        self,
+        transaction: Transaction,
+        import_id: int,
+        project: Project,
+        name: str,
+        tables: dict[str, pa.Table],
+        caller: Caller,
+    ) -> None:
+        of_file = "SELECT sample_id AS id FROM fresh_samples UNION SELECT sample_id FROM present_rows"
+        new = NewSelection(name=name, samples=SampleFilter(import_id=import_id))
+        with transaction.registered(tables):
+            remember(transaction, self._events, project, new, of_file, [], caller)
 
     def _store_suggestions(
         self,

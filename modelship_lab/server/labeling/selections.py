@@ -1,5 +1,7 @@
 """Samples that are remembered under a name."""
 
+from typing import Any
+
 from modelship_lab.records.errors import Conflict, NotFound
 from modelship_lab.records.events import EventType
 from modelship_lab.records.labeling import NewSelection, Project, SampleFilter, SampleSelection
@@ -32,29 +34,9 @@ class Selections:
                     f"Project '{project.name}' has a selection '{new.name}' already: delete it, or take another name."
                 )
             require_selection(transaction, project, new.samples)
-            saved = new.samples.model_dump_json(exclude_defaults=True)
-            identity = transaction.value(
-                "INSERT INTO selections (project_id, name, samples, count, author, created_at) "
-                "VALUES (?, ?, ?, 0, ?, ?) RETURNING id",
-                project.id,
-                new.name,
-                saved,
-                caller.name,
-                now(),
+            return remember(
+                transaction, self._events, project, new, *identities(project, new.samples), caller
             )
-            sql, parameters = identities(project, new.samples)
-            transaction.execute(
-                f"INSERT INTO selection_samples SELECT ?, ?, id FROM ({sql}) ORDER BY id",
-                identity,
-                project.id,
-                *parameters,
-            )
-            count = transaction.value(
-                "SELECT count(*) FROM selection_samples WHERE selection_id = ?", identity
-            )
-            transaction.execute("UPDATE selections SET count = ? WHERE id = ?", count, identity)
-            self._record(transaction, "selections.saved", project, new.name, caller)
-            return SampleSelection(name=new.name, project_id=project.id, count=count, samples=new.samples)
 
         return await self._database.write(work)
 
@@ -84,18 +66,54 @@ class Selections:
             identity = _id_of(transaction, project, name)
             if identity is None:
                 raise _missing(project, name)
-            transaction.execute("DELETE FROM selection_samples WHERE selection_id = ?", identity)
-            transaction.execute("DELETE FROM selections WHERE id = ?", identity)
-            self._record(transaction, "selections.deleted", project, name, caller)
+            _forget(transaction, identity)
+            _tell(transaction, self._events, "selections.deleted", project, name, caller)
 
         await self._database.write(work)
 
-    def _record(
-        self, transaction: Transaction, type: EventType, project: Project, name: str, caller: Caller
-    ) -> None:
-        self._events.record(
-            transaction, type, f"project:{project.id}", caller, project.owner_id, selection=name
-        )
+
+def remember(
+    transaction: Transaction,
+    events: EventLog,
+    project: Project,
+    new: NewSelection,
+    sql: str,
+    parameters: list[Any],
+    caller: Caller,
+) -> SampleSelection:
+    """Save a selection of the samples whose `id` a query gives; one of its name gives way."""
+    if (earlier := _id_of(transaction, project, new.name)) is not None:
+        _forget(transaction, earlier)
+    identity = transaction.value(
+        "INSERT INTO selections (project_id, name, samples, count, author, created_at) "
+        "VALUES (?, ?, ?, 0, ?, ?) RETURNING id",
+        project.id,
+        new.name,
+        new.samples.model_dump_json(exclude_defaults=True),
+        caller.name,
+        now(),
+    )
+    transaction.execute(
+        f"INSERT INTO selection_samples SELECT ?, ?, id FROM ({sql}) ORDER BY id",
+        identity,
+        project.id,
+        *parameters,
+    )
+    count = transaction.value("SELECT count(*) FROM selection_samples WHERE selection_id = ?", identity)
+    transaction.execute("UPDATE selections SET count = ? WHERE id = ?", count, identity)
+    _tell(transaction, events, "selections.saved", project, new.name, caller)
+    return SampleSelection(name=new.name, project_id=project.id, count=count, samples=new.samples)
+
+
+def _forget(transaction: Transaction, identity: int) -> None:
+    transaction.execute("DELETE FROM selection_samples WHERE selection_id = ?", identity)
+    transaction.execute("DELETE FROM selections WHERE id = ?", identity)
+
+
+def _tell(
+    transaction: Transaction, events: EventLog, type: EventType, project: Project, name: str, caller: Caller
+) -> None:
+    events.record(transaction, type, f"project:{project.id}", caller, project.owner_id, selection=name)
 
 
 def require_selection(cursor: Cursor, project: Project, samples: SampleFilter) -> None:

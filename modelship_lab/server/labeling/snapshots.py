@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 
 from modelship_lab.records.base import Page, medium_of
 from modelship_lab.records.errors import Conflict, NotFound
-from modelship_lab.records.labeling import Kind, NewSnapshot, Project, Snapshot, SnapshotDiff
+from modelship_lab.records.labeling import Kind, NewSnapshot, Project, SampleFilter, Snapshot, SnapshotDiff
 from modelship_lab.server.events.log import EventLog
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.labeling.ownership import is_held, require
 from modelship_lab.server.labeling.projects import Projects
-from modelship_lab.server.labeling.sample_filter import number_of
+from modelship_lab.server.labeling.sample_filter import identities, number_of
 from modelship_lab.server.labeling.samples import CONTENT_COLUMN, expand_fields
+from modelship_lab.server.labeling.selections import require_selection
 from modelship_lab.server.labeling.snapshot_diff import compare
 from modelship_lab.server.storage.blobs import Blobs
 from modelship_lab.server.storage.database import Cursor, Database, Transaction, now
@@ -59,14 +60,16 @@ class Snapshots:
 
         Raises:
             Conflict: nothing is labeled yet, or the project is not one of labeling.
+            NotFound: there is no selection of the name that is given.
         """
         require(caller, "train", project)
         project.require_task()
         labeled = await self._database.read(lambda cursor: _labeled(cursor, project, new))
         if labeled.num_rows == 0:
-            raise Conflict(
-                f"Nothing in '{project.name}' is labeled yet: a snapshot needs labels. Label some first."
-            )
+            meant = f"Nothing in '{project.name}'"
+            if new.samples != SampleFilter():
+                meant = f"None of the samples of '{project.name}' that are meant"
+            raise Conflict(f"{meant} is labeled yet: a snapshot needs labels. Label some first.")
         table, by_class = await asyncio.to_thread(_arrange, project, labeled)
         digest = await asyncio.to_thread(self._write, table)
         features = (
@@ -211,14 +214,21 @@ class Snapshots:
 
 def _labeled(cursor: Cursor, project: Project, new: NewSnapshot) -> pa.Table:
     statuses = "('labeled', 'auto')" if new.include_auto else "('labeled')"
+    meant = ""
+    parameters: list[Any] = []
+    if new.samples != SampleFilter():
+        require_selection(cursor, project, new.samples)
+        sql, parameters = identities(project, new.samples)
+        meant = f"AND s.id IN ({sql}) "
     # One statement sees one state of the database.
     return cursor.table(
         f"SELECT s.id AS sample_id, {_SAID[project.kind]}, st.source, {_split(new)} AS split, "
         f"s.{CONTENT_COLUMN[project.require_task()]}, "
         "coalesce(st.classes, [st.label]) AS classes "
         "FROM sample_states st JOIN samples s ON s.id = st.sample_id "
-        f"WHERE st.project_id = ? AND st.status IN {statuses} ORDER BY s.id",
+        f"WHERE st.project_id = ? AND st.status IN {statuses} {meant}ORDER BY s.id",
         project.id,
+        *parameters,
     )
 
 

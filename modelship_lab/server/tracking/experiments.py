@@ -5,13 +5,21 @@ from pathlib import Path
 
 from modelship_lab.records.data_check import LABEL_COLUMN, TEXT_COLUMN, DataCheck
 from modelship_lab.records.errors import Conflict, InvalidData, InvalidInput, NotFound
-from modelship_lab.records.experiments import project_names, takes
+from modelship_lab.records.experiments import project_names, selection_of, takes
 from modelship_lab.records.jobs import NewTraining, TrainingStarted
-from modelship_lab.records.labeling import ImportOptions, NewProject, Project
+from modelship_lab.records.labeling import (
+    ImportOptions,
+    NewProject,
+    NewSnapshot,
+    Project,
+    SampleFilter,
+    Snapshot,
+)
 from modelship_lab.server.identity.policy import Caller
 from modelship_lab.server.jobs.data_files import DataFiles
 from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.projects import Projects
+from modelship_lab.server.labeling.snapshots import Snapshots
 from modelship_lab.server.tracking.trainings import Trainings
 
 IMPORT_PATIENCE_S = 600.0
@@ -21,8 +29,15 @@ class Experiments:
     """Begins trainings on files of the workspace."""
 
     def __init__(
-        self, data_files: DataFiles, projects: Projects, imports: Imports, trainings: Trainings
+        self,
+        data_files: DataFiles,
+        projects: Projects,
+        imports: Imports,
+        snapshots: Snapshots,
+        trainings: Trainings,
     ) -> None:
+        self._lock = asyncio.Lock()
+        self._snapshots = snapshots
         self._data_files = data_files
         self._projects = projects
         self._imports = imports
@@ -37,7 +52,8 @@ class Experiments:
         text_column: str = TEXT_COLUMN,
         label_column: str = LABEL_COLUMN,
     ) -> tuple[TrainingStarted, DataCheck]:
-        """Import a file into the project of the experiment's name, which is made if need be, and begin a training.
+        """Import a file into the project of the experiment's name, which is made if need be, and begin a training on
+        the rows of this file.
 
         Raises:
             NotFound, PermissionDenied: there is no such file in the workspace.
@@ -48,8 +64,11 @@ class Experiments:
         caller.require("train")
         async with self._data_files.checked(path, caller, None, text_column, label_column) as (check, rows):
             require_valid(check)
-            project = await self._project(experiment, check, caller)
-            await self._import(project, rows, check, caller)
+            # One after the other: between import and snapshot no other file may say otherwise of the same texts.
+            async with self._lock:
+                project = await self._project(experiment, check, caller)
+                snapshot = await self._imported(project, rows, check, caller)
+        new = new.model_copy(update={"snapshot_id": snapshot.id})
         return await self._trainings.begin(project, new, caller), check
 
     async def _project(self, name: str, check: DataCheck, caller: Caller) -> Project:
@@ -69,7 +88,9 @@ class Experiments:
             "experiment."
         )
 
-    async def _import(self, project: Project, rows: Path, check: DataCheck, caller: Caller) -> None:
+    async def _imported(self, project: Project, rows: Path, check: DataCheck, caller: Caller) -> Snapshot:
+        """A snapshot of the rows of a file, and of no others that the project has."""
+        selection = selection_of(check.path)
         options = ImportOptions(
             format="jsonl",
             text="text",
@@ -77,12 +98,15 @@ class Experiments:
             filename=check.path.rpartition("/")[2],
             # What the file says is what is learned, whatever an earlier one said of the same texts.
             existing="replace",
+            selection=selection,
         )
         size = (await asyncio.to_thread(rows.stat)).st_size
         begun = await self._imports.begin(project, options, rows, size, caller)
         done = await self._imports.get(begun.id, caller, IMPORT_PATIENCE_S)
         if done.status != "finished":
             raise InvalidData(f"{check.path} could not be imported: {done.error or 'it took too long'}.")
+        new = NewSnapshot(description=check.path, samples=SampleFilter(selection=selection))
+        return await self._snapshots.create(project, new, caller)
 
 
 def require_valid(check: DataCheck) -> None:

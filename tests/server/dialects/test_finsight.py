@@ -233,6 +233,9 @@ def test_an_experiment_takes_data_of_other_classes_and_learns_what_the_newest_fi
     assert begun([{**row, "label": "good"} if number < 10 else row for number, row in enumerate(rows)])[
         "by_class"
     ] == {"dull": 25, "good": 35}
+    # Of the file of this request alone: 10 texts are those of the files before, 20 are new.
+    later = [{"text": f"the year {row}", "label": "good" if row % 2 else "dull"} for row in range(50, 80)]
+    assert begun(later)["by_class"] == {"dull": 15, "good": 15}
 
 
 @pytest.mark.parametrize(

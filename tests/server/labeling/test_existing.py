@@ -72,6 +72,28 @@ def test_samples_are_found_by_their_names_without_their_content(begun):
     assert by_text(begun)["three"] == ("auto", "spam")
 
 
+def test_the_samples_of_a_file_are_remembered_and_a_snapshot_is_of_them_alone(begun):
+    def take(**samples):
+        return begun.client.post(f"{begun.path}/snapshots", json={"samples": samples})
+
+    begun.import_file(LABELED, format="csv", label="label", existing="replace", selection="may")
+    more = b"text,label\nsix,ham\nseven,ham\none,ham\n"
+    begun.import_file(more, format="csv", label="label", existing="replace", selection="june")
+    # Those that an earlier file brought are the file's, too.
+    assert {one["text"] for one in begun.samples(selection="may")} == {"one", "two", "three", "five"}
+    assert take(selection="june").json()["by_class"] == {"ham": 3, "spam": 0}
+    assert take(selection="may").json()["by_class"] == {"ham": 1, "spam": 3}
+    assert take().json()["rows"] == 6
+    options = take(selection="june", label="ham").json()["options"]["samples"]
+    assert (options["selection"], options["label"]) == ("june", "ham")
+    begun.import_file(b"text,label\nseven,ham\n", format="csv", label="label", selection="june")
+    assert [one["text"] for one in begun.samples(selection="june")] == ["seven"]
+    assert take(selection="july").status_code == 404
+    begun.import_file(b"text\neight\n", format="csv", selection="new")
+    refused = take(selection="new")
+    assert refused.status_code == 409 and "None of the samples" in refused.json()["error"]["message"]
+
+
 def test_a_name_is_needed_to_match_by_it(begun):
     done = begun.import_file(LABELED, format="csv", match="name", label="label")
     assert done["status"] == "failed"
