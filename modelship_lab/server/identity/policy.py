@@ -34,6 +34,7 @@ labels, snapshots, metrics, artifacts, versions) to the owner of what it is in.
 - What somebody may not see does not exist for them (404); what they see but may not change is
   refused (403).
 - Unasked, somebody hears of the events about what is theirs, and who has `admin` of all of them.
+- Who may train may train on a file of the workspace: importing it into a project of theirs is part of that.
 - A background job reaches its own project, run and snapshot through the native API, and nothing else.
 - Nobody gives away what they may not do themselves, and only an administrator says what an account
   may do. API keys make no API keys and change no passwords, unless an administrator made them.
@@ -152,6 +153,15 @@ class Caller:
     def at(self, address: str, request_id: str) -> "Caller":
         """The same caller in one request."""
         return replace(self, address=address, request_id=request_id)
+
+    def training_on_file(self) -> "Caller":
+        """The same caller, while a file that they train on is imported.
+
+        Raises:
+            PermissionDenied: they may not train.
+        """
+        self.require("train")
+        return replace(self, permissions=self.permissions | {"write"})
 
     def require(self, permission: Permission) -> None:
         """Let the caller pass.

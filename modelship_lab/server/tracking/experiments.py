@@ -61,13 +61,13 @@ class Experiments:
             InvalidInput: nothing can be learned from it; says why, for each problem.
             Conflict: the experiment's projects are others.
         """
-        caller.require("train")
+        importing = caller.training_on_file()
         async with self._data_files.checked(path, caller, None, text_column, label_column) as (check, rows):
             require_valid(check)
             # One after the other: between import and snapshot no other file may say otherwise of the same texts.
             async with self._lock:
-                project = await self._project(experiment, check, caller)
-                snapshot = await self._imported(project, rows, check, caller)
+                project = await self._project(experiment, check, importing)
+                snapshot = await self._imported(project, rows, check, importing)
         new = new.model_copy(update={"snapshot_id": snapshot.id})
         return await self._trainings.begin(project, new, caller), check
 
