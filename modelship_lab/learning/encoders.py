@@ -5,7 +5,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelship_lab.records.errors import InvalidInput, LabError, MissingDependency
+from modelship_lab.records.errors import InvalidOptions, LabError, MissingDependency
 
 __all__ = ["MINILM", "encoder_folder", "offline_encoders"]
 
@@ -41,20 +41,20 @@ def encoder_folder(name: str) -> Path:
             this machine.
 
     Raises:
-        InvalidInput: the folder has no encoder, or the hub has no such model.
+        InvalidOptions: the folder has no encoder, or the hub has no such model.
         MissingDependency: the encoder is not here and the hub cannot be reached; lists what there is.
     """
     name = _SHORT.get(name, name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file() or not _has_weights(folder):
-            raise InvalidInput(
+            raise _refused(
                 f"The folder {name} is no encoder: it needs config.json, a tokenizer and model.safetensors, as "
                 "`save_pretrained` of the library transformers writes them."
             )
         return folder
     if name.startswith(("/", ".", "~")) or name.count("/") > 1:
-        raise InvalidInput(f"There is no folder {name} with an encoder. {_offered()}")
+        raise _refused(f"There is no folder {name} with an encoder. {_offered()}")
     packaged = _packaged(name)
     return packaged or _of_hub(name)
 
@@ -80,19 +80,23 @@ def _of_hub(name: str) -> Path:
         if not _has_weights(found):
             found = Path(snapshot_download(name, allow_patterns=patterns))
     except errors.HFValidationError:
-        raise InvalidInput(f"{name!r} is no name of an encoder. {_offered()}") from None
+        raise _refused(f"{name!r} is no name of an encoder. {_offered()}") from None
     except errors.GatedRepoError:
-        raise InvalidInput(
+        raise _refused(
             f"The owner of {name} gives it to known people only: accept the conditions on its page, then `hf auth login`."
         ) from None
     except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError):
-        raise InvalidInput(f"The Hugging Face hub has no encoder {name!r}. {_offered()}") from None
+        raise _refused(f"The Hugging Face hub has no encoder {name!r}. {_offered()}") from None
     # What is no error of the hub's own comes from its HTTP client: there is no way to it.
     except Exception as error:
         raise _unreachable(name) from error
     if not _has_weights(found):
-        raise InvalidInput(f"{name} has no weights for torch. {_offered()}")
+        raise _refused(f"{name} has no weights for torch. {_offered()}")
     return found
+
+
+def _refused(reason: str) -> LabError:
+    return InvalidOptions(reason, [{"field": "encoder", "reason": reason}])
 
 
 def _unreachable(name: str) -> LabError:

@@ -126,7 +126,7 @@ def begin(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> None:
     _in_thread(run, _end_by, run, work)
 
 
-def _in_thread(run: "RunHandle", target: Callable[..., None], *arguments: Any) -> None:
+def _in_thread(run: "RunHandle", target: Callable[..., object], *arguments: Any) -> None:
     thread = threading.Thread(
         target=target,
         args=arguments,
@@ -188,8 +188,8 @@ def execute(
     on_progress: "Callable[[Progress], None] | None",
     resume: bytes | None = None,
     output: "Path | None" = None,
-) -> None:
-    """Train, and end the run as that went.
+) -> Exception | None:
+    """Train, and end the run as that went; returns what it failed with, if it did.
 
     Args:
         run: of this process.
@@ -222,10 +222,10 @@ def execute(
 
         return result.summary | cross_validate(run, snapshot, recipe, options)
 
-    _end_by(run, work)
+    return _end_by(run, work)
 
 
-def _end_by(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> None:
+def _end_by(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> Exception | None:
     mirror = Mirror(run)
     try:
         run.finish(dict(work()))
@@ -236,9 +236,11 @@ def _end_by(run: "RunHandle", work: Callable[[], Mapping[str, float]]) -> None:
         fail(run, error)
         if not isinstance(error, Exception):
             raise
+        return error
     finally:
         mirror.complete()
         _going_on.pop(threading.current_thread(), None)
+    return None
 
 
 def fail(run: "RunHandle", error: BaseException) -> None:

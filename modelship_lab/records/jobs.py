@@ -124,11 +124,17 @@ class Job(Record):
     steps: int | None = None
     estimated_end_at: UtcTime | None = None
     result: dict[str, Any]
+    """What came of it; of one that failed `error_code`, the code of its error in `records.errors`."""
     error: str
     """Why it failed, if it did."""
     created_at: UtcTime
     started_at: UtcTime | None
     ended_at: UtcTime | None
+
+    @property
+    def error_code(self) -> str:
+        """Code of the error by which it failed; empty if it did not, or nobody knows."""
+        return str(self.result.get("error_code", "")) if self.status == "failed" else ""
 
 
 class TrainingStarted(Record):

@@ -129,7 +129,7 @@ class ModelShipLab(ExtensionApp):
         2, min=1, help="Background jobs that help with labeling at once, each a process with one thread."
     ).tag(config=True)
     max_trainings = Integer(
-        1, min=1, help="Trainings and exports in the background at once; others wait."
+        1, min=1, help="Trainings in the background at once, and as many exports; others wait."
     ).tag(config=True)
 
     max_training_memory_gb = Float(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from modelship_lab.learning import train
 from modelship_lab.learning.encoders import encoder_folder
 from modelship_lab.learning.jobs.lab_job import PATIENCE_S, LabJob
+from modelship_lab.learning.split import check_trainable
 from modelship_lab.records.base import Task
-from modelship_lab.records.errors import NotFound, TrainingFailed
+from modelship_lab.records.errors import LabError, NotFound, TrainingFailed
 from modelship_lab.records.jobs import JobProgress
 from modelship_lab.records.recipe_options import RecipeOptions, TextEncoderOptions
 from modelship_lab.records.recipes import RECIPES, Recipe, recipe_named, recipe_of_task
@@ -32,7 +33,7 @@ def run(job: LabJob) -> dict[str, Any]:
     """Train what the order says, on its snapshot, and log to its run.
 
     Raises:
-        TrainingFailed: it failed; the run says more.
+        LabError: it failed; the run says more.
     """
     order = job.order
     job.tell(JobProgress(progress=0, message="preparing"), now=True)
@@ -45,11 +46,12 @@ def run(job: LabJob) -> dict[str, Any]:
     try:
         snapshot = job.lab.snapshot(order["snapshot_id"])
         state = _state(run, order["resume"])
+        # What needs no torch to be refused is refused before that is loaded.
+        check_trainable(snapshot.info)
         recipe, options = _chosen(run, order, snapshot.info.task)
         run.set_recipe(recipe.name)
         run.log_params(options.model_dump())
         if isinstance(options, TextEncoderOptions):
-            # A backbone that cannot be had is said before torch is loaded.
             encoder_folder(options.encoder)
     except BaseException as error:
         train.fail(run, error)
@@ -58,13 +60,13 @@ def run(job: LabJob) -> dict[str, Any]:
     telling = _Telling(job)
     run.observe(telling.hear)
     output = Path(order["output"]) if order["output"] else None
-    train.execute(run, snapshot, recipe, options, telling.tell, state, output)
+    failure = train.execute(run, snapshot, recipe, options, telling.tell, state, output)
     # The run's end is behind all that was logged: once it has arrived, everything has.
     if not run.flush(PATIENCE_S):
         log.warning("The lab server did not come back: what was logged waits for the next client.")
     record = run.record
     if record.status == "failed":
-        raise TrainingFailed(record.error)
+        raise failure if isinstance(failure, LabError) else TrainingFailed(record.error)
     log.info("Run %d is %s", run.id, record.status)
     return {"run_id": run.id, "status": record.status, "stopped": record.status == "stopped"}
 

@@ -98,7 +98,7 @@ class Jobs:
     Args:
         folder: where their folders lie; when a job has ended, only its log stays for a while.
         most: processes at once that help with labeling; further jobs wait.
-        most_trainings: processes at once that train or export; further ones wait.
+        most_trainings: processes at once that train, and as many that export; further ones wait.
         most_memory_gb: of main memory for each of these; 0: as much as there is.
         tokens: the credentials of those that speak to the lab.
     """
@@ -116,7 +116,9 @@ class Jobs:
         self._stored = StoredJobs(database, events)
         self._folder = folder
         self._tokens = tokens
-        self._short, self._long = Turns(most), Turns(most_trainings)
+        self._helping = Turns(most)
+        # Somebody waits for an export, which takes seconds; a training may take days.
+        self._long: dict[JobKind, Turns] = {kind: Turns(most_trainings) for kind in OUTLIVING}
         self._most_memory_gb = most_memory_gb
         self._going: dict[int, _Going] = {}
         self._outliving: dict[JobKind, Outliving] = {}
@@ -257,13 +259,13 @@ class Jobs:
         going.timer = asyncio.get_running_loop().call_later(CANCEL_GRACE_S, kill)
 
     def _turns_of(self, kind: JobKind) -> Turns:
-        return self._long if kind in OUTLIVING else self._short
+        return self._long.get(kind, self._helping)
 
     async def _run(self, job: Job, work: Work) -> None:
         """A job whose process ends with the server."""
         folder = self._folder / str(job.id)
         try:
-            async with self._short.turn(job.id):
+            async with self._helping.turn(job.id):
                 await self._stored.begun(job.id)
                 await asyncio.to_thread(folder.mkdir, mode=0o700)
                 await work.prepare(folder)
@@ -274,9 +276,9 @@ class Jobs:
             if self._going[job.id].is_cancelled:
                 await self._ended(job, "cancelled")
             else:
-                await self._ended(job, "failed", error="The lab server was stopped before it was done.")
+                await self._failed(job, LabError("The lab server was stopped before it was done."))
         except Exception as error:
-            await self._ended(job, "failed", error=_said_of(job, error))
+            await self._failed(job, _told_of(job, error))
         finally:
             await asyncio.to_thread(tidy, folder)
 
@@ -288,7 +290,7 @@ class Jobs:
         outcome = Outcome({}, None, died=False)
         try:
             adopted = DetachedProcess.adopted(folder) if job.status == "running" else None
-            async with self._long.turn(job.id, at_once=adopted is not None):
+            async with self._turns_of(job.kind).turn(job.id, at_once=adopted is not None):
                 going.process = adopted or await self._started(job, outliving, folder)
                 if going.is_cancelled:
                     self._end_gracefully(going)
@@ -314,7 +316,7 @@ class Jobs:
                 # The server stops, and the next one goes on from here.
                 return
         except Exception as error:
-            outcome = Outcome({}, LabError(_said_of(job, error)), died=going.process is not None)
+            outcome = Outcome({}, _told_of(job, error), died=going.process is not None)
         self._tokens.revoke(job.id)
         try:
             await outliving.ended(job, outcome)
@@ -324,7 +326,7 @@ class Jobs:
         if not is_done and (going.is_cancelled or outcome.result or isinstance(outcome.failure, Interrupted)):
             await self._ended(job, "cancelled", result=outcome.result)
         elif outcome.failure is not None:
-            await self._ended(job, "failed", error=outcome.failure.message)
+            await self._failed(job, outcome.failure)
         else:
             await self._ended(job, "finished", result=outcome.result)
         await asyncio.to_thread(tidy, folder)
@@ -359,6 +361,10 @@ class Jobs:
         if newest != told:
             self._stored.progressed(job.id, newest)
         asyncio.get_running_loop().call_later(TELL_EVERY_S, self._keep_telling, job, newest)
+
+    async def _failed(self, job: Job, failure: LabError) -> None:
+        result = {"error_code": failure.code}
+        await self._ended(job, "failed", result=result, error=failure.message)
 
     async def _ended(
         self, job: Job, status: JobStatus, *, result: dict[str, Any] | None = None, error: str = ""
@@ -399,9 +405,9 @@ class Jobs:
             timer.cancel()
 
 
-def _said_of(job: Job, error: Exception) -> str:
-    """Why a job failed, for people."""
+def _told_of(job: Job, error: Exception) -> LabError:
+    """Why a job failed, as people are told."""
     if isinstance(error, LabError):
-        return error.message
+        return error
     log.error("Job %d failed", job.id, exc_info=error)
-    return "The lab server met an error of its own."
+    return LabError("The lab server met an error of its own.")

@@ -230,6 +230,7 @@ class StoredJobs:
             progress=job.progress,
             message=job.message,
             error=job.error,
+            error_code=job.error_code,
             run_id=job.run_id,
             **further,
         )

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import random
+import signal
 import time
 
 import pytest
@@ -159,6 +161,13 @@ def test_a_key_is_made_used_listed_and_revoked(builder):
     service = Builder(builder.base_url, made["api_key"])
     is_success(service.ask("GET", "status", status=200))
     is_error(service.ask("GET", "auth/keys", status=403), "AUTHORIZATION_ERROR")
+    # These permissions are enough to train on a file in an experiment that is new.
+    job = is_success(service.ask("POST", "training/start", {"data_path": "data/news_dataset.json"}, 201))
+    is_success(service.ask("DELETE", f"training/{job['job_id']}", status=200))
+    exporter = builder.ask("POST", "auth/generate-key", {"name": "other", "permissions": ["export"]}, 201)
+    exporter = Builder(builder.base_url, is_success(exporter)["api_key"])
+    refused = exporter.ask("POST", "training/start", {"data_path": "data/news_dataset.json"}, 403)
+    assert "'train'" in is_error(refused, "AUTHORIZATION_ERROR")["message"]
     wrong = builder.ask("POST", "auth/generate-key", {"name": "x", "permissions": ["train", "fly"]}, 422)
     assert is_error(wrong, "VALIDATION_ERROR")["details"]["field"] == "permissions"
     listed = is_success(builder.ask("GET", "auth/keys"))["items"]
@@ -270,9 +279,20 @@ def test_a_backbone_that_cannot_be_had_fails_at_once_and_names_those_that_are_he
     last = builder.hear(f"training/{job}", "failed")[-1]["data"]
     assert "hub cannot be reached" in last["error"] and "all-MiniLM-L6-v2" in last["error"]
     told = is_success(builder.get_training_status(job))
-    assert told["error_code"] == "TRAINING_ERROR" and told["error"] == last["error"]
+    assert told["error_code"] == last["error_code"] == "CONFIGURATION_ERROR"
+    assert told["error"] == last["error"]
     logged = is_success(builder.ask("GET", f"training/{job}/logs?level=ERROR"))["logs"]
     assert [one["message"] for one in logged] == [last["error"]]
+
+
+def test_data_that_turn_out_to_be_too_few_are_told_as_such(builder, workspace):
+    # Enough rows, but a text is imported once.
+    rows = [{"text": text, "label": text} for text in ("up", "down")] * 5
+    (workspace / "data/same.json").write_text(json.dumps(rows))
+    body = {"data_path": "data/same.json", "experiment_name": "same"}
+    job = is_success(builder.ask("POST", "training/start", body, 201))["job_id"]
+    last = builder.hear(f"training/{job}", "failed")[-1]["data"]
+    assert last["error_code"] == "DATA_ERROR" and "at least 3 labels in each of two classes" in last["error"]
 
 
 def test_jobs_that_are_not_there(builder):
@@ -289,7 +309,27 @@ def test_a_socket_is_closed_to_who_has_no_credential(builder, trained):
 
 
 @pytest.fixture(scope="module")
-def exported(builder, trained):
+def training_on(builder, trained):
+    """A training that goes on for as long as it is let, and has written a checkpoint."""
+    config = {"training": {"num_epochs": 9000}}
+    body = {"data_path": "data/news_dataset.json", "output_dir": "outputs/long", "config": config}
+    return is_success(builder.ask("POST", "training/start", body, 201))["job_id"]
+
+
+def test_a_training_whose_process_is_killed_has_failed_and_keeps_its_checkpoint(
+    builder, training_on, exported, server, workspace
+):
+    # The export did not wait for it.
+    assert builder.get_training_status(training_on)["data"]["status"] == "running"
+    folder = server.data_dir / "jobs" / training_on.rpartition("-")[2]
+    os.kill(json.loads((folder / "process.json").read_bytes())["pid"], signal.SIGKILL)
+    last = builder.hear(f"training/{training_on}", "failed")[-1]["data"]
+    assert last["error_code"] == "TRAINING_ERROR" and "memory ran out" in last["error"]
+    assert list((workspace / "outputs/long").glob("checkpoint-*/checkpoint.ckpt"))
+
+
+@pytest.fixture(scope="module")
+def exported(builder, trained, training_on):
     body = {
         "model_path": "outputs/training_run_123/model",
         "output_dir": "models/exported",

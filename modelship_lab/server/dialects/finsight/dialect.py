@@ -9,6 +9,7 @@ from modelship_lab.records.errors import (
     ExportFailed,
     InvalidData,
     InvalidInput,
+    InvalidOptions,
     LabError,
     MissingDependency,
     NotFound,
@@ -25,6 +26,7 @@ from modelship_lab.server.identity.limits import Limit
 _CODES: tuple[tuple[type[LabError], str], ...] = (
     (InvalidData, "DATA_ERROR"),
     (MissingDependency, "CONFIGURATION_ERROR"),
+    (InvalidOptions, "CONFIGURATION_ERROR"),
     (InvalidInput, "VALIDATION_ERROR"),
     (Unauthenticated, "AUTHENTICATION_ERROR"),
     (PermissionDenied, "AUTHORIZATION_ERROR"),
@@ -67,7 +69,7 @@ class ConfigurationFailed(LabError):
 
 
 def _error(error: LabError, request_id: str) -> tuple[int, Any, Mapping[str, str]]:
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), error.code)
+    code = code_of(error) or error.code
     if isinstance(error, InvalidRequest) and all(map(_is_of_whole_configuration, error.problems)):
         code = "CONFIGURATION_ERROR"
     status = 500 if code in ("DATA_ERROR", "CONFIGURATION_ERROR") else error.status
@@ -88,6 +90,11 @@ def _error(error: LabError, request_id: str) -> tuple[int, Any, Mapping[str, str
         "timestamp": time_of(utc_now()),
     }
     return status, body, {}
+
+
+def code_of(error: LabError) -> str | None:
+    """The document's code for an error, if it has one."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), None)
 
 
 def _is_of_whole_configuration(problem: Problem) -> bool:

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from modelship_lab.records.base import Name, utc_now
 from modelship_lab.records.errors import (
-    ExportFailed,
     InvalidData,
     InvalidInput,
 )
@@ -19,7 +18,14 @@ from modelship_lab.server.api.dialect import Subscription
 from modelship_lab.server.api.endpoint import Dressed, Offset, PageSize
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.dialects.finsight.dialect import FINSIGHT, RegistryFailed
-from modelship_lab.server.dialects.finsight.jobs import STATUS, job_of, news_of, said_of
+from modelship_lab.server.dialects.finsight.jobs import (
+    STATUS,
+    failure_of,
+    job_of,
+    news_of,
+    said_of,
+    told_failure,
+)
 from modelship_lab.server.dialects.finsight.words import (
     Answer,
     Body,
@@ -31,8 +37,8 @@ from modelship_lab.server.dialects.finsight.words import (
 from modelship_lab.server.identity.policy import Caller
 
 DEFAULT_EXPORT_FOLDER = "exported"
-EXPORT_WAIT_S = 45.0
-REGISTER_WAIT_S = 300.0
+EXPORT_WAIT_S = 300.0
+"""The document answers when it is done; whoever waits longer asks, or hears of it."""
 
 ExportId = Annotated[int, Dressed("export-job-")]
 
@@ -75,7 +81,7 @@ async def export_model(services: Services, caller: Caller, body: ExportIn) -> An
     begun = await services.model_exports.begin(run.id, new, caller)
     job = await services.jobs.get(begun.id, EXPORT_WAIT_S)
     if job.status == "failed":
-        raise ExportFailed(job.error)
+        raise failure_of(job.kind, job.error_code, job.error)
     return Answer.model_validate(_export(job))
 
 
@@ -98,7 +104,7 @@ async def register_model(services: Services, caller: Caller, body: RegisterIn) -
     try:
         if run.bundle is None:
             begun = await services.model_exports.begin(run.id, NewModelExport(compare=False), caller)
-            done = await services.jobs.get(begun.id, REGISTER_WAIT_S)
+            done = await services.jobs.get(begun.id, EXPORT_WAIT_S)
             if done.status != "finished":
                 raise RegistryFailed(f"The model could not be exported: {done.error or 'it took too long'}")
         tags = body.tags or ()
@@ -191,8 +197,7 @@ def _export(job: Job) -> dict[str, Any]:
         "format": ",".join(job.params["formats"]),
         "status": STATUS[job.status],
         "validation_passed": None,
-        "error": job.error or None,
-        "error_code": "EXPORT_ERROR" if job.status == "failed" else None,
+        **told_failure(job.kind, job.status, job.error_code, job.error),
     }
     if job.status == "finished":
         made = ModelExport.model_validate(job.result)

@@ -16,7 +16,7 @@ from modelship_lab.server.api.dialect import Subscription
 from modelship_lab.server.api.endpoint import Dressed, Offset, PageSize
 from modelship_lab.server.api.services import Services
 from modelship_lab.server.dialects.finsight.dialect import FINSIGHT, ConfigurationFailed
-from modelship_lab.server.dialects.finsight.jobs import STATUS, job_of, news_of, said_of
+from modelship_lab.server.dialects.finsight.jobs import STATUS, job_of, news_of, said_of, told_failure
 from modelship_lab.server.dialects.finsight.words import (
     Answer,
     Body,
@@ -180,8 +180,7 @@ async def _training(services: Services, caller: Caller, job: Job) -> dict[str, A
         "mlflow_run_id": mlflow_id(run.tags) or str(job.run_id),
         "output_dir": output,
         "model_path": None if output is None else f"{output}/model",
-        "error": job.error or run.error or None,
-        "error_code": "TRAINING_ERROR" if job.status == "failed" else None,
+        **told_failure(job.kind, job.status, job.error_code, job.error or run.error),
         "created_at": time_of(job.created_at),
         "updated_at": time_of(job.ended_at or run.updated_at),
     }
