@@ -24,7 +24,7 @@ from modelship_lab.learning.hardware import Hardware, choose
 from modelship_lab.learning.loop import Loop, on_cpu
 from modelship_lab.learning.network import Network, predicted
 from modelship_lab.learning.objectives import Objective, objective_of
-from modelship_lab.learning.predictions import predictions_file
+from modelship_lab.learning.predictions import PREDICTIONS, predictions_file
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.rate_finder import find_rate
 from modelship_lab.learning.rows import Batches, Rows
@@ -102,8 +102,8 @@ def fit(
         on_progress: called at every step; must not take long.
         resume: where an earlier training of the same recipe, options and snapshot was: it goes on from there, and
             ends as if it had never been interrupted.
-        output: a folder for `checkpoint-{epoch}` folders with both files, of which the newest are kept. An estimator of
-            scikit-learn leaves one, with its best stage.
+        output: a folder for `checkpoint-{epoch}` folders with both files, one for each epoch, of which the newest are
+            kept. An estimator of scikit-learn leaves one, with its best stage.
         given: the split of each row, `train`, `validation`, `test` or None; default: what the snapshot says.
 
     Raises:
@@ -276,6 +276,7 @@ class _Fit:
                 stop_requested=self.stop.is_set,
                 on_step=report,
                 save=saver.save,
+                keep=None if self.output is None else saver.keep,
                 state=state,
             )
             try:
@@ -319,7 +320,7 @@ class _Fit:
         rows_at_once = max(self._batch_size(data.split), PREDICTION_ROWS)
         outputs = predicted(network, objective, _inputs(data.rows, test, rows_at_once))
         self.log.save_artifact(
-            "predictions.arrow",
+            PREDICTIONS,
             predictions_file(objective, outputs, data.labels[test], data.samples.ids[test]),
         )
         return evaluate(

@@ -21,7 +21,7 @@ from modelship_lab.learning.fit import FitResult, Progress
 from modelship_lab.learning.network import predicted
 from modelship_lab.learning.objectives import Objective, objective_of
 from modelship_lab.learning.onnx_network import as_weights, with_activation
-from modelship_lab.learning.predictions import predictions_file
+from modelship_lab.learning.predictions import PREDICTIONS, predictions_file
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.saver import write_folder
@@ -102,9 +102,7 @@ def fit_estimator(
         write_folder(output, estimator.stages, {NAME: content})
     test = split.test
     outputs = predicted(checkpoint.network(), objective, [rows.take(torch.from_numpy(test))])
-    run.save_artifact(
-        "predictions.arrow", predictions_file(objective, outputs, targets[test], samples.ids[test])
-    )
+    run.save_artifact(PREDICTIONS, predictions_file(objective, outputs, targets[test], samples.ids[test]))
     evaluation = evaluate(
         objective,
         outputs,

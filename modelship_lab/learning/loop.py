@@ -26,6 +26,9 @@ __all__ = ["Loop", "on_cpu"]
 
 log = logging.getLogger(__name__)
 
+MOST_KEPT = 100
+"""States that are kept of one training: where epochs are short, keeping each would take longer than training."""
+
 
 @dataclass
 class Loop:
@@ -48,6 +51,8 @@ class Loop:
         stop_requested: whether training is to end after the step.
         on_step: called with the steps done and the epoch from 1.
         save: takes the state; called at most every `checkpoint_every_s`.
+        keep: takes the state at the end of each epoch, of more than `MOST_KEPT` at so many of them; None: nobody
+            wants it.
     """
 
     fabric: Fabric
@@ -62,6 +67,7 @@ class Loop:
     stop_requested: Callable[[], bool]
     on_step: Callable[[int, int], None]
     save: Callable[[TrainingState], None]
+    keep: Callable[[TrainingState], None] | None = None
     state: TrainingState = field(default_factory=TrainingState)
     stopped: bool = False
     """Whether it ended because somebody asked."""
@@ -75,6 +81,7 @@ class Loop:
         # With fp16 the loss is scaled; Fabric's step takes the scale off the gradients and passes over what overflows.
         self._scaler: GradScaler | None = getattr(self.fabric.strategy.precision, "scaler", None)
         self._stepping: Any = self.fabric.setup_optimizers(self.optimizer)
+        self._keep_every = math.ceil(self.options.epochs / MOST_KEPT)
         every = max(1, self.steps // POINTS)
         on_device = self.fabric.device.type != "cpu"
         self._every = max(every, LEAST_STEPS_ON_DEVICE) if on_device else every
@@ -259,6 +266,9 @@ class Loop:
         )
 
     def _save_if_due(self, epoch_ended: bool) -> None:
+        if epoch_ended and self.keep is not None and self.state.epoch % self._keep_every == 0:
+            self.state.capture(self.network, self.optimizer, self._scaler)
+            self.keep(self.state)
         every_s = self.options.checkpoint_every_s
         if not epoch_ended and not every_s:
             return

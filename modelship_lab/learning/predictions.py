@@ -9,7 +9,10 @@ import pyarrow as pa
 
 from modelship_lab.learning.objectives import Number, Objective, OneClass
 
-__all__ = ["predictions_file"]
+__all__ = ["PREDICTIONS", "predictions_file"]
+
+PREDICTIONS = "predictions.arrow"
+"""The artifact of a run with its file."""
 
 
 def predictions_file(

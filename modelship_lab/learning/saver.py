@@ -5,6 +5,8 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
@@ -25,7 +27,7 @@ KEPT_FOLDERS = 3
 
 
 class Saver:
-    """Saves the best weights and the training's state, in a thread: training never waits for the network.
+    """Saves the best weights and the training's state, in threads: training never waits for the network.
 
     Args:
         run: whose artifacts they become.
@@ -39,44 +41,79 @@ class Saver:
         self._run = run
         self._output = output
         self._checkpoint = checkpoint
-        self._pool = ThreadPoolExecutor(1, "mlship-checkpoint")
-        self._saving: Future[None] | None = None
+        self._sender = ThreadPoolExecutor(1, "mlship-checkpoint")
+        self._writer = ThreadPoolExecutor(1, "mlship-checkpoint-folder")
+        self._sending: Future[None] | None = None
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> "Saver":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
+        self._sender.shutdown()
+        self._writer.shutdown()
 
     def save(self, state: TrainingState) -> None:
-        """Save a state; it is left out when the one before is still under way."""
-        if self._saving is None or self._saving.done():
-            self._saving = self._pool.submit(self._send, *self._files(state), state.epoch)
+        """Save a state with the run; it is left out when the one before is still under way."""
+        if self._sending is None or self._sending.done():
+            self._sending = self._sender.submit(self._send, self._files(state))
+
+    def keep(self, state: TrainingState) -> None:
+        """Write the folder of a state; this waits for the one before, so that none is left out."""
+        if self._writing is not None:
+            self._writing.result()
+        self._writing = self._writer.submit(self._write, self._files(state), state.epoch)
 
     def finish(self, state: TrainingState, *, ended: bool) -> None:
-        """Save the last state and wait for it; what cannot be saved is only logged."""
-        self._pool.submit(self._send, *self._files(state, with_state=ended), state.epoch).result()
+        """Save the last state and wait for it; what cannot be saved is only logged.
 
-    def _files(
-        self, state: TrainingState, with_state: bool = True
-    ) -> tuple[Checkpoint | None, TrainingState | None]:
+        Args:
+            ended: whether training came to an end from which it can go on; else only its best weights are saved.
+        """
+        files = self._files(state, with_state=ended)
+        sent = self._sender.submit(self._send, files)
+        if self._output is not None:
+            self._writer.submit(self._write, files, state.epoch, over=ended).result()
+        sent.result()
+
+    def _files(self, state: TrainingState, with_state: bool = True) -> "_Files":
         best = None if state.best is None else self._checkpoint(on_cpu(state.best))
-        return best, state.copied() if with_state else None
+        return _Files(best, state.copied() if with_state else None)
 
-    def _send(self, best: Checkpoint | None, state: TrainingState | None, epoch: int) -> None:
-        files = {}
-        if best is not None:
-            files[checkpoints.NAME] = best.to_bytes()
-        if state is not None:
-            files[STATE] = state.to_bytes()
+    def _send(self, files: "_Files") -> None:
         try:
-            for name, content in files.items():
+            for name, content in files.contents.items():
                 self._run.save_artifact(name, content)
-            if self._output is not None:
-                write_folder(self._output, epoch, files)
         except (LabError, OSError) as error:
             # The last checkpoint is saved by the fit itself, which then raises.
             log.warning("A checkpoint could not be saved: %s", error)
+
+    def _write(self, files: "_Files", epoch: int, over: bool = True) -> None:
+        """Write a folder; if not `over`, then only if there is none."""
+        assert self._output is not None
+        if not over and (self._output / f"checkpoint-{epoch}").is_dir():
+            return
+        try:
+            write_folder(self._output, epoch, files.contents)
+        except OSError as error:
+            log.warning("A checkpoint could not be saved: %s", error)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What training does not change any more, and what becomes of it."""
+
+    best: Checkpoint | None
+    state: TrainingState | None
+
+    @cached_property
+    def contents(self) -> dict[str, bytes]:
+        found = {}
+        if self.best is not None:
+            found[checkpoints.NAME] = self.best.to_bytes()
+        if self.state is not None:
+            found[STATE] = self.state.to_bytes()
+        return found
 
 
 def write_folder(output: Path, number: int, files: Mapping[str, bytes]) -> None:

@@ -93,6 +93,9 @@ class TrainingConfig(Record):
         }
         if "data" in self.model_fields_set:
             wanted |= {"validation": min(data.val_split, 0.4), "holdout": min(data.test_split, 0.4)}
+        if training.num_epochs is not None:
+            # So many are meant; the model is that of the best one all the same.
+            wanted["patience"] = 0
         if training.fp16:
             wanted["precision"] = "16"
         if training.backbone is not None:

@@ -124,10 +124,10 @@ def test_each_is_a_program_of_the_package() -> None:
 def test_training_leaves_a_model_and_goes_on_from_a_checkpoint(sentiment, folder: Path, trained: int) -> None:
     assert (folder / "outputs/run/model/checkpoint.ckpt").is_file()
     checkpoints = sorted((folder / "outputs/run").glob("checkpoint-*"))
-    assert checkpoints
+    assert [one.name for one in checkpoints] == ["checkpoint-1", "checkpoint-2"]
     resumed = sentiment(
         "train", "-d", "data/news_dataset.json", "-o", "outputs/resumed", "-e", "sentiment commands",
-        "-c", "configs/training_config.yaml", "--resume-from", str(checkpoints[-1]),
+        "-c", "configs/training_config.yaml", "--resume-from", str(checkpoints[0]),
     )  # fmt: skip
     assert "finished" in resumed.stdout
     assert (folder / "outputs/resumed/model/run.json").is_file()

@@ -106,11 +106,34 @@ def test_a_training_that_was_killed_goes_on_exactly(uninterrupted, tmp_path):
 
 
 def test_checkpoints_lie_in_the_folder_that_is_given(uninterrupted, tmp_path):
-    result = fit(Recorder(), table("wine"), "tabular-mlp", OPTIONS, output=tmp_path)
-    check_same(result, uninterrupted)
-    newest = tmp_path / "checkpoint-4"
+    """One of each epoch, however short that is, of which the newest are kept; from each training goes on."""
+    options = {**OPTIONS, "checkpoint_every_s": 30}
+    check_same(fit(Recorder(), table("wine"), "tabular-mlp", options, output=tmp_path), uninterrupted)
+    assert {folder.name for folder in tmp_path.iterdir()} == {f"checkpoint-{epoch}" for epoch in (2, 3, 4)}
+    for folder in tmp_path.iterdir():
+        assert {file.name for file in folder.iterdir()} == {NAME, STATE}
+    state = TrainingState.from_bytes((tmp_path / "checkpoint-2" / STATE).read_bytes())
+    assert state.epoch == 2
+    check_same(fit(Recorder(), table("wine"), "tabular-mlp", options, resume=state), uninterrupted)
+
+
+def test_what_goes_wrong_leaves_the_checkpoint_before_it(monkeypatch, tmp_path):
+    """With its state: a training goes on from there, e.g. with another learning rate."""
+    from modelship_lab.learning.recipes.tabular_mlp import TabularMlp
+
+    forward = TabularMlp.forward
+
+    def breaking(self, **inputs):
+        logits = forward(self, **inputs)
+        return logits * float("nan") if self.training and (tmp_path / "checkpoint-2").is_dir() else logits
+
+    monkeypatch.setattr(TabularMlp, "forward", breaking)
+    run = Recorder()
+    with pytest.raises(TrainingFailed, match="not a number"):
+        fit(run, table("wine"), "tabular-mlp", OPTIONS | {"checkpoint_every_s": 30}, output=tmp_path)
+    assert NAME in run.artifacts
+    newest = max(tmp_path.iterdir(), key=lambda folder: folder.name)
     assert {file.name for file in newest.iterdir()} == {NAME, STATE}
-    assert len(list(tmp_path.iterdir())) <= 3
 
 
 def test_what_is_no_state_says_so():
