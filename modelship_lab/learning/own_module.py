@@ -7,6 +7,9 @@ The run gets the metrics that the module logs, `train_loss`, `progress` and the 
     checkpoint.ckpt        the best weights, for `MyModule.load_from_checkpoint`
     training_state.ckpt    what going on needs: `train(module=..., resume=run)` trains from the last whole epoch on
     evaluation.json        if `forward` gives logits of the project's classes, or numbers, for batches of (inputs, labels)
+    predictions.arrow      with it: what it says of each row, by which two runs are compared. The rows are known by what
+                           they hold; by a list of the samples' ids, `sample_ids` of the test's data set, the run is
+                           compared with those of recipes, too
     model.onnx             with `signature.json`: its inputs and outputs by name, type and shape
 
 and a bundle, which is registered and deployed like that of a recipe, where the lab knows how samples become what

@@ -31,6 +31,8 @@ from modelship_lab.learning.export import (
 from modelship_lab.learning.export_module import export_module
 from modelship_lab.learning.objectives import Number, Objective, objective_of
 from modelship_lab.learning.own_parts import pairs
+from modelship_lab.learning.own_rows import OwnRows
+from modelship_lab.learning.predictions import PREDICTIONS, predictions_file
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples
 from modelship_lab.records.base import medium_of
@@ -55,23 +57,34 @@ def evaluated(
     objective = objective_of(snapshot.info)
     parts: list[np.ndarray] = []
     labels: list[np.ndarray] = []
+    rows = OwnRows(loader)
     with torch.inference_mode():
         for inputs, wanted in pairs(module, loader):
-            outputs = module(*inputs)
-            if not _fits(outputs, wanted, objective):
+            given = module(*inputs)
+            if not _fits(given, wanted, objective):
                 run.log_params({"evaluation": f"none: forward does not give {_wanted(objective)}"})
                 return {}
-            parts.append(objective.activation(outputs.float().reshape(len(wanted), -1)).cpu().numpy())
+            parts.append(objective.activation(given.float().reshape(len(wanted), -1)).cpu().numpy())
             labels.append(wanted.cpu().numpy())
+            rows.add(inputs, len(wanted))
     if not parts:
         run.log_params({"evaluation": "none: there are no batches of inputs and labels to test on"})
         return {}
     targets = np.concatenate(labels)
     if isinstance(objective, Number):
         targets = targets.reshape(-1).astype(np.float64)
+    outputs = np.concatenate(parts)
+    ids = rows.ids(len(targets))
+    if ids is None:
+        said = (
+            "none: the test's batches do not say which row is which sample; give their data set `sample_ids`"
+        )
+        run.log_params({"predictions": said})
+    else:
+        run.save_artifact(PREDICTIONS, predictions_file(objective, outputs, targets, ids))
     found = evaluate(
         objective,
-        np.concatenate(parts),
+        outputs,
         targets,
         task=snapshot.info.task,
         training_targets=objective.targets(snapshot.table()),

@@ -192,6 +192,7 @@ class Raw(LightningDataModule):
             TensorDataset(torch.tensor(cells[rows], dtype=torch.float32), wanted[rows])
             for rows in (~held, held)
         )
+        self.held.sample_ids = content.column("sample_id").to_numpy()[held]
 
     def train_dataloader(self):
         return DataLoader(self.training, 64, shuffle=True)
@@ -337,6 +338,13 @@ def test_it_is_a_run_of_the_project_that_can_be_gone_on_with(lab_server, tmp_pat
     assert again.id == run.id
     assert train.wait(again, TIMEOUT_S).status == "finished"
     assert len(again.metrics_frame(["val_loss"])) == 3
+    slow = own_module.start(
+        lab, project, lambda snapshot: (Lines(rate=1e-6), Cells(snapshot)), None, {"epochs": 1}
+    )
+    assert train.wait(slow, TIMEOUT_S).status == "finished"
+    judged = run.significance(slow.id)
+    assert judged.rows == 114 and judged.p_value < 0.05
+    assert judged.score == run.evaluation().accuracy > slow.evaluation().accuracy == judged.other_score
     with pytest.raises(Conflict, match="does not take the features as they are"):
         export_run(run, ("onnx",))
     raw = own_module.start(
@@ -344,6 +352,8 @@ def test_it_is_a_run_of_the_project_that_can_be_gone_on_with(lab_server, tmp_pat
     )
     assert train.wait(raw, TIMEOUT_S).status == "finished"
     assert export_run(raw, ("onnx",)).lineage.run_id == raw.id
+    held = lab.snapshot(raw.record.snapshot_id).table()["sample_id"].to_numpy()[::5]
+    assert pl.read_ipc(raw.artifact("predictions.arrow"))["sample_id"].to_list() == held.tolist()
     with pytest.raises(InvalidInput, match="as ONNX and as it is"):
         export_run(raw, ("torchscript",))
     version = lab.register(raw.id, "own cells")
