@@ -87,7 +87,8 @@ export function drawByKeys(canvas: HTMLElement, entered: (byKeys: boolean) => vo
 
   let at: Place = { x: 0.5, y: 0.5 };
   let corner: Place | null = null;
-  let isDrawing = false;
+  /** Settled when nothing is drawn: one rectangle waits for the other. */
+  let drawn = Promise.resolve();
 
   const show = (): void => {
     const from = corner ?? at;
@@ -109,7 +110,6 @@ export function drawByKeys(canvas: HTMLElement, entered: (byKeys: boolean) => vo
   };
 
   const draw = async (from: Place, to: Place, keys: MouseEventInit): Promise<void> => {
-    isDrawing = true;
     const path = [from, { x: to.x, y: from.y }, to, { x: from.x, y: to.y }, from];
     move(canvas, "mousedown", place(from));
     for (const one of path) {
@@ -117,7 +117,6 @@ export function drawByKeys(canvas: HTMLElement, entered: (byKeys: boolean) => vo
       await new Promise((done) => setTimeout(done, PAUSE_MS));
     }
     move(canvas, "mouseup", place(from), keys);
-    isDrawing = false;
   };
 
   /** Whether the key was one of the map's. */
@@ -127,7 +126,10 @@ export function drawByKeys(canvas: HTMLElement, entered: (byKeys: boolean) => vo
       const step = event.shiftKey ? STRIDE : STEP;
       at = { x: within(at.x + step * arrow.x), y: within(at.y + step * arrow.y) };
     } else if (event.key === " " || event.key === "Enter") {
-      if (corner) void draw(corner, at, { metaKey: event.shiftKey, altKey: event.altKey });
+      if (corner) {
+        const [from, to, keys] = [corner, at, { metaKey: event.shiftKey, altKey: event.altKey }];
+        drawn = drawn.then(() => draw(from, to, keys));
+      }
       corner = corner ? null : at;
     } else if (event.key === "Escape" && corner) {
       corner = null;
@@ -142,7 +144,7 @@ export function drawByKeys(canvas: HTMLElement, entered: (byKeys: boolean) => vo
   };
 
   const press = (event: KeyboardEvent): void => {
-    if (event.ctrlKey || event.metaKey || event.key === "Tab" || (!isDrawing && !take(event))) return;
+    if (event.ctrlKey || event.metaKey || event.key === "Tab" || !take(event)) return;
     event.preventDefault();
     event.stopPropagation();
     show();
