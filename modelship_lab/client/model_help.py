@@ -16,6 +16,7 @@ from modelship_lab.records.labeling import (
     AuditReport,
     NewRequests,
     Revoke,
+    Sample,
     SampleFilter,
     SavedBulk,
     SavedRequests,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _WAIT_S = 20
 _RETRY_S = 0.3
+_PAGE, _PREVIEW_LENGTH = 200, 200
 
 
 class ModelHelp:
@@ -101,9 +103,10 @@ class ModelHelp:
         return self._begin(NewJob(kind="embeddings", encoder=encoder), wait)
 
     def label_errors(self) -> "pl.DataFrame":
-        """Labels that may be wrong, the most doubtful first: `sample_id`, `label`, `likely`, `score`.
+        """Labels that may be wrong, the most doubtful first: `sample_id`, `label`, `likely`, `score`, `preview`.
 
         Models that have not seen a label contradict it (confident learning); `score` is how likely the label is.
+        The preview is the beginning of a text, the cells of a row, or the content address of an image.
         Send samples back to the queue with `request("error", ids=...)`.
 
         Raises:
@@ -112,10 +115,25 @@ class ModelHelp:
         import polars as pl
 
         found = self._begin(NewJob(kind="label_errors"), wait=True).result["errors"]
-        return pl.DataFrame(
+        frame = pl.DataFrame(
             found,
             schema={"sample_id": pl.Int64, "label": pl.String, "likely": pl.String, "score": pl.Float64},
         )
+        previews = self._previews(frame["sample_id"].to_list())
+        return frame.with_columns(
+            preview=pl.Series([previews.get(one) for one in frame["sample_id"]], dtype=pl.String)
+        )
+
+    def _previews(self, ids: list[int]) -> dict[int, str]:
+        """A glimpse of each sample that is still there."""
+        project = self._project
+        path = f"projects/{project.id}/samples"
+        found: dict[int, str] = {}
+        for start in range(0, len(ids), _PAGE):
+            params = {"ids": ids[start : start + _PAGE], "limit": _PAGE, "preview": _PREVIEW_LENGTH}
+            page = project.lab.connection.record(Page[Sample], "GET", path, params=params)
+            found |= {one.id: _preview(one) for one in page.items}
+        return found
 
     def embeddings(self, *, vectors: bool = False) -> "pl.DataFrame":
         """Where the samples lie on the map: `sample_id`, `x`, `y`; with `vectors` their embeddings, too."""
@@ -190,6 +208,16 @@ class ModelHelp:
             Thresholds, "GET", f"projects/{project.id}/thresholds", params={"precision": precision}
         )
 
+    def try_threshold(self, confidence: float) -> Thresholds:
+        """How often suggestions were right from a confidence on, and how many `set_threshold` would make labels.
+
+        Nothing is changed.
+        """
+        project = self._project
+        return project.lab.connection.record(
+            Thresholds, "GET", f"projects/{project.id}/thresholds", params={"confidence": confidence}
+        )
+
     def audit(self, n: int = 100, origin: str | None = None) -> SavedRequests:
         """Send a random choice of automatic labels to the queue, where people judge the samples blindly.
 
@@ -253,6 +281,13 @@ class ModelHelp:
         if job.status != "finished":
             raise LabError(job.error or f"Job {job.id} was {job.status}.")
         return job
+
+
+def _preview(sample: Sample) -> str:
+    if sample.row is None:
+        return sample.text or sample.image or ""
+    cells = (f"{name} {value}" for name, value in sample.row.items() if value is not None)
+    return ", ".join(cells)[:_PREVIEW_LENGTH]
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from modelship_lab.commands.parameters import PROJECT
-from modelship_lab.commands.results import Done
+from modelship_lab.commands.results import Done, Mislabeled
 from modelship_lab.commands.session import Session, pass_session
+from modelship_lab.records.base import medium_of
 from modelship_lab.records.errors import InvalidInput
 
 
@@ -51,15 +52,26 @@ def embed(session: Session, project: str, encoder: Any) -> Done:
 @click.option(
     "--precision", type=click.FloatRange(0, 1), help="Show which confidence reaches this share of right ones."
 )
+@click.option("--dry-run", is_flag=True, help="Show what CONFIDENCE would do; nothing is changed.")
 @pass_session
 def threshold(
-    session: Session, project: str, confidence: str | None, classes: tuple[str, ...], precision: float | None
+    session: Session,
+    project: str,
+    confidence: str | None,
+    classes: tuple[str, ...],
+    precision: float | None,
+    dry_run: bool,
 ) -> Any:
     """Let suggestions of PROJECT become automatic labels from CONFIDENCE on; `off` ends that.
 
-    With --precision nothing is changed: it shows which confidence reaches it, by gold and human labels.
+    With --precision nothing is changed: it shows which confidence reaches it, by gold and human labels. It and
+    --dry-run say how many samples would get an automatic label, and how many would wait for review.
     """
     handle = session.project(project)
+    if dry_run and precision is None:
+        if confidence in (None, "off") or classes:
+            raise InvalidInput("Give --dry-run one confidence such as 0.95: it tells of each class, too.")
+        return handle.try_threshold(_fraction(str(confidence)))
     if precision is not None:
         return handle.choose_threshold(precision)
     if confidence is None and not classes:
@@ -74,7 +86,11 @@ def threshold(
     saved = handle.set_threshold(whole, of_classes)
     if whole is None and not of_classes:
         return Done(f"No suggestion of '{handle.name}' becomes a label by itself any more.")
-    told = f"The threshold is set; {saved.auto:,} of the stored suggestions became automatic labels."
+    waiting = handle.count_samples(below_threshold=True, status=("unlabeled",))
+    told = (
+        f"The threshold is set; {saved.auto:,} of the stored suggestions became automatic labels, "
+        f"{waiting:,} wait for review."
+    )
     if saved.outgrown:
         told += (
             f" {saved.outgrown:,} automatic labels would not pass any more: "
@@ -142,7 +158,8 @@ def mislabeled(session: Session, project: str, count: int | None) -> Any:
     handle = session.project(project)
     found = handle.label_errors()
     if count is None or found.is_empty():
-        return found
+        image = session.lab.image if medium_of(handle.record.require_task()) == "image" else None
+        return Mislabeled(handle.name, found, image)
     samples = found["sample_id"].head(count).to_list()
     added = handle.request("error", detail="the label may be wrong", ids=samples).added
     return Done(f"{added:,} of {len(found):,} doubtful labels are sent to the queue.")

@@ -83,6 +83,17 @@ class RunReport:
 
 
 @dataclass(frozen=True)
+class Mislabeled:
+    """Labels of a project that may be wrong."""
+
+    project: str
+    table: "pl.DataFrame" = field(repr=False)
+    """The most doubtful first: `sample_id`, `label`, `likely`, `score`, `preview`."""
+    image: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
+    """Fetches an encoded image by its content address; None where samples are no images."""
+
+
+@dataclass(frozen=True)
 class Compared:
     """Runs side by side."""
 

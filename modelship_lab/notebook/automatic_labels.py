@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from modelship_lab.commands.description.labeling import share_with_interval
+from modelship_lab.commands.description.model_help import title_of_thresholds
 from modelship_lab.records.labeling import AuditReport, Rate, ThresholdChoice, Thresholds
 
 _LINE = "border-bottom:1px solid rgba(128,128,128,.25)"
@@ -24,16 +25,23 @@ def thresholds_html(value: Thresholds) -> str:
             _accepted(one),
             _interval(one.precision, _GOOD if _holds(one, value.precision) else _DOUBTFUL, value.precision)
             + escape(share_with_interval(one.precision)),
+            f"{one.accepted:,}",
+            f"{one.review:,}",
         )
         for one in (value.overall, *value.classes)
     ]
-    title = f"From which confidence on {value.precision:.0%} of the suggestions were right"
+    green = (
+        ""
+        if value.precision is None
+        else "it is green where all of it is beyond what was wanted (the mark). "
+    )
     note = (
         "Blue: accepted from there on. Dot and line: how many of those whose answer is known were right, with the 95 % "
-        f"interval; it is green where all of it is beyond the {value.precision:.0%} that were wanted (the mark). "
+        f"interval; {green}Automatic: how many samples would get a label; the rest would wait for review. "
         "Nothing is changed: <code>mlship threshold PROJECT CONFIDENCE</code> sets one."
     )
-    return _table(title, ("class", "known answers", "confidence", "right from there on"), rows, note)
+    columns = ("class", "known answers", "confidence", "right from there on", "automatic", "for review")
+    return _table(title_of_thresholds(value), columns, rows, note)
 
 
 def audit_html(value: AuditReport) -> str:
@@ -62,8 +70,8 @@ def _name(one: ThresholdChoice) -> str:
     return "<i>all</i>" if one.name is None else escape(one.name)
 
 
-def _holds(one: ThresholdChoice, wanted: float) -> bool:
-    return one.precision.low is not None and one.precision.low >= wanted
+def _holds(one: ThresholdChoice, wanted: float | None) -> bool:
+    return wanted is not None and one.precision.low is not None and one.precision.low >= wanted
 
 
 def _accepted(one: ThresholdChoice) -> str:

@@ -4,9 +4,10 @@ Everything that comes from data is escaped: a sample's text must not run as a pa
 """
 
 import base64
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelship_lab.records.base import medium_of
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from modelship_lab.client.sweeps.report import SweepReport
     from modelship_lab.client.sweeps.sweep import Sweep
     from modelship_lab.commands.description import Description, Grid
-    from modelship_lab.commands.results import Compared, Predicted, Predictions, RunReport
+    from modelship_lab.commands.results import Compared, Mislabeled, Predicted, Predictions, RunReport
     from modelship_lab.records.serving import Attribution
 
 _SHOWN = (
@@ -36,6 +37,7 @@ _SHOWN = (
     ("modelship_lab.commands.results", "Imported"),
     ("modelship_lab.commands.results", "Exported"),
     ("modelship_lab.client.labeling_functions", "Rules"),
+    ("modelship_lab.commands.results", "Mislabeled"),
     ("modelship_lab.commands.results", "RunReport"),
     ("modelship_lab.commands.results", "Predicted"),
     ("modelship_lab.commands.results", "Predictions"),
@@ -104,7 +106,7 @@ def as_html(value: Any) -> str:
     from modelship_lab.client.comparison import RunComparison
     from modelship_lab.client.sweeps.report import SweepReport
     from modelship_lab.commands.description import describe
-    from modelship_lab.commands.results import Compared, Predicted, Predictions, RunReport
+    from modelship_lab.commands.results import Compared, Mislabeled, Predicted, Predictions, RunReport
     from modelship_lab.notebook.automatic_labels import audit_html, thresholds_html
     from modelship_lab.records.labeling import AuditReport, Thresholds
 
@@ -112,6 +114,8 @@ def as_html(value: Any) -> str:
         return thresholds_html(value)
     if isinstance(value, AuditReport) and value.origins:
         return audit_html(value)
+    if isinstance(value, Mislabeled) and value.image is not None:
+        return _mislabeled_pictures(value)
     if isinstance(value, Predicted):
         return _predicted(value)
     if isinstance(value, Predictions):
@@ -319,21 +323,54 @@ def _worst_pictures(report: "RunReport") -> str:
     Empty when the run's samples are no images, or none of them is there any more.
     """
     from modelship_lab.commands.description import WORST_ERRORS
-    from modelship_lab.notebook import pictures
-    from modelship_lab.records.errors import LabError
 
     evaluation = report.evaluation
     if evaluation is None or medium_of(evaluation.task) != "image" or report.image is None:
         return ""
+    # How far a number is off is no share.
+    is_share = evaluation.kind != "number"
+    captioned = (
+        _Captioned(
+            one.sample_id, one.preview, one.actual, one.predicted, f"{one.confidence:.0%}" if is_share else ""
+        )
+        for one in evaluation.worst[:_MOST_PICTURES]
+    )
+    return _pictures(WORST_ERRORS, captioned, report.image)
+
+
+def _mislabeled_pictures(value: "Mislabeled") -> str:
+    """Labels that may be wrong, the most doubtful ones as thumbnails over their label and the likely one."""
+    from modelship_lab.commands.description import describe
+
+    assert value.image is not None
+    captioned = (
+        _Captioned(row["sample_id"], row["preview"] or "", row["label"], row["likely"], "")
+        for row in value.table.head(_MOST_PICTURES).iter_rows(named=True)
+    )
+    return description_html(describe(value)) + _pictures("", captioned, value.image)
+
+
+class _Captioned(NamedTuple):
+    sample_id: int
+    image: str
+    """Its content address."""
+    said: str
+    likely: str
+    share: str
+
+
+def _pictures(title: str, captioned: Iterable[_Captioned], image: Callable[[str], bytes]) -> str:
+    """Images as thumbnails, each over what was said of it and what it may be.
+
+    Empty when none of them is there any more.
+    """
+    from modelship_lab.notebook import pictures
+    from modelship_lab.records.errors import LabError
+
     figures = []
-
-    def sure(confidence: float) -> str:
-        # How far a number is off is no share.
-        return "" if evaluation.kind == "number" else f"{confidence:.0%}"
-
-    for one in evaluation.worst[:_MOST_PICTURES]:
+    for one in captioned:
         try:
-            data = base64.b64encode(pictures.thumbnail(report.image(one.preview))).decode()
+            data = base64.b64encode(pictures.thumbnail(image(one.image))).decode()
         except (LabError, OSError):
             # A picture that the lab has no more is not worth the whole report.
             continue
@@ -341,14 +378,14 @@ def _worst_pictures(report: "RunReport") -> str:
             f"<figure style='margin:0;width:{_PICTURE_SIDE}px;font-size:90%;overflow-wrap:anywhere'>"
             f"<img alt='Sample {one.sample_id}' src='data:image/png;base64,{data}' style='width:100%;"
             f"aspect-ratio:1;object-fit:contain;image-rendering:pixelated;border-radius:4px'>"
-            f"<figcaption>{escape(one.actual)} → <b>{escape(one.predicted)}</b> {sure(one.confidence)}"
+            f"<figcaption>{escape(one.said)} → <b>{escape(one.likely)}</b> {one.share}"
             f"<br><span style='opacity:.7'>sample {one.sample_id}</span></figcaption></figure>"
         )
     if not figures:
         return ""
-    title = f"<div style='opacity:.7;padding:1px 0'>{WORST_ERRORS}</div>"
+    head = f"<div style='opacity:.7;padding:1px 0'>{title}</div>" if title else ""
     return (
-        f"{title}<div style='display:flex;flex-wrap:wrap;gap:8px 12px;margin:4px 0'>{''.join(figures)}</div>"
+        f"{head}<div style='display:flex;flex-wrap:wrap;gap:8px 12px;margin:4px 0'>{''.join(figures)}</div>"
     )
 
 

@@ -8,8 +8,10 @@ UNSURE = Rate(right=7, total=12, rate=0.583, low=0.32, high=0.807)
 
 
 def test_a_threshold_is_drawn_with_what_it_gave_and_what_was_wanted() -> None:
-    chosen = ThresholdChoice(name="<script>", known=560, threshold=0.91, precision=SURE)
-    unknown = ThresholdChoice(name=None, known=12, threshold=None, precision=UNSURE)
+    chosen = ThresholdChoice(
+        name="<script>", known=560, threshold=0.91, precision=SURE, accepted=1234, review=56
+    )
+    unknown = ThresholdChoice(name=None, known=12, threshold=None, precision=UNSURE, accepted=0, review=70)
     html = as_html(Thresholds(precision=0.95, overall=unknown, classes=(chosen,)))
     assert "&lt;script&gt;" in html
     assert "<script>" not in html
@@ -23,6 +25,9 @@ def test_a_threshold_is_drawn_with_what_it_gave_and_what_was_wanted() -> None:
     assert "#16a06a" in class_row
     assert "#16a06a" not in all_row
     assert "none" in all_row
+    # What it would do stands beside it.
+    assert "1,234" in class_row
+    assert ">56<" in class_row
 
 
 def test_an_audit_is_drawn_on_a_line_that_small_rates_fill_too() -> None:

@@ -72,6 +72,20 @@ def test_acts_are_taken_back_one_after_the_other_in_words(
         shell.run_line_magic("mlship", f"{undo} --label 1 --batch x")
 
 
+def test_labels_that_may_be_wrong_come_with_their_samples(shell: InteractiveShell, lab: client.Lab) -> None:
+    pytest.importorskip("cleanlab")
+    project = lab.new_project("mislabeled mails", task="text_classification", classes=["ham", "spam"])
+    texts = [f"{('lunch at noon', 'win a prize')[number % 2]} {number}" for number in range(60)]
+    labels = [("ham", "spam")[(number + (number in (6, 9))) % 2] for number in range(60)]
+    project.import_frame(pl.DataFrame({"text": texts, "label": labels}), label="label")
+    found = shell.run_line_magic("mlship", "mislabeled 'mislabeled mails'")
+    said = found.table.select("label", "likely", "preview").rows()
+    assert set(said) == {("spam", "ham", "lunch at noon 6"), ("ham", "spam", "win a prize 9")}
+    data, _ = shell.display_formatter.format(found)
+    assert "2 labels of &#x27;mislabeled mails&#x27; may be wrong" in data["text/html"]
+    assert "win a prize 9" in data["text/html"]
+
+
 def test_what_the_lasso_encloses_is_labeled(shell: InteractiveShell, mails: client.ProjectHandle) -> None:
     pytest.importorskip("jscatter")
     mails.embed()

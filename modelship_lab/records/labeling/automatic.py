@@ -5,7 +5,7 @@ from modelship_lab.records.labeling.quality import Rate
 
 
 class ThresholdChoice(Record):
-    """From which confidence on the suggestions of a class were right as often as was wanted."""
+    """A confidence, how often the suggestions of a class were right from there on, and what it would do."""
 
     name: str | None
     """The class; None for all of them together."""
@@ -15,12 +15,17 @@ class ThresholdChoice(Record):
     """None when there is no such confidence, or too little is known to say."""
     precision: Rate
     """Of the known suggestions that reach the threshold; of all of them when there is none."""
+    accepted: int
+    """Suggestions of it that the threshold, if it were set, would make automatic labels."""
+    review: int
+    """Suggestions of it for samples that nobody has decided about, which would go on waiting for somebody."""
 
 
 class Thresholds(Record):
-    """Thresholds chosen for a wanted precision, by what is known from people and gold."""
+    """Thresholds chosen for a wanted precision, or one that was given, by what is known from people and gold."""
 
-    precision: float
+    precision: float | None
+    """None where the threshold was given."""
     overall: ThresholdChoice
     classes: tuple[ThresholdChoice, ...]
 

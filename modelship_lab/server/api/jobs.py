@@ -89,10 +89,19 @@ async def read_embeddings(
 
 @endpoint("GET", "projects/{project}/thresholds", permission="read")
 async def choose_thresholds(
-    services: Services, caller: Caller, project: str, precision: Fraction = 0.95
+    services: Services,
+    caller: Caller,
+    project: str,
+    precision: Fraction = 0.95,
+    confidence: Fraction | None = None,
 ) -> Thresholds:
-    """From which confidence on suggestions were right as often as wanted, by known answers. Changes nothing."""
-    return await services.automatic.thresholds(services.projects.get(project, caller), precision, caller)
+    """From which confidence on suggestions were right as often as wanted, by known answers. Changes nothing.
+
+    With `confidence` it is told of that threshold, whatever its precision. Of each threshold it is said how many
+    samples would get an automatic label, and how many would wait for review.
+    """
+    found = services.projects.get(project, caller)
+    return await services.automatic.thresholds(found, precision, caller, confidence)
 
 
 @endpoint("GET", "projects/{project}/audit", permission="read")

@@ -50,15 +50,24 @@ def accept(
     return saved
 
 
+UNDECIDED = """
+    NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = g.sample_id AND st.project_id = ?)
+"""
+"""Whether nothing is decided about the sample of a suggestion; takes the project's id."""
+
+UNREVOKED = f"""
+    NOT EXISTS (
+        SELECT 1 FROM labels l JOIN labels u ON u.undoes = l.id
+        WHERE l.sample_id = g.sample_id AND l.project_id = ? AND l.origin = g.source AND u.origin <> '{OUTGROWN}'
+    )
+"""
+"""Whether no label of the same source was taken back from the sample of a suggestion; takes the project's id."""
+
 _CHOICE = f"""
     SELECT g.sample_id, g.label, g.content, CASE WHEN g.content IS NOT NULL THEN g.classes END AS classes,
            g.confidence, g.source
     FROM suggestions g WHERE g.project_id = ? {{meant}}
-    AND NOT EXISTS (SELECT 1 FROM sample_states st WHERE st.sample_id = g.sample_id AND st.project_id = ?)
-    AND NOT EXISTS (
-        SELECT 1 FROM labels l JOIN labels u ON u.undoes = l.id
-        WHERE l.sample_id = g.sample_id AND l.project_id = ? AND l.origin = g.source AND u.origin <> '{OUTGROWN}'
-    )
+    AND {UNDECIDED} AND {UNREVOKED}
     AND g.confidence >= {{threshold}}
     ORDER BY g.sample_id
 """

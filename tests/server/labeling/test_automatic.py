@@ -31,12 +31,40 @@ def test_thresholds_are_chosen_by_what_is_known(new_project):
     assert overall["threshold"] == pytest.approx(confidences[50])
     assert overall["precision"]["right"] / overall["precision"]["total"] >= 0.9
     assert overall["precision"]["low"] < 0.9 < overall["precision"]["high"]
+    # All were decided about.
+    assert (overall["accepted"], overall["review"]) == (0, 0)
     ham, spam = found["classes"]
     assert (ham["name"], ham["known"], ham["threshold"]) == ("ham", 0, None)
     assert spam["threshold"] == overall["threshold"]
     never = project.client.get(f"{project.path}/thresholds", params={"precision": 1}).json()["overall"]
     assert never["threshold"] is None
     assert never["precision"]["total"] == 100
+
+
+def test_it_is_told_what_a_threshold_would_do_before_it_is_set(new_project):
+    project = new_project()
+    ids = project.import_texts(*(f"text {number}" for number in range(20)))
+    project.suggest(
+        *(
+            {"sample_id": one, "label": ("ham", "spam")[place % 2], "confidence": place / 20}
+            for place, one in enumerate(ids)
+        )
+    )
+    # One is known, one was an automatic label that somebody has taken back.
+    project.label(ids[19], "ham")
+    project.client.patch(project.path, json={"settings": {"threshold": 0.9}}).raise_for_status()
+    accept = f"{project.path}/suggestions/accept"
+    assert project.client.post(accept).json()["auto"] == 1
+    key = {"origin": "model", "key": "k" * 8 + project.name}
+    project.client.post(f"{project.path}/labels/revoke", json=key).raise_for_status()
+    told = project.client.get(f"{project.path}/thresholds", params={"confidence": 0.5}).json()
+    assert told["precision"] is None
+    assert told["overall"]["precision"]["total"] == 1
+    counts = {one["name"]: (one["accepted"], one["review"]) for one in (told["overall"], *told["classes"])}
+    assert counts == {None: (8, 11), "ham": (4, 6), "spam": (4, 5)}
+    assert project.progress()["auto"] == 0
+    project.client.patch(project.path, json={"settings": {"threshold": 0.5}}).raise_for_status()
+    assert project.client.post(accept).json()["auto"] == 8
 
 
 def test_a_blind_audit_estimates_the_errors_of_each_origin(new_project):
