@@ -150,12 +150,13 @@ def train(
     from modelship_lab.learning.data.file import format_of, read_data
     from modelship_lab.learning.encoders import encoder_folder
     from modelship_lab.learning.jobs.training import write_model
+    from modelship_lab.learning.progress import STATE
 
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     for noisy in ("httpx", "httpcore", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     wanted = TrainingConfig() if config is None else read_config(config)
-    state = None if resume_from is None else _state(resume_from, training.STATE)
+    state = None if resume_from is None else _state(resume_from, STATE)
     columns = wanted.preprocessing
     check = check_file(
         data, text_column=columns.text_column, label_column=columns.label_column, shown=str(data)

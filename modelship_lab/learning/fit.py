@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +20,14 @@ from modelship_lab.learning import recipes
 from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.evaluate import evaluate, summary
+from modelship_lab.learning.fit_estimator import fit_estimator
+from modelship_lab.learning.fit_result import FitResult
 from modelship_lab.learning.hardware import Hardware, choose
 from modelship_lab.learning.loop import Loop, on_cpu
 from modelship_lab.learning.network import Network, predicted
 from modelship_lab.learning.objectives import Objective, objective_of
 from modelship_lab.learning.predictions import PREDICTIONS, predictions_file
+from modelship_lab.learning.progress import Progress
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.rate_finder import find_rate
 from modelship_lab.learning.rows import Batches, Rows
@@ -43,35 +46,15 @@ from modelship_lab.records.recipes import Recipe, recipe_named
 if TYPE_CHECKING:
     from modelship_lab.client import SnapshotData
 
-__all__ = ["FitResult", "Progress", "fit"]
+__all__ = ["automatic_batch_size", "fit"]
 
 PREDICTION_ROWS = 64
 """Rows that are validated and evaluated at once, if the batches of the training are no larger."""
 
+USUAL_EPOCHS, LEAST_STEPS, LEAST_PATIENCE = 15, 500, 3
+"""Of a training that nobody has told how long to go on."""
+
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a fit is."""
-
-    stage: Literal["preparing", "training", "evaluating"]
-    step: int = 0
-    steps: int = 0
-    """Of the whole training, if it does not stop early."""
-    epoch: int = 0
-    epochs: int = 0
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What came out of a fit."""
-
-    checkpoint: Checkpoint
-    evaluation: Evaluation
-    summary: dict[str, float]
-    stopped: bool
-    """Whether it ended early because somebody asked."""
 
 
 def fit(
@@ -120,9 +103,6 @@ def fit(
             raise InvalidInput(
                 f"The recipe {chosen.name} cannot go on where it was. Train again: it is fast."
             )
-        # Loaded here because it needs this module's records.
-        from modelship_lab.learning.fit_estimator import fit_estimator
-
         return _off_main_thread(
             lambda: fit_estimator(run, snapshot, chosen, checked, asked, on_progress, output, given), asked
         )
@@ -227,10 +207,14 @@ class _Fit:
         )
         at_once = batch_size * options.accumulate
         training = Batches(data.rows, data.targets, split.train, at_once, options.seed, drawn)
+        epochs = options.epochs or automatic_epochs(len(training))
+        patience = max(LEAST_PATIENCE, epochs // 5) if options.patience is None else options.patience
         validation = Batches(data.rows, data.targets, split.validation, max(batch_size, PREDICTION_ROWS))
         self.log.log_params(
             {
                 "batch_size": batch_size,
+                "epochs": epochs,
+                "patience": patience,
                 "accelerator": hardware.accelerator,
                 "precision": hardware.precision.partition("-")[0],
                 "parameters": sum(weight.numel() for weight in network.parameters()),
@@ -258,7 +242,7 @@ class _Fit:
             return Checkpoint(self.recipe, options, preprocessing, objective, weights, dict(state.figures))
 
         def report(step: int, epoch: int) -> None:
-            self.on_progress(Progress("training", step, loop.steps, epoch, options.epochs))
+            self.on_progress(Progress("training", step, loop.steps, epoch, epochs))
 
         state = self.resume or TrainingState()
         with Saver(self.log, self.output, checkpoint) as saver:
@@ -271,6 +255,8 @@ class _Fit:
                 training=training,
                 validation=validation,
                 options=options,
+                epochs=epochs,
+                patience=patience,
                 learning_rate=rate,
                 run=self.log,
                 stop_requested=self.stop.is_set,
@@ -348,6 +334,11 @@ class _Fit:
 def automatic_batch_size(rows: int, most: int) -> int:
     """A power of two from 32 to `most`, about a fiftieth of the rows: enough steps in small data, fewer in large."""
     return int(min(most, max(32, 2 ** round(math.log2(max(1, rows / 50))))))
+
+
+def automatic_epochs(batches: int) -> int:
+    """Passes of so many batches: enough, and of few rows more, as it is steps that a model needs to learn."""
+    return max(USUAL_EPOCHS, -(-LEAST_STEPS // batches))
 
 
 def _inputs(rows: Rows, chosen: np.ndarray, at_once: int) -> Iterator[dict[str, Tensor]]:

@@ -17,11 +17,12 @@ from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.estimators import Estimator, EstimatorPerClass
 from modelship_lab.learning.evaluate import evaluate, summary
-from modelship_lab.learning.fit import FitResult, Progress
+from modelship_lab.learning.fit_result import FitResult
 from modelship_lab.learning.network import predicted
 from modelship_lab.learning.objectives import Objective, objective_of
 from modelship_lab.learning.onnx_network import as_weights, with_activation
 from modelship_lab.learning.predictions import PREDICTIONS, predictions_file
+from modelship_lab.learning.progress import Progress
 from modelship_lab.learning.run_log import RunLog
 from modelship_lab.learning.samples import Samples, encode_samples
 from modelship_lab.learning.saver import write_folder

@@ -46,6 +46,8 @@ class Loop:
         training: the batches of a pass; each is one step.
         validation: its batches.
         options: how.
+        epochs: most passes.
+        patience: of them without a better validation loss before it stops; 0: never.
         learning_rate: its highest value.
         run: where metrics go.
         stop_requested: whether training is to end after the step.
@@ -62,6 +64,8 @@ class Loop:
     training: Batches
     validation: Batches
     options: TrainingOptions
+    epochs: int
+    patience: int
     learning_rate: float
     run: RunLog
     stop_requested: Callable[[], bool]
@@ -75,13 +79,13 @@ class Loop:
     def __post_init__(self) -> None:
         self.parts = self.options.accumulate
         """In how many a batch is computed."""
-        self.steps = len(self.training) * self.options.epochs
+        self.steps = len(self.training) * self.epochs
         self.optimizer = adamw(self.network, self.learning_rate, self.options.weight_decay)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         # With fp16 the loss is scaled; Fabric's step takes the scale off the gradients and passes over what overflows.
         self._scaler: GradScaler | None = getattr(self.fabric.strategy.precision, "scaler", None)
         self._stepping: Any = self.fabric.setup_optimizers(self.optimizer)
-        self._keep_every = math.ceil(self.options.epochs / MOST_KEPT)
+        self._keep_every = math.ceil(self.epochs / MOST_KEPT)
         every = max(1, self.steps // POINTS)
         on_device = self.fabric.device.type != "cpu"
         self._every = max(every, LEAST_STEPS_ON_DEVICE) if on_device else every
@@ -100,8 +104,8 @@ class Loop:
         self._pace = Pace(self.steps, state.step)
         self._loss: Tensor | None = None
         self._count = 0
-        while state.epoch < self.options.epochs and not self._is_done():
-            self.network.begin_epoch(state.epoch, self.options.epochs)
+        while state.epoch < self.epochs and not self._is_done():
+            self.network.begin_epoch(state.epoch, self.epochs)
             self._epoch()
             if self.stopped:
                 break
@@ -121,8 +125,7 @@ class Loop:
         return budget_s is not None and self.state.seconds >= budget_s
 
     def _is_done(self) -> bool:
-        patience = self.options.patience
-        return self.is_out_of_time or bool(patience and self.state.epochs_without >= patience)
+        return self.is_out_of_time or bool(self.patience and self.state.epochs_without >= self.patience)
 
     def _epoch(self) -> None:
         state = self.state

@@ -39,9 +39,9 @@ from modelship_lab.learning.hardware import choose
 from modelship_lab.learning.lightning_logger import LabCallback, LabLogger
 from modelship_lab.learning.own_outcome import evaluated, exported
 from modelship_lab.learning.own_parts import has_loader, held_out_batches, made_of
+from modelship_lab.learning.progress import STATE
 from modelship_lab.learning.quiet import quiet
 from modelship_lab.learning.run_log import RunLog, as_params
-from modelship_lab.learning.train import STATE
 from modelship_lab.records.base import Record
 from modelship_lab.records.errors import (
     Conflict,

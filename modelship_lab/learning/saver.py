@@ -14,8 +14,8 @@ from torch import Tensor
 from modelship_lab.learning import checkpoint as checkpoints
 from modelship_lab.learning.checkpoint import Checkpoint
 from modelship_lab.learning.loop import on_cpu
+from modelship_lab.learning.progress import STATE
 from modelship_lab.learning.run_log import RunLog
-from modelship_lab.learning.train import STATE
 from modelship_lab.learning.training_state import TrainingState
 from modelship_lab.records.errors import LabError
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelship_lab.client.exchange.mirror import Mirror
+from modelship_lab.learning.progress import STATE, Progress
 from modelship_lab.learning.split import check_counts, check_numbers, check_trainable
 from modelship_lab.records.errors import Interrupted, InvalidInput, LabError, NotFound
 from modelship_lab.records.recipe_options import RecipeOptions
@@ -17,12 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelship_lab.client import Lab, ProjectHandle, RunHandle, SnapshotData
-    from modelship_lab.learning.fit import Progress
 
 __all__ = ["execute", "fail", "resume", "snapshot_of", "start", "wait"]
 
-STATE = "training_state.ckpt"
-"""The artifact from which a training goes on; `learning.training_state` writes it."""
 STOP_PATIENCE_S = 60.0
 EXIT_PATIENCE_S = 4.0
 """Jupyter kills a kernel that takes longer to end."""

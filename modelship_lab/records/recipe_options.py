@@ -50,7 +50,12 @@ class RecipeOptions(Record):
 class TrainingOptions(RecipeOptions):
     """What every recipe that trains a network can be told."""
 
-    epochs: int = Field(default=20, ge=1, le=10_000, description="Most passes over the training rows.")
+    epochs: int | None = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Most passes over the training rows.",
+    )
     batch_size: int | None = Field(
         default=None,
         ge=1,
@@ -77,7 +82,7 @@ class TrainingOptions(RecipeOptions):
         description="Share of the steps in which the learning rate rises; default: a tenth, 200 steps at most.",
     )
     weight_decay: float = Field(default=0.01, ge=0, le=10, description="Decoupled weight decay of AdamW.")
-    patience: int = Field(
+    patience: int | None = Field(
         default=5,
         ge=0,
         le=10_000,
@@ -117,14 +122,20 @@ class TrainingOptions(RecipeOptions):
 class TextLinearOptions(TrainingOptions):
     """Options of text-linear."""
 
-    epochs: int = Field(default=15, ge=1, le=10_000, description="Most passes over the training rows.")
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Most passes over the training rows; default: 15, of few rows as many as make 500 steps.",
+    )
     learning_rate: LearningRate = Field(default=0.05, description="Highest step size of AdamW.")
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decoupled weight decay of AdamW.")
-    patience: int = Field(
-        default=3,
+    patience: int | None = Field(
+        default=None,
         ge=0,
         le=10_000,
-        description="Epochs without a better validation loss before it stops; 0: never stop early.",
+        description="Epochs without a better validation loss before it stops; 0: never stop early; default: a fifth of "
+        "the epochs, 3 at least.",
     )
     max_ngram: int = Field(
         default=2, ge=1, le=5, description="Longest word sequence that counts as one token."

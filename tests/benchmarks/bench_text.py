@@ -34,7 +34,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from modelship_lab.learning.fit import Progress, fit
+from modelship_lab.learning.fit import fit
+from modelship_lab.learning.progress import Progress
 from tests.benchmarks.bench_recipes import MissingData, modeldata
 from tests.learning.snapshots import LocalSnapshot, Recorder, snapshot
 

@@ -17,12 +17,14 @@ CLASSES = ("ham", "spam", "other")
 
 def test_several_classes_of_a_sample_are_learned():
     run = Recorder()
-    result = fit(run, several_topics(), "text-linear", {"epochs": 20, "learning_rate": 0.5, "buckets": 4096})
+    result = fit(run, several_topics(300), "text-linear", {"buckets": 4096})
     assert result.evaluation.kind == "labels"
     assert result.evaluation.accuracy > 0.8 > result.evaluation.baseline_accuracy
     assert result.evaluation.confusion == ()
     assert [one.label for one in result.evaluation.per_class] == ["sports", "money", "weather"]
-    assert run.series("val_f1")[-1] > 0.8
+    # Two hundred rows are few steps a pass: it goes on until it has learned them.
+    assert result.evaluation.macro_f1 > 0.95
+    assert run.params["epochs"] == len(run.series("val_f1")) > 50
     saved = Checkpoint.from_bytes(run.artifacts[NAME])
     assert isinstance(saved.objective, SeveralClasses)
     assert saved.objective == result.checkpoint.objective

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelship_lab.learning import train
 from modelship_lab.learning.encoders import encoder_folder
 from modelship_lab.learning.jobs.lab_job import PATIENCE_S, LabJob
+from modelship_lab.learning.progress import STATE, Progress
 from modelship_lab.learning.split import check_trainable
 from modelship_lab.records.base import Task
 from modelship_lab.records.errors import LabError, NotFound, TrainingFailed
@@ -22,7 +23,6 @@ from modelship_lab.records.recipes import RECIPES, Recipe, recipe_named, recipe_
 if TYPE_CHECKING:
     # torch takes seconds to load, in which nobody need wait for a refusal.
     from modelship_lab.client import RunHandle
-    from modelship_lab.learning.fit import Progress
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +75,11 @@ def _state(run: "RunHandle", resume: int | str | None) -> bytes | None:
     """Where training goes on; None: at its beginning, also for a run that ended before it had a state."""
     if isinstance(resume, str):
         try:
-            return (Path(resume) / train.STATE).read_bytes()
+            return (Path(resume) / STATE).read_bytes()
         except OSError:
-            raise NotFound(
-                f"The folder {Path(resume).name} has no file {train.STATE} to go on from."
-            ) from None
+            raise NotFound(f"The folder {Path(resume).name} has no file {STATE} to go on from.") from None
     try:
-        return None if resume is None else run.artifact(train.STATE)
+        return None if resume is None else run.artifact(STATE)
     except NotFound:
         return None
 
@@ -136,7 +134,7 @@ class _Telling:
         self._last = JobProgress(progress=0)
         self._figures: dict[str, float | None] = {}
 
-    def tell(self, progress: "Progress") -> None:
+    def tell(self, progress: Progress) -> None:
         """Called at every step."""
         if progress.stage != "training":
             share = 0.99 if progress.stage == "evaluating" else 0.0
