@@ -108,6 +108,9 @@ class LabLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if "epoch" in metrics:
+            # Lightning adds it, counted from 0; the lab counts from 1.
+            metrics = {**metrics, "epoch": metrics["epoch"] + 1}
         self.experiment.log(metrics, step)
 
     @rank_zero_only

@@ -87,6 +87,7 @@ def test_a_training_becomes_a_run(lab: client.Lab, tmp_path: Path) -> None:
     assert list(logged["test_loss"]) == [8]
     assert sorted(logged["train_loss"]) == list(range(8))
     assert sorted(logged["val_loss"]) == [3, 7]
+    assert logged["epoch"][7] == 2, "the second one"
     assert set(logged["learning_rate"].values()) == {0.2}
     assert logged["progress"][7] == 100
     assert logged["remaining_s"][7] == 0

@@ -8,16 +8,25 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 from modelship_lab.commands.description import describe
 from modelship_lab.commands.results import Imported, Predicted, Predictions, RunReport
 from modelship_lab.notebook import displays, pictures
 from modelship_lab.notebook.table import Table
-from modelship_lab.records.base import utc_now
+from modelship_lab.records.base import Record, utc_now
 from modelship_lab.records.errors import NotFound
 from modelship_lab.records.evaluation import ClassReport, Curve, Evaluation, WorstError
-from modelship_lab.records.labeling import Import, RowProblem
+from modelship_lab.records.labeling import (
+    ClassAgreement,
+    Import,
+    Progress,
+    RowProblem,
+    SampleFilter,
+    SampleSelection,
+    SavedBulk,
+)
 from modelship_lab.records.metrics import NonFinite, Series
 from modelship_lab.records.serving import Attribution, Prediction
 from modelship_lab.records.tracking import Run
@@ -126,12 +135,54 @@ def test_nothing_from_data_becomes_markup() -> None:
     )
     run = a_run()
     several = Predictions((prediction(EVIL, (EVIL,), (0.1,), EVIL), prediction({EVIL: 1}, (EVIL,), (0.1,))))
-    shown = [Imported(EVIL, result), run, RunReport(run, evaluation(), (), None), several[0], several]
+    selection = SampleSelection(name=EVIL, project_id=1, count=3, samples=SampleFilter(search=EVIL))
+    shown = [
+        Imported(EVIL, result),
+        result,
+        selection,
+        run,
+        RunReport(run, evaluation(), (), None),
+        several[0],
+        several,
+    ]
     for value in shown:
         html = displays.as_html(value)
         assert "<script" not in html
         assert "&lt;script&gt;" in html
     assert "<script" not in displays.progress_html(EVIL, 2.0, EVIL)
+
+
+class Listing(Record):
+    """As the lab's records are that list things."""
+
+    classes: tuple[ClassAgreement, ...]
+    counts: dict[str, int]
+
+
+def test_a_record_that_nobody_wrote_words_for_is_shown_by_its_fields(shell: InteractiveShell) -> None:
+    progress = Progress(
+        total=5,
+        labeled=3,
+        auto=0,
+        skipped=0,
+        flagged=0,
+        unlabeled=2,
+        by_class={"ham": 2, "spam": 1},
+        auto_by_class={},
+        seconds_per_label=None,
+        remaining_s=None,
+    )
+    looks, _ = shell.display_formatter.format(SavedBulk(saved=3, batch="b7", progress=progress))
+    assert "Saved bulk" in looks["text/html"] and "class ham 2, spam 1" in looks["text/html"]
+    assert looks["text/plain"].startswith("Saved bulk (saved: 3, batch: b7, progress: total 5, labeled 3")
+    assert displays.as_text(progress).startswith("3 of 5 samples done (60%)")
+    agreed = tuple(ClassAgreement(name=f"{EVIL}{one}", samples=one, agreement=None) for one in range(25))
+    listed = describe(Listing(classes=agreed, counts={f"class {one}": one for one in range(21)}))
+    assert [(grid.title, grid.columns, len(grid.rows)) for grid in listed.grids] == [
+        ("classes", ("name", "samples"), 20),
+        ("counts", ("", ""), 20),
+    ]
+    assert (listed.title, listed.note) == ("Listing", "and 6 more")
 
 
 def encoded(size: tuple[int, int]) -> bytes:
@@ -274,7 +325,11 @@ def test_curves_mark_what_is_no_number_and_say_what_they_stand_for() -> None:
 
 
 def test_whatever_a_verb_returns_is_shown_as_a_page() -> None:
-    described = {(one.__module__, one.__name__) for one in describe.registry if one is not object}
+    described = {
+        (one.__module__, one.__name__)
+        for one in describe.registry
+        if one is Record or (not issubclass(one, Record) and one is not object)
+    }
     assert described - set(displays._SHOWN) == {("modelship_lab.client.runs", "RunHandle")}, (
         "a handle shows a live view"
     )

@@ -36,6 +36,13 @@ describe("an evaluation", () => {
     expect(screen.getByText("4.2%", { selector: "strong" })).toBeTruthy();
   });
 
+  it("says whether there are no errors or nobody knows which samples they are", () => {
+    show({ worst: [] });
+    expect(screen.getByText("It is not known which samples these rows were.")).toBeTruthy();
+    show({ worst: [], confusion: [[57, 0], [0, 43]] });
+    expect(screen.getByText("There are none.")).toBeTruthy();
+  });
+
   it("says what simpler models reach, and in which rows it is worst", () => {
     const baseline = { name: "words and logistic regression", accuracy: 0.88, macro_f1: 0.87, mae: null, train_rows: 400, seconds: 0.2 };
     show({ baselines: [baseline], slices: [{ name: "length over 400", rows: 31, score: 0.71, low: 0.5, high: 0.8 }] });

@@ -30,6 +30,8 @@ export class RunFeed {
   readonly metrics: MetricFeed;
   private closed = false;
   private fetching = false;
+  /** When the training ended whose evaluation is shown. */
+  private evaluated: string | null = null;
   private again = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private runTimer: ReturnType<typeof setTimeout> | undefined;
@@ -159,10 +161,14 @@ export class RunFeed {
   }
 
   private setRun(run: Run): void {
-    const before = this.store.get();
-    this.store.set({ run, stopping: goesOn(run) && (run.stop_requested || before.stopping) });
+    const ended = goesOn(run) ? null : run.ended_at;
+    const { stopping, evaluation } = this.store.get();
+    // One that is gone on with is another model afterwards.
+    const stands = ended === this.evaluated ? evaluation : null;
+    this.evaluated = ended;
+    this.store.set({ run, evaluation: stands, stopping: goesOn(run) && (run.stop_requested || stopping) });
     // Only what a recipe trained is evaluated.
-    if (run.recipe && !goesOn(run) && !before.evaluation) void this.fetchEvaluation();
+    if (run.recipe && !goesOn(run) && !stands) void this.fetchEvaluation();
   }
 
   private async fetchEvaluation(): Promise<void> {

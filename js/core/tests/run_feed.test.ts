@@ -278,6 +278,23 @@ describe("RunFeed", () => {
     expect(feed.store.get()).toMatchObject({ run: { status: "finished" }, evaluation: { accuracy: 0.9 }, stopping: false });
   });
 
+  it("shows no evaluation of what a run was before it was gone on with", async () => {
+    const tell = async (change: Partial<Run>, accuracy?: number): Promise<unknown> => {
+      lab.answers.set("GET runs/12", run(change));
+      lab.answers.set("GET runs/12/evaluation", { accuracy });
+      const event = { id: 1, type: "run.changed" as const, topic: "run:12", payload: {}, author: "", owner_id: 1, created_at: "" };
+      lab.tell("run:12", { type: "event", event });
+      await vi.advanceTimersByTimeAsync(500);
+      return feed.store.get().evaluation;
+    };
+    await open();
+    expect(await tell({ status: "finished", ended_at: "2026-01-01T00:00:10Z" }, 0.9)).toEqual({ accuracy: 0.9 });
+    expect(await tell({ status: "running" })).toBeNull();
+    expect(await tell({ status: "finished", ended_at: "2026-01-01T00:00:20Z" }, 0.93)).toEqual({ accuracy: 0.93 });
+    // Gone on with and ended again before anybody looked.
+    expect(await tell({ status: "finished", ended_at: "2026-01-01T00:00:30Z" }, 0.95)).toEqual({ accuracy: 0.95 });
+  });
+
   it("asks for no evaluation of what no recipe trained", async () => {
     lab.answers.set("GET runs/12", run({ recipe: "", status: "finished" }));
     await open();

@@ -11,6 +11,7 @@ from modelship_lab.commands.description import labeling as labeling
 from modelship_lab.commands.description import model_help as model_help
 from modelship_lab.commands.description import models as models
 from modelship_lab.commands.description import projects as projects
+from modelship_lab.commands.description import records as records
 from modelship_lab.commands.description import sweeps as sweeps
 from modelship_lab.commands.description.runs import WORST_ERRORS
 from modelship_lab.commands.description.words import (

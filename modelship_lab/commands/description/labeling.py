@@ -1,10 +1,12 @@
 """What labeling is about, in words: settings, differences of snapshots."""
 
+from dataclasses import replace
+
 import orjson
 
 from modelship_lab.commands.description.words import MOST_ROWS, Description, Grid, describe, number
 from modelship_lab.commands.results import ProjectQuality, ProjectSettings
-from modelship_lab.records.labeling import Rate, SnapshotDiff, Value
+from modelship_lab.records.labeling import Quality, Rate, SnapshotDiff, Value
 
 
 @describe.register
@@ -19,8 +21,7 @@ def _(value: ProjectSettings) -> Description:
 
 
 @describe.register
-def _(value: ProjectQuality) -> Description:
-    quality = value.quality
+def _(value: Quality) -> Description:
     labelers = tuple(
         (
             one.author,
@@ -29,15 +30,15 @@ def _(value: ProjectQuality) -> Description:
             share_with_interval(one.gold),
             share_with_interval(one.repeats),
         )
-        for one in quality.labelers
+        for one in value.labelers
     )
     pairs = tuple(
         (f"{one.first} and {one.second}", number(one.samples), f"{one.agreement:.1%}", number(one.kappa, 3))
-        for one in quality.pairs
+        for one in value.pairs
     )
     classes = tuple(
         (one.name, number(one.samples), "–" if one.agreement is None else f"{one.agreement:.1%}")
-        for one in quality.classes
+        for one in value.classes
     )
     grids = [
         Grid(
@@ -50,14 +51,20 @@ def _(value: ProjectQuality) -> Description:
         grids.append(Grid("Two and two", ("accounts", "samples", "agreement", "Cohen's kappa"), pairs))
         grids.append(Grid("Classes", ("class", "samples", "agreement"), classes))
     return Description(
-        f"{value.project}: {quality.samples:,} samples labeled by several people",
+        f"{value.samples:,} samples labeled by several people",
         (
-            ("labeled differently", number(quality.disagreements)),
-            ("Krippendorff's alpha", number(quality.krippendorff_alpha, 3)),
-            ("Fleiss' kappa", f"{number(quality.fleiss_kappa, 3)} (of {quality.fleiss_samples:,} samples)"),
+            ("labeled differently", number(value.disagreements)),
+            ("Krippendorff's alpha", number(value.krippendorff_alpha, 3)),
+            ("Fleiss' kappa", f"{number(value.fleiss_kappa, 3)} (of {value.fleiss_samples:,} samples)"),
         ),
         tuple(grids),
     )
+
+
+@describe.register
+def _(value: ProjectQuality) -> Description:
+    of_any = describe(value.quality)
+    return replace(of_any, title=f"{value.project}: {of_any.title}")
 
 
 @describe.register

@@ -1,6 +1,7 @@
 """Projects in words: their samples that come and go, and snapshots."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from modelship_lab.client import ProjectHandle, SnapshotData
 from modelship_lab.commands.description.words import (
@@ -17,7 +18,7 @@ from modelship_lab.commands.results import (
     Imported,
     ProjectProgress,
 )
-from modelship_lab.records.labeling import Project, RowProblem
+from modelship_lab.records.labeling import Export, Import, Progress, Project, RowProblem
 
 _MOST_NUMBERS = 5
 
@@ -48,23 +49,28 @@ def _(value: ProjectHandle) -> Description:
 
 
 @describe.register
-def _(value: ProjectProgress) -> Description:
-    progress = value.progress
-    done = progress.labeled + progress.skipped + progress.flagged
-    share = done / progress.total if progress.total else 0.0
+def _(value: Progress) -> Description:
+    done = value.labeled + value.skipped + value.flagged
+    share = done / value.total if value.total else 0.0
     return Description(
-        f"{value.project}: {done:,} of {progress.total:,} samples done ({share:.0%})",
+        f"{done:,} of {value.total:,} samples done ({share:.0%})",
         (
-            ("labeled", number(progress.labeled)),
-            *((("labeled automatically", number(progress.auto)),) if progress.auto else ()),
-            ("skipped", number(progress.skipped)),
-            ("flagged", number(progress.flagged)),
-            ("unlabeled", number(progress.unlabeled)),
-            ("seconds per label", number(progress.seconds_per_label, 2)),
-            ("time left", duration(progress.remaining_s)),
+            ("labeled", number(value.labeled)),
+            *((("labeled automatically", number(value.auto)),) if value.auto else ()),
+            ("skipped", number(value.skipped)),
+            ("flagged", number(value.flagged)),
+            ("unlabeled", number(value.unlabeled)),
+            ("seconds per label", number(value.seconds_per_label, 2)),
+            ("time left", duration(value.remaining_s)),
         ),
-        (Grid("Labels by class", ("class", "labels"), _counts(progress.by_class)),),
+        (Grid("Labels by class", ("class", "labels"), _counts(value.by_class)),),
     )
+
+
+@describe.register
+def _(value: ProjectProgress) -> Description:
+    of_any = describe(value.progress)
+    return replace(of_any, title=f"{value.project}: {of_any.title}")
 
 
 def _counts(counts: dict[str, int]) -> tuple[tuple[str, ...], ...]:
@@ -72,24 +78,23 @@ def _counts(counts: dict[str, int]) -> tuple[tuple[str, ...], ...]:
 
 
 @describe.register
-def _(value: Imported) -> Description:
-    result = value.result
+def _(value: Import) -> Description:
     grids: tuple[Grid, ...] = ()
-    if result.problems:
-        grids = (Grid("Rows that were not added", ("rows", "reason"), _by_reason(result.problems)),)
-    left = result.duplicates + result.bad_rows - len(result.problems)
+    if value.problems:
+        grids = (Grid("Rows that were not added", ("rows", "reason"), _by_reason(value.problems)),)
+    left = value.duplicates + value.bad_rows - len(value.problems)
     return Description(
-        f"{result.filename}: {result.samples_added:,} {_samples(result.samples_added)} added to {value.project}",
+        f"{value.filename}: {value.samples_added:,} {_samples(value.samples_added)} added",
         (
-            ("rows read", number(result.rows_read)),
-            ("samples added", number(result.samples_added)),
-            ("labels added", number(result.labels_added)),
-            ("suggestions added", number(result.suggestions_added)),
-            *((("automatic labels", number(result.auto_added)),) if result.auto_added else ()),
-            ("duplicates", number(result.duplicates)),
-            *((("of them labeled", number(result.labels_changed)),) if result.labels_changed else ()),
-            *((("of them labeled otherwise", number(result.labels_kept)),) if result.labels_kept else ()),
-            ("bad rows", number(result.bad_rows)),
+            ("rows read", number(value.rows_read)),
+            ("samples added", number(value.samples_added)),
+            ("labels added", number(value.labels_added)),
+            ("suggestions added", number(value.suggestions_added)),
+            *((("automatic labels", number(value.auto_added)),) if value.auto_added else ()),
+            ("duplicates", number(value.duplicates)),
+            *((("of them labeled", number(value.labels_changed)),) if value.labels_changed else ()),
+            *((("of them labeled otherwise", number(value.labels_kept)),) if value.labels_kept else ()),
+            ("bad rows", number(value.bad_rows)),
         ),
         grids,
         f"and {left:,} more rows that were not added" if grids and left > 0 else "",
@@ -97,17 +102,28 @@ def _(value: Imported) -> Description:
 
 
 @describe.register
-def _(value: Exported) -> Description:
-    result = value.result
+def _(value: Imported) -> Description:
+    of_any = describe(value.result)
+    return replace(of_any, title=f"{of_any.title} to {value.project}")
+
+
+@describe.register
+def _(value: Export) -> Description:
     grids: tuple[Grid, ...] = ()
-    if result.problems:
-        reasons = _by_reason(result.problems)
+    if value.problems:
+        reasons = _by_reason(value.problems)
         grids = (Grid("What the format has no place for", ("samples", "reason"), reasons),)
     return Description(
-        f"{value.path}: {result.rows_written:,} {_samples(result.rows_written)}",
-        (("format", result.format), ("bytes", number(result.bytes)), ("left out", number(result.left_out))),
+        f"{value.rows_written:,} {_samples(value.rows_written)}",
+        (("format", value.format), ("bytes", number(value.bytes)), ("left out", number(value.left_out))),
         grids,
     )
+
+
+@describe.register
+def _(value: Exported) -> Description:
+    of_any = describe(value.result)
+    return replace(of_any, title=f"{value.path}: {of_any.title}")
 
 
 def _samples(count: int) -> str:

@@ -74,7 +74,7 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
             )}
           </h4>
           {worst.length === 0 && (
-            <p className="mls-muted">{cell ? "None of the worst errors is of this kind." : "There are none."}</p>
+            <p className="mls-muted">{cell ? "None of the worst errors is of this kind." : withoutErrors(evaluation)}</p>
           )}
           {worst.slice(0, SHOWN_ERRORS).map((error) => (
             <div key={error.sample_id} className="mls-error">
@@ -100,6 +100,11 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
       </div>
     </details>
   );
+}
+
+function withoutErrors(evaluation: Evaluation): string {
+  const errors = evaluation.confusion.some((row, actual) => row.some((count, said) => count > 0 && said !== actual));
+  return errors ? "It is not known which samples these rows were." : "There are none.";
 }
 
 /** What simpler models reach on the same rows, and in which of them this one is worst. */
