@@ -152,9 +152,9 @@ def train(
     from modelship_lab.learning.jobs.training import write_model
     from modelship_lab.learning.progress import STATE
 
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpcore", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # Of the lab alone: other libraries tell of every lock and request.
+    logging.getLogger("modelship_lab").setLevel(log_level)
     wanted = TrainingConfig() if config is None else read_config(config)
     state = None if resume_from is None else _state(resume_from, STATE)
     columns = wanted.preprocessing

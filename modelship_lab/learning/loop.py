@@ -53,8 +53,8 @@ class Loop:
         stop_requested: whether training is to end after the step.
         on_step: called with the steps done and the epoch from 1.
         save: takes the state; called at most every `checkpoint_every_s`.
-        keep: takes the state at the end of each epoch, of more than `MOST_KEPT` at so many of them; None: nobody
-            wants it.
+        keep: takes the state at the end of each epoch, of more than `MOST_KEPT` of so many of them and of those at
+            which it is saved; None: nobody wants it.
     """
 
     fabric: Fabric
@@ -269,17 +269,18 @@ class Loop:
         )
 
     def _save_if_due(self, epoch_ended: bool) -> None:
-        if epoch_ended and self.keep is not None and self.state.epoch % self._keep_every == 0:
-            self.state.capture(self.network, self.optimizer, self._scaler)
-            self.keep(self.state)
         every_s = self.options.checkpoint_every_s
-        if not epoch_ended and not every_s:
-            return
         now_s = time.perf_counter()
-        if now_s - self._saved_s >= every_s:
+        is_due = now_s - self._saved_s >= every_s and (epoch_ended or every_s > 0)
+        is_kept = epoch_ended and self.keep is not None and (self.state.epoch - 1) % self._keep_every == 0
+        if not is_due and not is_kept:
+            return
+        self.state.capture(self.network, self.optimizer, self._scaler)
+        if is_due:
             self._saved_s = now_s
-            self.state.capture(self.network, self.optimizer, self._scaler)
             self.save(self.state)
+        if epoch_ended and self.keep is not None:
+            self.keep(self.state)
 
 
 def adamw(network: Network, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:

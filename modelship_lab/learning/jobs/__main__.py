@@ -5,12 +5,13 @@ Standard output carries JSON lines, `{"progress": 0.5, "message": "…"}` and at
 server that started it is gone. Not so the jobs of `OUTLIVING`, which speak through their folder, see `lab_job`.
 """
 
+import atexit
 import importlib
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import orjson
 
@@ -60,5 +61,14 @@ def _end_with_server() -> None:
     os._exit(1)
 
 
+def _leave(status: int) -> NoReturn:
+    """End the process without taking apart what it has loaded: for torch that takes seconds, in which the job seems to
+    run and its memory is not free."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

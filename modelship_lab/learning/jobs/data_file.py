@@ -7,7 +7,6 @@ import orjson
 
 from modelship_lab.learning.data.check import check_file, usable
 from modelship_lab.learning.data.file import format_of, read_data
-from modelship_lab.learning.data.report import report_file
 from modelship_lab.records.data_check import DataQuestion
 
 
@@ -22,6 +21,9 @@ def run(folder: Path, tell: Callable[[float, str], None]) -> None:
     file = Path(asked.file)
     columns = {"text_column": asked.text_column, "label_column": asked.label_column}
     if asked.output:
+        # Loads much that looking whether a file can be learned from does not need.
+        from modelship_lab.learning.data.report import report_file
+
         tell(0.1, "looking through the data")
         report = report_file(
             file,

@@ -309,11 +309,16 @@ def test_a_socket_is_closed_to_who_has_no_credential(builder, trained):
 
 
 @pytest.fixture(scope="module")
-def training_on(builder, trained):
+def training_on(builder, trained, workspace):
     """A training that goes on for as long as it is let, and has written a checkpoint."""
     config = {"training": {"num_epochs": 9000}}
     body = {"data_path": "data/news_dataset.json", "output_dir": "outputs/long", "config": config}
-    return is_success(builder.ask("POST", "training/start", body, 201))["job_id"]
+    job = is_success(builder.ask("POST", "training/start", body, 201))["job_id"]
+    deadline = time.monotonic() + 120
+    while not list((workspace / "outputs/long").glob("checkpoint-*/checkpoint.ckpt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return job
 
 
 def test_a_training_whose_process_is_killed_has_failed_and_keeps_its_checkpoint(

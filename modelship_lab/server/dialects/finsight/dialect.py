@@ -47,7 +47,7 @@ _MESSAGES = {
     "get_training": "Training status retrieved successfully",
     "get_training_logs": "Training logs retrieved successfully",
     "cancel_training": "Training job is being cancelled",
-    "export_model": "Model export accepted",
+    "export_model": "Model export answered; its status tells how it went",
     "get_export": "Export status retrieved successfully",
     "register_model": "Model registered successfully",
     "list_models": "Models retrieved successfully",
