@@ -21,9 +21,11 @@ from modelship_lab.server.labeling.formats.rows import (
     Batch,
     Problems,
 )
-from modelship_lab.server.labeling.formats.tokens import Part, spans_of, tagged
+from modelship_lab.server.labeling.formats.tokens import OUTSIDE, Part, runs_of, spans_of
 
 _SAID = ("name", "group", "split")
+_BETWEEN = f"\t{OUTSIDE}\n"
+"""What stands between two tokens that belong to no span."""
 
 
 class ConllReader:
@@ -89,22 +91,34 @@ class ConllWriter:
         self._file = path.open("w", encoding="utf-8", newline="\n")
 
     def write(self, samples: Sequence[LabeledSample]) -> None:
+        lines: list[str] = []
         for sample in samples:
             text = sample.text or ""
-            tokens, left_out = tagged(text, [Part(**one) for one in sample.value or ()])
+            runs, left_out = runs_of(
+                text, [Part(one["start"], one["end"], one["label"]) for one in sample.value or ()]
+            )
             for span in left_out:
                 self._outgoing.problems.add(
                     sample.id,
                     f"the span {span.start}–{span.end} ({span.label}) overlaps another one, or is blank",
                 )
             plain = text.isprintable() and text == text.strip() and not text.startswith('"')
-            lines = [f"# text = {text if plain else orjson.dumps(text).decode()}"]
+            lines.append(f"# text = {text if plain else orjson.dumps(text).decode()}")
             for name in _SAID:
                 said = getattr(sample, name)
                 if said is not None and said.isprintable():
                     lines.append(f"# {name} = {said}")
-            lines += [f"{token}\t{tag}" for token, tag in tokens]
-            self._file.write("\n".join(lines) + "\n\n")
+            for tokens, label in runs:
+                if not tokens:
+                    continue
+                if label:
+                    lines.append(f"{tokens[0]}\tB-{label}")
+                    lines += [f"{token}\tI-{label}" for token in tokens[1:]]
+                else:
+                    lines.append(_BETWEEN.join(tokens) + _BETWEEN[:-1])
+            lines.append("")
+        lines.append("")
+        self._file.write("\n".join(lines))
 
     def close(self) -> None:
         self._file.close()

@@ -62,12 +62,12 @@ class LabeledSample(NamedTuple):
     @property
     def value(self) -> Any:
         """The class, a list of classes, spans or boxes, or a number; None: nothing was decided."""
-        return _value(self.label, self.content)
+        return value_of(self.label, self.content)
 
     @property
     def suggestion(self) -> Any:
         """Like `value`."""
-        return _value(self.suggested, self.suggested_content)
+        return value_of(self.suggested, self.suggested_content)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,8 @@ def _cell(value: Any, kind: pa.DataType) -> Any:
     return value
 
 
-def _value(label: str | None, content: str | None) -> Any:
+def value_of(label: str | None, content: str | None) -> Any:
+    """`LabeledSample.value` of the two columns that tell it."""
     if content is None:
         return label
     (found,) = orjson.loads(content).values()

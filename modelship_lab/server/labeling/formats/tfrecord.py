@@ -5,7 +5,7 @@ by its number; numbers count from 0, and in object detection from 1, where 0 is 
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from modelship_lab.records.errors import InvalidData
 from modelship_lab.records.labeling import Project
 from modelship_lab.records.protobuf import fields, signed, varint
 from modelship_lab.server.labeling.formats.coco import pixels
-from modelship_lab.server.labeling.formats.outgoing import OWN_COLUMNS, LabeledSample, Outgoing
+from modelship_lab.server.labeling.formats.outgoing import OWN_COLUMNS, LabeledSample, Outgoing, value_of
 from modelship_lab.server.labeling.formats.rows import BATCH_BYTES, BATCH_ROWS, Batch, Problems
 
 Values = list[bytes] | list[float] | list[int]
@@ -195,21 +195,34 @@ class TfRecordWriter:
     def __init__(self, path: Path, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
         self._codes = {name: code for code, name in enumerate(outgoing.project.classes)}
+        # There are few different ones.
+        self._classes = lru_cache(maxsize=_MOST_CLASSES)(self._label_of_classes)
+        self._span_classes = lru_cache(maxsize=_MOST_CLASSES)(self._classes_of_spans)
         self._file = path.open("wb")
 
     def write(self, samples: Sequence[LabeledSample]) -> None:
         for sample in samples:
-            self._file.write(record(example(self._features(sample))))
+            entries = self._own(sample) + self._content(sample) + self._label(sample)
+            self._file.write(record(example(entries)))
 
     def close(self) -> None:
         self._file.close()
 
-    def _features(self, sample: LabeledSample) -> dict[str, Values]:
-        row = self._outgoing.row(sample)
-        found: dict[str, Values] = {"id": [sample.id]}
-        for name in OWN_COLUMNS[1:]:
-            if row[name] is not None:
-                found[name] = [row[name].encode()]
+    def _own(self, sample: LabeledSample) -> bytes:
+        own = [_entry("id", [sample.id])]
+        own += [
+            _entry(name, [said.encode()])
+            for name, said in (("name", sample.name), ("group", sample.group))
+            if said is not None
+        ]
+        return b"".join(own) + _repeated(
+            sample.split, sample.status, sample.source, sample.author, sample.origin
+        )
+
+    def _content(self, sample: LabeledSample) -> bytes:
+        if self._outgoing.content == "text":
+            return _entry("text", [(sample.text or "").encode()])
+        found: dict[str, Values] = {}
         if self._outgoing.content == "image":
             data = self._outgoing.image(sample.image or "")
             width, height = pixels(sample, data)
@@ -219,16 +232,35 @@ class TfRecordWriter:
             found["image/format"] = [b"jpeg" if suffix in ("jpg", "jpeg") else suffix.encode()]
             found["image/width"], found["image/height"] = [width], [height]
             found["image/filename"] = found["image/source_id"] = [name.encode()]
-        elif self._outgoing.content == "text":
-            found["text"] = [(sample.text or "").encode()]
         else:
+            row = self._outgoing.row(sample)
             for name, kind in self._outgoing.features.items():
                 value = row[self._outgoing.feature_names[name]]
                 if value is not None:
                     found[self._outgoing.feature_names[name]] = [_plain(value, kind)]
-        if sample.value is not None:
-            found.update(self._labels(sample.value))
-        return found
+        return _entries(found)
+
+    def _label(self, sample: LabeledSample) -> bytes:
+        if self._outgoing.kind in ("label", "labels"):
+            return self._classes(sample.label, sample.content)
+        value = sample.value
+        if value is None:
+            return b""
+        if self._outgoing.kind == "spans":
+            places = [_entry(f"span/{name}", [one[name] for one in value]) for name in ("start", "end")]
+            return b"".join(places) + self._span_classes(tuple([one["label"] for one in value]))
+        return _entries(self._labels(value))
+
+    def _label_of_classes(self, label: str | None, content: str | None) -> bytes:
+        value = value_of(label, content)
+        return b"" if value is None else _entries(self._labels(value))
+
+    def _classes_of_spans(self, names: tuple[str, ...]) -> bytes:
+        found: dict[str, Values] = {
+            "span/class/text": [name.encode() for name in names],
+            "span/class/label": [self._codes[name] for name in names],
+        }
+        return _entries(found)
 
     def _labels(self, value: Any) -> dict[str, Values]:
         if self._outgoing.kind == "boxes":
@@ -239,13 +271,6 @@ class TfRecordWriter:
                 "image/object/bbox/ymax": [float(box["y"] + box["height"]) for box in value],
                 "image/object/class/text": [box["label"].encode() for box in value],
                 "image/object/class/label": [self._codes[box["label"]] + 1 for box in value],
-            }
-        if self._outgoing.kind == "spans":
-            return {
-                "span/start": [span["start"] for span in value],
-                "span/end": [span["end"] for span in value],
-                "span/class/text": [span["label"].encode() for span in value],
-                "span/class/label": [self._codes[span["label"]] for span in value],
             }
         if self._outgoing.kind == "number":
             return {"number": [float(value)]}
@@ -259,40 +284,62 @@ class TfRecordWriter:
 
 def record(data: bytes) -> bytes:
     """Data with its length and the checksums of both, as a TFRecord file has it."""
-    length = struct.pack("<Q", len(data))
-    return length + _masked_crc(length) + data + _masked_crc(data)
-
-
-def example(features: Mapping[str, Values]) -> bytes:
-    """A `tf.train.Example`: its field 1 has a map as field 1, each entry a name (1) and a feature (2)."""
-    return _field(1, b"".join(_entry(name, values) for name, values in features.items()))
-
-
-def _entry(name: str, values: Values) -> bytes:
-    if len(values) == 1 and isinstance(values[0], bytes) and len(values[0]) < _SHORT:
-        return _before(name, len(values[0])) + values[0]
-    return _field(1, _field(1, name.encode()) + _field(2, _feature(values)))
+    return _length(len(data)) + data + _masked_crc(data)
 
 
 @lru_cache(maxsize=50_000)
-def _before(name: str, length: int) -> bytes:
-    """What stands before a single value of so many bytes: nothing but lengths, which are the same for all such values."""
-    entry = _field(1, _field(1, name.encode()) + _field(2, _feature([bytes(length)])))
+def _length(length: int) -> bytes:
+    packed = struct.pack("<Q", length)
+    return packed + _masked_crc(packed)
+
+
+def example(entries: bytes) -> bytes:
+    """A `tf.train.Example` of what `_entry` makes: its field 1 has a map as field 1."""
+    return _field(1, entries)
+
+
+def _entries(features: Mapping[str, Values]) -> bytes:
+    return b"".join(_entry(name, values) for name, values in features.items())
+
+
+@lru_cache(maxsize=50_000)
+def _repeated(*said: str | None) -> bytes:
+    """What is the same for many samples: the columns behind the group."""
+    pairs = zip(OWN_COLUMNS[3:], said, strict=True)
+    return b"".join(_entry(name, [value.encode()]) for name, value in pairs if value is not None)
+
+
+def _entry(name: str, values: Values) -> bytes:
+    """A name (1) and a feature (2): of bytes it is the feature's field 1, of floats 2, of integers 3; numbers are packed."""
+    first = values[0] if values else b""
+    if isinstance(first, bytes):
+        if len(values) == 1:
+            content, number = first, 0
+        else:
+            content = b"".join(_field(1, value) for value in values if isinstance(value, bytes))
+            number = 1
+    elif isinstance(first, float):
+        content, number = struct.pack(f"<{len(values)}f", *values), 2
+    else:
+        content, number = b"".join([_integer(value) for value in values]), 3  # type: ignore[arg-type]
+    return _before(name, number, len(content)) + content
+
+
+@lru_cache(maxsize=50_000)
+def _before(name: str, number: int, length: int) -> bytes:
+    """What stands before the values of a feature: nothing but lengths, which are the same for all of so many bytes.
+
+    Args:
+        number: the feature's field; 0: of bytes, with a single value.
+    """
+    values = bytes(length)
+    feature = _field(1, values) if number == 1 else _field(number or 1, _field(1, values))
+    entry = _field(1, _field(1, name.encode()) + _field(2, feature))
     return entry[: len(entry) - length]
 
 
-def _feature(values: Values) -> bytes:
-    """A list of bytes is the field 1 of a feature, of floats 2, of integers 3; numbers are packed."""
-    first = values[0] if values else b""
-    if isinstance(first, bytes):
-        return _field(1, b"".join(_field(1, value) for value in values if isinstance(value, bytes)))
-    if isinstance(first, float):
-        return _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
-    return _field(3, _field(1, b"".join(_varint(value) for value in _integers(values))))
-
-
-def _integers(values: Iterable[Any]) -> Iterable[int]:
-    return (value & 0xFFFF_FFFF_FFFF_FFFF for value in values)
+def _integer(value: int) -> bytes:
+    return _SMALL[value] if 0 <= value < len(_SMALL) else _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -320,9 +367,9 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
     return float(value) if pa.types.is_floating(kind) else int(value)
 
 
-_SHORT = 4096
-"""Bytes of a value; longer ones take their time anyway."""
+_MOST_CLASSES = 10_000
+"""Different labels of classes that are remembered as they are written."""
 
-_SMALL = [_varint(number) for number in range(_SHORT)]
+_SMALL = [_varint(number) for number in range(1 << 14)]
 _KEYS = [_varint(number << 3 | 2) for number in range(4)]
 """How fields of bytes begin, by their number."""

@@ -54,13 +54,17 @@ class Part(NamedTuple):
     label: str
 
 
-def tagged(text: str, spans: Iterable[Part]) -> tuple[list[tuple[str, str]], list[Part]]:
-    """The tokens of a text with the tag of each, and the spans that overlap another one and have no place in it.
+Run = tuple[list[str], str]
+"""Tokens one after the other with their label: those of a span, or those between two of them, whose label is empty."""
+
+
+def runs_of(text: str, spans: Iterable[Part]) -> tuple[list[Run], list[Part]]:
+    """The tokens of a text, and the spans that overlap another one and have no place in it.
 
     Tokens are words (letters, digits and underscores) and single other characters; where a span begins or ends
     within one, it is cut there, so that every span is whole.
     """
-    tokens: list[tuple[str, str]] = []
+    runs: list[Run] = []
     left_out: list[Part] = []
     at = 0
     for span in sorted(spans, key=lambda one: (one.start, -one.end)):
@@ -69,8 +73,8 @@ def tagged(text: str, spans: Iterable[Part]) -> tuple[list[tuple[str, str]], lis
             # It overlaps the one before, or there is nothing but blanks.
             left_out.append(span)
             continue
-        tokens += [(token, OUTSIDE) for token in _TOKEN.findall(text, at, span.start)]
-        tokens += [(token, f"{'I' if more else 'B'}-{span.label}") for more, token in enumerate(inside)]
+        runs.append((_TOKEN.findall(text, at, span.start), ""))
+        runs.append((inside, span.label))
         at = span.end
-    tokens += [(token, OUTSIDE) for token in _TOKEN.findall(text, at)]
-    return tokens, left_out
+    runs.append((_TOKEN.findall(text, at), ""))
+    return runs, left_out
