@@ -1,7 +1,7 @@
 """A run or sweep under its cell: the live view, and from its end on a summary that stays in the notebook."""
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -26,7 +26,8 @@ def show_run(run: "RunHandle") -> None:
     """Show a run, unless the present cell does so already; a sweep's as its trials."""
     from modelship_lab.client.sweeps import report
     from modelship_lab.client.sweeps.sweep import Sweep
-    from modelship_lab.notebook.displays import as_html, run_summary_html
+    from modelship_lab.notebook.rendering import as_html
+    from modelship_lab.notebook.run_html import run_summary_html
 
     if report.is_sweep(run.record):
         show_sweep(Sweep(run.lab, run))
@@ -36,7 +37,7 @@ def show_run(run: "RunHandle") -> None:
 
 def show_sweep(sweep: "Sweep") -> None:
     """Show a sweep, unless the present cell does so already: its trials, as they end while it goes on."""
-    from modelship_lab.notebook.displays import as_html
+    from modelship_lab.notebook.rendering import as_html
 
     def summary(run: "RunHandle") -> str:
         return as_html(sweep.report())
@@ -46,7 +47,7 @@ def show_sweep(sweep: "Sweep") -> None:
 
 def show_job(job: "JobHandle") -> None:
     """Show a background job: how far it is, in words that change until it has ended, and its run's chart."""
-    from modelship_lab.notebook.displays import as_html, as_text
+    from modelship_lab.notebook.rendering import as_html, as_text
 
     place = display({"text/html": _job_html(job), "text/plain": as_text(job)}, raw=True, display_id=True)
     if job.record.kind == "training":
@@ -73,7 +74,7 @@ def show_job(job: "JobHandle") -> None:
 
 def _job_html(job: "JobHandle") -> str:
     from modelship_lab.client.jobs import state
-    from modelship_lab.notebook.displays import progress_html
+    from modelship_lab.notebook.markup import progress_html
 
     return progress_html(f"Job {job.id}", job.record.progress, state(job.record))
 
@@ -87,7 +88,7 @@ def _show(
         ended: HTML that stands in its place where nothing can draw it, of a run that has ended.
         summary: HTML that stays of one that goes on, once it has ended.
     """
-    from modelship_lab.notebook.displays import as_text, run_bundle
+    from modelship_lab.notebook.rendering import as_text
     from modelship_lab.notebook.widgets import RunChartWidget
 
     shell = get_ipython()
@@ -113,7 +114,7 @@ def _leave_summary(
     run: "RunHandle", widget: "LabWidget", place: "DisplayHandle", summary: "Callable[[RunHandle], str]"
 ) -> None:
     """Put the summary where the view was; JupyterLab goes on to draw the view, which needs no kernel for it."""
-    from modelship_lab.notebook.displays import as_text
+    from modelship_lab.notebook.rendering import as_text
     from modelship_lab.notebook.widgets import VIEW_TYPE
     from modelship_lab.records.errors import LabError
 
@@ -124,3 +125,11 @@ def _leave_summary(
     except LabError as error:
         html = f"<p>Run {run.id} has ended; its summary could not be read: {error.code}</p>"
     place.update({VIEW_TYPE: widget.shows, "text/html": html, "text/plain": as_text(run)}, raw=True)
+
+
+def run_bundle(lab_id: str, run_id: int, html: str) -> dict[str, Any]:
+    """A run that has ended as a view that needs no kernel, and as HTML where nothing can draw that."""
+    from modelship_lab.notebook.widgets import VIEW_TYPE
+
+    shows = {"view": "run_chart", "lab_id": lab_id, "run_ids": [run_id]}
+    return {VIEW_TYPE: shows, "text/html": html}

@@ -140,7 +140,7 @@ class NotebookSession(Session):
         return sweep
 
     def watch(self, deployment: "Deployment", window_s: int, once: bool) -> Any:
-        from modelship_lab.notebook.displays import as_html
+        from modelship_lab.notebook.rendering import as_html
         from modelship_lab.notebook.widgets import DeploymentWidget
 
         metrics = self.lab.deployment_metrics(deployment.id, window_s)
@@ -160,7 +160,7 @@ def _answer(ask: Callable[[str], str], what: str) -> str:
 @contextmanager
 def _progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
     """A bar that is set to a share with a text beside it, and is gone at the end: the result says it all."""
-    from modelship_lab.notebook.displays import progress_html
+    from modelship_lab.notebook.markup import progress_html
 
     shown = display(HTML(progress_html(title, 0.0, "")), display_id=True)
     shown_at = 0.0
@@ -181,7 +181,7 @@ def _progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
 
 def labeler(project: "ProjectHandle", order: "QueueOrder") -> "LabelerWidget":
     """The widget that labels a project."""
-    from modelship_lab.notebook.displays import as_html
+    from modelship_lab.notebook.rendering import as_html
     from modelship_lab.notebook.widgets import LabelerWidget
 
     still = as_html(ProjectProgress(project.name, project.progress()))
@@ -190,7 +190,7 @@ def labeler(project: "ProjectHandle", order: "QueueOrder") -> "LabelerWidget":
 
 def grid(project: "ProjectHandle", samples: "SampleFilter", sort: str) -> "SamplesWidget":
     """The widget that shows many samples of a project."""
-    from modelship_lab.notebook.displays import as_html
+    from modelship_lab.notebook.rendering import as_html
     from modelship_lab.notebook.widgets import SamplesWidget
 
     still = as_html(ProjectProgress(project.name, project.progress()))

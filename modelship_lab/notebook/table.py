@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from modelship_lab.commands.description import frame_grid
-from modelship_lab.notebook.displays import grid_html
+from modelship_lab.notebook.markup import grid_html
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab

@@ -1,6 +1,6 @@
 """Thresholds and audits of automatic labels as they are drawn in a notebook."""
 
-from modelship_lab.notebook.displays import as_html
+from modelship_lab.notebook.rendering import as_html
 from modelship_lab.records.labeling import AuditReport, OriginAudit, Rate, ThresholdChoice, Thresholds
 
 SURE = Rate(right=198, total=200, rate=0.99, low=0.964, high=0.997)

@@ -14,6 +14,8 @@ from PIL import Image
 from modelship_lab.commands.description import describe
 from modelship_lab.commands.results import Imported, Predicted, Predictions, RunReport
 from modelship_lab.notebook import displays, pictures
+from modelship_lab.notebook.markup import progress_html
+from modelship_lab.notebook.rendering import as_html, as_text
 from modelship_lab.notebook.table import Table
 from modelship_lab.records.base import Record, utc_now
 from modelship_lab.records.errors import NotFound
@@ -98,7 +100,7 @@ def a_run() -> Run:
 def test_text_is_highlighted_where_its_tokens_stand_and_escaped() -> None:
     text = "Win <b>BIG</b>  money"
     tokens = ("win", "<", "b", ">", "big", "money")
-    html = displays.as_html(prediction(text, tokens, (0.1, 0.0, 0.0, 0.0, 0.2, -0.1)))
+    html = as_html(prediction(text, tokens, (0.1, 0.0, 0.0, 0.0, 0.2, -0.1)))
     assert "<b>" not in html
     assert ">Win</span>" in html
     assert ">BIG</span>" in html
@@ -110,7 +112,7 @@ def test_text_is_highlighted_where_its_tokens_stand_and_escaped() -> None:
 
 @pytest.mark.parametrize("text", ["İstanbul'a git", "no token of it", ""])
 def test_tokens_that_cannot_be_placed_are_still_shown(text: str) -> None:
-    html = displays.as_html(prediction(text, ("zzz", "qqq"), (0.1, -0.1)))
+    html = as_html(prediction(text, ("zzz", "qqq"), (0.1, -0.1)))
     assert "zzz" in html
     assert "qqq" in html
 
@@ -146,10 +148,10 @@ def test_nothing_from_data_becomes_markup() -> None:
         several,
     ]
     for value in shown:
-        html = displays.as_html(value)
+        html = as_html(value)
         assert "<script" not in html
         assert "&lt;script&gt;" in html
-    assert "<script" not in displays.progress_html(EVIL, 2.0, EVIL)
+    assert "<script" not in progress_html(EVIL, 2.0, EVIL)
 
 
 class Listing(Record):
@@ -175,7 +177,7 @@ def test_a_record_that_nobody_wrote_words_for_is_shown_by_its_fields(shell: Inte
     looks, _ = shell.display_formatter.format(SavedBulk(saved=3, batch="b7", progress=progress))
     assert "Saved bulk" in looks["text/html"] and "class ham 2, spam 1" in looks["text/html"]
     assert looks["text/plain"].startswith("Saved bulk (saved: 3, batch: b7, progress: total 5, labeled 3")
-    assert displays.as_text(progress).startswith("3 of 5 samples done (60%)")
+    assert as_text(progress).startswith("3 of 5 samples done (60%)")
     agreed = tuple(ClassAgreement(name=f"{EVIL}{one}", samples=one, agreement=None) for one in range(25))
     listed = describe(Listing(classes=agreed, counts={f"class {one}": one for one in range(21)}))
     assert [(grid.title, grid.columns, len(grid.rows)) for grid in listed.grids] == [
@@ -208,7 +210,7 @@ def test_the_worst_errors_of_an_image_run_are_small_pictures() -> None:
         return encoded((800, 400))
 
     judged = evaluation().model_copy(update={"task": "image_classification", "worst": tuple(errors)})
-    html = displays.as_html(RunReport(a_run(), judged, (), None, image))
+    html = as_html(RunReport(a_run(), judged, (), None, image))
     assert len(asked) == 12
     thumbnails = re.findall(r"alt='Sample (\d+)' src='data:image/png;base64,([^']+)'", html)
     assert [int(number) for number, _ in thumbnails] == [0, *range(2, 12)]
