@@ -309,12 +309,11 @@ class Jobs:
                     failure = Interrupted(NOT_IN_TIME) if going.is_killed else None
                     outcome = Outcome({}, failure, died=going.is_killed)
         except asyncio.CancelledError:
-            if going.is_orphaned:
-                if going.process is not None:
-                    going.process.kill()
-            elif not going.is_cancelled:
+            if not (going.is_orphaned or going.is_cancelled):
                 # The server stops, and the next one goes on from here.
                 return
+            if going.process is not None:
+                going.process.kill()
         except Exception as error:
             outcome = Outcome({}, _told_of(job, error), died=going.process is not None)
         self._tokens.revoke(job.id)
@@ -342,7 +341,13 @@ class Jobs:
         await self._stored.begun(
             job.id, digest_of(token), lambda identity: self._tokens.give(identity, token)
         )
-        return await asyncio.to_thread(DetachedProcess.start, job.kind, folder)
+        start = asyncio.create_task(asyncio.to_thread(DetachedProcess.start, job.kind, folder))
+        try:
+            return await asyncio.shield(start)
+        except asyncio.CancelledError:
+            # It comes to be all the same, and whoever ends the job must know of it.
+            self._going[job.id].process = await start
+            raise
 
     def _said(self, job: Job, progress: JobProgress) -> None:
         going = self._going[job.id]
