@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from tests.forks import ForkedServer, Template
 
 # Tests say what a run holds; what it would note by itself is tested where it is asked for.
 os.environ["MLSHIP_SYSTEM_METRICS"] = os.environ["MLSHIP_SOURCE"] = "0"
+# No way to the hub, wherever this runs; and nothing that was brought from there.
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+os.environ["HF_HOME"] = f"{tempfile.gettempdir()}/no-hub-of-{os.getuid()}"
 
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 20
@@ -91,14 +95,14 @@ def run_server(
     data_dir: Path,
     *options: str,
     token: str = "test-token-of-this-run",
-    program: str = "",
     template: Template | None = None,
+    program: str = "",
 ) -> LabServer:
     """Start a lab server on a free port and wait until it answers.
 
     Args:
-        program: a file that is run instead of the server's own program and takes the same options.
         template: what the server is a fork of, instead of a program that is started.
+        program: a file that such a fork runs instead of the server's own program, and that takes the same options.
     """
     workspace = data_dir / "workspace"
     workspace.mkdir(parents=True, exist_ok=True)
@@ -108,10 +112,10 @@ def run_server(
     environment = {**os.environ, "MLSHIP_TOKEN": token}
     process: subprocess.Popen | ForkedServer
     if template:
-        process = template.fork(words, environment, log_file)
+        process = template.fork(words, environment, log_file, program)
     else:
         with log_file.open("ab") as log:
-            start = [sys.executable, *([program] if program else ["-m", "modelship_lab.server"]), *words]
+            start = [sys.executable, "-m", "modelship_lab.server", *words]
             process = subprocess.Popen(start, stdout=log, stderr=subprocess.STDOUT, env=environment)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -133,16 +137,16 @@ def run_server(
 
 
 @pytest.fixture(scope="session")
-def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+def lab_server(tmp_path_factory: pytest.TempPathFactory, template: Template) -> Iterator[LabServer]:
     """One lab server that all tests of the session share; each uses names of its own."""
-    server = run_server(tmp_path_factory.mktemp("lab"))
+    server = run_server(tmp_path_factory.mktemp("lab"), template=template)
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Template]:
-    """What most servers are forks of."""
+    """What most servers are forks of, and their jobs, too."""
     made = Template("server")
     yield made
     made.close()
@@ -153,9 +157,8 @@ def start_server(template: Template) -> Iterator:
     """Start lab servers that the test may kill; what is left of them is ended afterwards."""
     started: list[LabServer] = []
 
-    def start(data_dir: Path, *options: str, program: str = "", **settings: str) -> LabServer:
-        how = {"program": program} if program else {"template": template}
-        server = run_server(data_dir, *options, **how, **settings)
+    def start(data_dir: Path, *options: str, **settings: str) -> LabServer:
+        server = run_server(data_dir, *options, template=template, **settings)
         started.append(server)
         return server
 

@@ -10,7 +10,7 @@ PROGRAM = str(Path(__file__).parent / "example_dialect.py")
 
 
 @pytest.fixture(scope="module")
-def example_server(tmp_path_factory):
-    server = run_server(tmp_path_factory.mktemp("example"), program=PROGRAM)
+def example_server(tmp_path_factory, template):
+    server = run_server(tmp_path_factory.mktemp("example"), template=template, program=PROGRAM)
     yield server
     server.stop()

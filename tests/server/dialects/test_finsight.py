@@ -92,13 +92,9 @@ def workspace(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(workspace, tmp_path_factory):
+def server(workspace, tmp_path_factory, template):
     folder = tmp_path_factory.mktemp("finsight")
-    with pytest.MonkeyPatch.context() as environment:
-        # No way to the hub, wherever this runs.
-        environment.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-        environment.setenv("HF_HOME", str(folder / "hub"))
-        server = run_server(folder, "--no-rate-limits", "--workspace", str(workspace))
+    server = run_server(folder, "--no-rate-limits", "--workspace", str(workspace), template=template)
     yield server
     server.stop()
 

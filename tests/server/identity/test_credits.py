@@ -18,12 +18,12 @@ c.ModelShipLab.upgrade_url = "https://example.org/plans"
 
 
 @pytest.fixture(scope="module")
-def paid_server(tmp_path_factory):
+def paid_server(tmp_path_factory, template):
     folder = tmp_path_factory.mktemp("paid")
     (folder / "jupyter_server_config.py").write_text(SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_CONFIG_DIR", str(folder))
-        server = run_server(folder / "data", program=PROGRAM)
+        server = run_server(folder / "data", template=template, program=PROGRAM)
     yield server
     server.stop()
 
@@ -120,8 +120,8 @@ def test_credits_are_off_until_somebody_wants_them(lab_server, person):
 
 
 @pytest.mark.parametrize("costs", ["{'nonsense': 1}", "{'predict': -1}", "{'predict': 'much'}"])
-def test_wrong_prices_keep_the_server_from_starting(tmp_path, monkeypatch, costs):
+def test_wrong_prices_keep_the_server_from_starting(tmp_path, monkeypatch, template, costs):
     (tmp_path / "jupyter_server_config.py").write_text(f"c.ModelShipLab.credit_costs = {costs}")
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
     with pytest.raises(AssertionError, match=r"ModelShipLab\.credit_costs"):
-        run_server(tmp_path / "data")
+        run_server(tmp_path / "data", template=template)
