@@ -31,6 +31,9 @@ from modelship_lab.server.identity.policy import Caller
 
 RunId = Annotated[int, Dressed("run_")]
 
+MISSED_AT_ONCE = 20
+"""Events that this server sends at most to a client that comes back, until it comes once more."""
+
 CODES: dict[type[LabError], tuple[int, str]] = {
     InvalidInput: (422, "VALIDATION_ERROR"),
     Unauthenticated: (401, "AUTHENTICATION_ERROR"),
@@ -256,5 +259,6 @@ if __name__ == "__main__":
     from modelship_lab.server.api import socket
 
     socket.PING_INTERVAL_S = 0.5
+    socket.MAX_EVENTS = MISSED_AT_ONCE
     dialects.DIALECTS = (*dialects.DIALECTS, BOXED, FAST)
     main()

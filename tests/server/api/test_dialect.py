@@ -185,9 +185,9 @@ def test_limits_are_told_and_kept(boxed):
 
 def test_limits_are_exact_when_many_ask_at_once(boxed):
     def ask(_):
-        return httpx.get(f"{boxed.base_url}v1/crowd", timeout=60).status_code
+        return crowd.get(f"{boxed.base_url}v1/crowd").status_code
 
-    with ThreadPoolExecutor(30) as pool:
+    with httpx.Client(timeout=60) as crowd, ThreadPoolExecutor(30) as pool:
         found = list(pool.map(ask, range(300)))
     assert found.count(200) == 100
     assert found.count(429) == 200
