@@ -7,6 +7,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from tests.conftest import run_server
 from tests.server.jobs.test_trainings import LONG, begun, ended, labeled, until
 
 pytestmark = pytest.mark.slow
@@ -32,9 +33,10 @@ def cluster():
     # The head has no room for a training: it must go to the other node.
     cluster = Cluster()
     try:
-        # Nodes otherwise give up when an agent takes 15 s to start.
-        patience = {"agent_register_timeout_ms": 120_000}
-        cluster.add_node(num_cpus=0, include_dashboard=False, _system_config=patience, **ports())
+        # Nodes otherwise give up when an agent takes 15 s to start, and start workers before somebody needs them.
+        system = {"agent_register_timeout_ms": 120_000, "enable_worker_prestart": False}
+        spared = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+        cluster.add_node(num_cpus=0, _system_config=system, **spared, **ports())
         cluster.add_node(num_cpus=1, **ports())
         cluster.wait_for_nodes()
     except Exception as error:
@@ -46,10 +48,13 @@ def cluster():
     cluster.shutdown()
 
 
-@pytest.fixture
-def server(cluster, start_server, tmp_path):
+@pytest.fixture(scope="module")
+def server(cluster, template, tmp_path_factory):
     # The nodes' address is not the one at which this machine's programs find the server.
-    return start_server(tmp_path / "lab", "--ray-address", cluster.address, "--host", "0.0.0.0")
+    options = ("--ray-address", cluster.address, "--host", "0.0.0.0")
+    server = run_server(tmp_path_factory.mktemp("lab on Ray"), *options, template=template)
+    yield server
+    server.stop()
 
 
 def test_a_training_goes_to_the_node_that_has_room(server):
