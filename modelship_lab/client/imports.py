@@ -11,12 +11,23 @@ from modelship_lab.client import packing
 from modelship_lab.client.checked import checked
 from modelship_lab.client.connection import Connection
 from modelship_lab.records.errors import InvalidData, InvalidInput, Unavailable
-from modelship_lab.records.labeling import Existing, Import, ImportFormat, ImportOptions, Match
+from modelship_lab.records.labeling import (
+    PART_SIZE,
+    Existing,
+    Import,
+    ImportFormat,
+    ImportOptions,
+    Match,
+    NewPartialUpload,
+    PartialUpload,
+)
 
 _CHUNK = 1 << 20
 _UPLOAD_TIMEOUT_S = 600.0
 _UPLOADS = 5
-"""So often a file is sent whose upload breaks off."""
+"""So often a file is sent whose upload breaks off, unless it goes in parts."""
+_PATIENCE_S = 120.0
+"""How long a part waits for a server that is away."""
 
 FORMATS: dict[str, ImportFormat] = {
     ".csv": "csv",
@@ -120,6 +131,9 @@ def import_file(
 ) -> Import:
     """Stream a file to the server and wait until it is imported.
 
+    A large one goes in parts of `PART_SIZE`: when the connection breaks or the server is killed meanwhile, it goes on from
+    the last one that arrived.
+
     Args:
         project: quoted name or id.
         options: fields of `records.labeling.ImportOptions`.
@@ -137,6 +151,9 @@ def import_file(
 
     sent = 0
 
+    def tell() -> None:
+        on_progress(ImportProgress(sent, total, 0))
+
     def pieces() -> Iterator[bytes]:
         nonlocal sent
         source.seek(0)
@@ -144,24 +161,50 @@ def import_file(
         while piece := source.read(_CHUNK):
             yield piece
             sent += len(piece)
-            on_progress(ImportProgress(sent, total, 0))
+            tell()
+
+    def send_parts() -> str:
+        nonlocal sent
+        new = NewPartialUpload(size=total)
+        upload_id = connection.record(PartialUpload, "POST", "uploads", json=new, repeatable=True).id
+        while sent < total:
+            part = source.read(PART_SIZE)
+            if not part:
+                raise InvalidData(f"{path.name} has become shorter while it was sent: import it again.")
+            arrived = connection.record(
+                PartialUpload,
+                "PUT",
+                f"uploads/{upload_id}",
+                params={"offset": sent},
+                content=part,
+                headers={"Content-Type": "application/octet-stream"},
+                timeout_s=_UPLOAD_TIMEOUT_S,
+                patience_s=_PATIENCE_S,
+            )
+            sent = arrived.received
+            tell()
+        return upload_id
+
+    def begin(uploaded: str | None, content: Callable[[], Iterator[bytes]] | None, length: int) -> Import:
+        asked = {name: value for name, value in options.items() if value not in (None, "", ())}
+        return connection.record(
+            Import,
+            "POST",
+            f"projects/{project}/imports",
+            params={**asked, "uploaded": uploaded},
+            content=content,
+            headers={"Content-Type": "application/octet-stream", "Content-Length": str(length)},
+            timeout_s=_UPLOAD_TIMEOUT_S,
+        )
 
     with source:
         for attempt in count(1):
             try:
-                running = connection.record(
-                    Import,
-                    "POST",
-                    f"projects/{project}/imports",
-                    params={name: value for name, value in options.items() if value not in (None, "", ())},
-                    content=pieces,
-                    headers={"Content-Type": "application/octet-stream", "Content-Length": str(total)},
-                    timeout_s=_UPLOAD_TIMEOUT_S,
-                )
+                running = begin(send_parts(), None, 0) if total > PART_SIZE else begin(None, pieces, total)
                 break
             except Unavailable as error:
-                # What did not arrive whole, the server keeps nothing of.
-                if sent < total and attempt < _UPLOADS:
+                # What did not arrive whole, the server keeps nothing of; parts have been waited for already.
+                if sent < total <= PART_SIZE and attempt < _UPLOADS:
                     continue
                 arrived = "It may be imported all the same." if sent == total else "Nothing was imported."
                 raise Unavailable(

@@ -44,6 +44,7 @@ from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.label_errors import LabelErrors
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.light_model import LightModel
+from modelship_lab.server.labeling.partial_uploads import PartialUploads
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
@@ -304,6 +305,7 @@ class ModelShipLab(ExtensionApp):
             requests=Requests(database, events, request_rows),
             projects=projects,
             imports=imports,
+            partial_uploads=PartialUploads(data_dir.partial_uploads),
             exports=Exports(database, blobs, data_dir.uploads, projects),
             samples=samples,
             selections=Selections(database, events),

@@ -12,6 +12,8 @@ from modelship_lab.records.labeling.exports import (
     NewExport,
 )
 from modelship_lab.records.labeling.imports import (
+    MAX_UPLOAD,
+    PART_SIZE,
     SEPARATOR,
     Existing,
     Import,
@@ -19,6 +21,8 @@ from modelship_lab.records.labeling.imports import (
     ImportOptions,
     ImportStatus,
     Match,
+    NewPartialUpload,
+    PartialUpload,
     RowProblem,
     Separator,
 )
@@ -109,7 +113,9 @@ __all__ = [
     "BLIND",
     "MAX_IDS",
     "MAX_PARTS",
+    "MAX_UPLOAD",
     "MEASURES",
+    "PART_SIZE",
     "REQUESTED",
     "SEPARATOR",
     "TAKEN_KEYS",
@@ -144,6 +150,7 @@ __all__ = [
     "NewGroups",
     "NewLabel",
     "NewLabels",
+    "NewPartialUpload",
     "NewProject",
     "NewRequests",
     "NewSelection",
@@ -153,6 +160,7 @@ __all__ = [
     "Number",
     "OriginAudit",
     "PairAgreement",
+    "PartialUpload",
     "Progress",
     "Project",
     "ProjectChange",

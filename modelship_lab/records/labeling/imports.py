@@ -27,6 +27,29 @@ ImportFormat = Literal[
 ]
 """`zip` is a folder of which nothing is said: what lies in it tells what it is."""
 
+MAX_UPLOAD = 64 << 30
+"""Bytes of a file that is sent to the lab."""
+
+PART_SIZE = 8 << 20
+"""Bytes of a part of such a file that comes in parts, at most."""
+
+
+class NewPartialUpload(Record):
+    """A file that will come in parts."""
+
+    size: int = Field(gt=0, le=MAX_UPLOAD)
+    """Bytes."""
+
+
+class PartialUpload(Record):
+    """A file that comes in parts, and how far it is."""
+
+    id: str
+    size: int
+    received: int
+    """Bytes from its beginning on that are stored."""
+
+
 Existing = Literal["leave", "label", "replace"]
 """What becomes of a row whose sample the project has already: it is left out; or what it says is taken over where
 nobody has labeled the sample otherwise; or it is taken over in any case."""

@@ -36,12 +36,13 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from modelship_lab.records.errors import InvalidInput, NotFound
 from modelship_lab.records.identity import Permission
+from modelship_lab.records.labeling import MAX_UPLOAD
 from modelship_lab.server.api.forms import form_fields
 from modelship_lab.server.identity.limits import DEFAULT
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_LIMIT = 16 << 20
-UPLOAD_LIMIT = 64 << 30
+UPLOAD_LIMIT = MAX_UPLOAD
 
 MAX_INTEGER = (1 << 63) - 1
 """What the database can compare an id with."""

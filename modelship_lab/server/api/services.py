@@ -27,6 +27,7 @@ from modelship_lab.server.labeling.imports import Imports
 from modelship_lab.server.labeling.label_errors import LabelErrors
 from modelship_lab.server.labeling.labels import Labels
 from modelship_lab.server.labeling.light_model import LightModel
+from modelship_lab.server.labeling.partial_uploads import PartialUploads
 from modelship_lab.server.labeling.progress import ProgressCounts
 from modelship_lab.server.labeling.projects import Projects
 from modelship_lab.server.labeling.quality import LabelQuality
@@ -86,6 +87,7 @@ class Services:
     requests: Requests
     projects: Projects
     imports: Imports
+    partial_uploads: PartialUploads
     exports: Exports
     samples: Samples
     selections: Selections

@@ -40,6 +40,7 @@ class DataDir:
             self.blobs = self._subfolder("blobs")
             self.bundles = self._subfolder("bundles")
             self.uploads = self._subfolder("uploads")
+            self.partial_uploads = self._subfolder("partial_uploads")
             self.workers = self._subfolder("workers")
             self.jobs = self._subfolder("jobs")
             for leftover in self.uploads.iterdir():

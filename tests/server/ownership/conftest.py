@@ -55,6 +55,7 @@ class Belongings:
     """Of samples that were sent to the queue."""
     webhook: int
     key: int
+    upload: str
 
     def of(self, parameter: str) -> Any:
         """What stands for a parameter in a path."""
@@ -78,6 +79,7 @@ class Belongings:
             "delivery_id": 1,
             "key_id": self.key,
             "account": 1,
+            "upload_id": self.upload,
         }[parameter]
 
 
@@ -156,6 +158,7 @@ def fill(client: httpx.Client, folder: Path, is_public: bool) -> Belongings:
             "id"
         ],
         key=made(client, "auth/keys", name=f"{mark} key")["id"],
+        upload=made(client, "uploads", size=5)["id"],
     )
 
 

@@ -15,7 +15,7 @@ from modelship_lab.server.api.dialect import NATIVE
 from modelship_lab.server.api.endpoint import Endpoint
 from tests.server.ownership.conftest import Belongings, Somebody
 
-NEVER_PUBLIC = ("webhook_id", "key_id")
+NEVER_PUBLIC = ("webhook_id", "key_id", "upload_id")
 CHANGES = ("cancel_job",)
 """Need `read` before it is known what they are about, and then more."""
 
@@ -45,6 +45,7 @@ def body_of(name: str, things: Belongings) -> dict[str, Any]:
         "resume_run": {"json": {}},
         "save_artifact": {"content": b"changed"},
         "revoke_labels": {"json": {"origin": "model:3", "key": uuid.uuid4().hex}},
+        "save_part": {"params": {"offset": 0}, "content": b"hello"},
         "save_bulk": {"json": {"samples": {}, "label": "ham", "key": uuid.uuid4().hex}},
         "save_bundle": {"content": b"no tar"},
         "read_significance": {"params": {"other": things.run}},
