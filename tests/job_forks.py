@@ -24,7 +24,7 @@ IMPORTS = (
     "lightning",
     "modelship_lab.learning.jobs.data_file",
     "modelship_lab.learning.jobs.embeddings",
-    "modelship_lab.learning.jobs.lab_job",
+    "modelship_lab.learning.jobs.execution",
     "modelship_lab.learning.jobs.label_errors",
     "modelship_lab.learning.jobs.training",
     "modelship_lab.learning.recipes.text_linear",

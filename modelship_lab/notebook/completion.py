@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-    from modelship_lab.notebook.magics import LabMagics
+    from modelship_lab.notebook.session import NotebookSession
 
 _SQL = re.compile(r"^\s*%%mlship\s+sql\b[^\n]*\n")
 
@@ -19,19 +20,23 @@ _NAME = re.compile(r"(?:(\w+)\.)?(\w*)$")
 _LINE = re.compile(r"^\s*(?:[A-Za-z_]\w*\s*=\s*)?%mlship\s+(.*)$", re.DOTALL)
 
 
-def load(shell: "InteractiveShell", magics: "LabMagics") -> None:
-    """Complete the words of `%mlship` lines."""
+def load(shell: "InteractiveShell", session: "Callable[[], NotebookSession]") -> None:
+    """Complete the words of `%mlship` lines.
+
+    Args:
+        session: what the verbs know of this notebook; asked for when there is something to complete.
+    """
 
     @context_matcher()  # type: ignore[untyped-decorator]
     def mlship_matcher(context: "CompletionContext") -> "SimpleMatcherResult":
         line = context.line_with_cursor[: context.cursor_position]
         if context.cursor_line > 0 and _SQL.match(context.full_text):
-            return _in_sql(line, magics)
+            return _in_sql(line, session())
         match = _LINE.match(line)
         if match is None:
             return {"completions": []}
         *words, incomplete = split(match[1])
-        found = completions(words, incomplete, magics)
+        found = completions(words, incomplete, session())
         return {
             "completions": [SimpleCompletion(_one_word(text), type="keyword") for text in found],
             # Names of files and variables would only be in the way; where a verb takes them, there is nothing
@@ -54,14 +59,14 @@ def _one_word(text: str) -> str:
     return shlex.quote(text) if text[:1] not in "'\"" and any(one.isspace() for one in text) else text
 
 
-def _in_sql(line: str, magics: "LabMagics") -> "SimpleMatcherResult":
+def _in_sql(line: str, session: "NotebookSession") -> "SimpleMatcherResult":
     """Tables of the lab and frames of the notebook, and behind the name of a table and a dot its columns."""
     import click
 
     from modelship_lab.commands.main import mlship
     from modelship_lab.commands.parameters import known
 
-    tables = known("tables", click.Context(mlship, obj=magics.session))
+    tables = known("tables", click.Context(mlship, obj=session))
     name = _NAME.search(line)
     assert name is not None
     if name[1]:
@@ -70,7 +75,7 @@ def _in_sql(line: str, magics: "LabMagics") -> "SimpleMatcherResult":
         ]
     else:
         names = [one["name"] for one in tables]
-        names += [one for one, value in magics.session.variables().items() if _is_frame(value)]
+        names += [one for one, value in session.variables().items() if _is_frame(value)]
     found = [one for one in names if one.lower().startswith(name[2].lower())]
     return {
         "completions": [SimpleCompletion(text, type="keyword") for text in found],
@@ -106,7 +111,7 @@ def split(text: str) -> list[str]:
     return words
 
 
-def completions(words: list[str], incomplete: str, magics: "LabMagics") -> list[str]:
+def completions(words: list[str], incomplete: str, session: "NotebookSession") -> list[str]:
     """What can stand at the cursor, by click's own completion, the same as in a shell."""
     from click.shell_completion import ShellComplete
 
@@ -115,7 +120,5 @@ def completions(words: list[str], incomplete: str, magics: "LabMagics") -> list[
     class Complete(ShellComplete):
         name = "notebook"
 
-    found: list[Any] = Complete(mlship, {"obj": magics.session}, "mlship", "").get_completions(
-        words, incomplete
-    )
+    found: list[Any] = Complete(mlship, {"obj": session}, "mlship", "").get_completions(words, incomplete)
     return [item.value for item in found if item.type == "plain"]

@@ -106,7 +106,7 @@ def load(shell: "InteractiveShell") -> None:
     """Add the magics, their completion and the displays of what they return."""
     magics = LabMagics(shell)
     shell.register_magics(magics)
-    completion.load(shell, magics)
+    completion.load(shell, lambda: magics.session)
     displays.load(shell)
 
 

@@ -96,4 +96,4 @@ def test_a_comparison_is_a_view_that_leaves_tables_and_curves(
 def test_columns_are_completed(shell: InteractiveShell, runs: list[int], line: str, expected: str) -> None:
     magics = shell.magics_manager.registry["LabMagics"]
     *words, incomplete = split(line)
-    assert expected in completions(words, incomplete, magics)
+    assert expected in completions(words, incomplete, magics.session)

@@ -3,7 +3,7 @@ import { act, fireEvent, render, screen, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeLab } from "../../core/tests/fake_lab";
 import { extentOf } from "../src/chart/drawing";
-import type { PlotProps } from "../src/chart/Plot";
+import type { PlotProps } from "../src/chart/props";
 import { RunChart, RunList } from "../src/index";
 
 const drawn = vi.hoisted(() => ({ count: 0 }));

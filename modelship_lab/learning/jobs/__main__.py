@@ -2,7 +2,7 @@
 
 Standard output carries JSON lines, `{"progress": 0.5, "message": "…"}` and at last perhaps
 `{"error": {"code": "…", "message": "…"}}`. The process ends when its standard input does: when the
-server that started it is gone. Not so the jobs of `OUTLIVING`, which speak through their folder, see `lab_job`.
+server that started it is gone. Not so the jobs of `OUTLIVING`, which speak through their folder, see `execution`.
 """
 
 import atexit
@@ -31,9 +31,9 @@ def main() -> int:
     if kind not in KINDS:
         raise ValueError(f"There is no job {kind!r}.")
     if kind in OUTLIVING:
-        from modelship_lab.learning.jobs import lab_job
+        from modelship_lab.learning.jobs.execution import execute
 
-        return lab_job.execute(kind, Path(folder))
+        return execute(kind, Path(folder))
     said = os.fdopen(os.dup(1), "wb", buffering=0)
     # What a library prints is no message of ours.
     os.dup2(2, 1)

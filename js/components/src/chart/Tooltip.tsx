@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { figure } from "../format";
 import { nearest, type Curve, type Drawing } from "./drawing";
-import type { Hover } from "./Plot";
+import type { Hover } from "./props";
 
 /** So many values are listed; of more, those nearest to the pointer. */
 const MOST = 12;

@@ -1,6 +1,6 @@
 import uPlot from "uplot";
 import type { Extent } from "./drawing";
-import type { PlotProps } from "./Plot";
+import type { PlotProps } from "./props";
 import type { Colors } from "./theme";
 
 /** Distances in seconds that a clock knows. */

@@ -4,7 +4,7 @@ import { ProblemBanner } from "../Banner";
 import { classColor } from "../colors";
 import { allColumns } from "../runs/columns";
 import { RunChart } from "../runs/RunChart";
-import type { RunOpener } from "../runs/RunTable";
+import type { RunOpener } from "../runs/opener";
 import { runTitle, StatusBadge } from "../runs/status";
 import { useSaved } from "../saved";
 import { CodeDiff } from "./CodeDiff";

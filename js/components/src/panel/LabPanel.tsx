@@ -4,7 +4,7 @@ import { ProblemBanner } from "../Banner";
 import { count, milliseconds, percent } from "../format";
 import { TASKS } from "../labeler/LabelerHeader";
 import { RunList } from "../runs/RunList";
-import type { RunOpener } from "../runs/RunTable";
+import type { RunOpener } from "../runs/opener";
 import { StatusBadge } from "../runs/status";
 import { useClosable, useStore } from "../useStore";
 import { isUnderWay, JobList } from "./JobList";

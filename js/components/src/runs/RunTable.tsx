@@ -11,15 +11,10 @@ import { useClosable, useStore } from "../useStore";
 import { ColumnPicker } from "./ColumnPicker";
 import { allColumns, nextSort, usualColumns, type Column } from "./columns";
 import { FilterBox } from "./FilterBox";
+import type { RunOpener } from "./opener";
 import { RunActions } from "./RunActions";
 import { runCount, RunGrid } from "./RunGrid";
 import { tree } from "./tree";
-
-/** Shows runs somewhere else, e.g. in a tab of their own. */
-export interface RunOpener {
-  runs(runIds: number[]): void;
-  comparison(runIds: number[]): void;
-}
 
 export interface RunTableProps {
   connection: Connection;
