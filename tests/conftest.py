@@ -27,7 +27,12 @@ os.environ["HF_HOME"] = f"{tempfile.gettempdir()}/no-hub-of-{os.getuid()}"
 
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 20
-SHARING = ("tests/client/exchange/test_m", "tests/server/ownership/", "tests/worker/")
+SHARING = (
+    "tests/client/exchange/test_m",
+    "tests/commands/test_s",
+    "tests/server/ownership/",
+    "tests/worker/",
+)
 """Beginnings of files that share what is made once for a whole session, and takes long."""
 
 

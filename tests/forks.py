@@ -24,8 +24,8 @@ import psutil
 
 from tests import job_forks
 
-Program = Literal["server", "mlship", "sentiment"]
-"""The last is all commands `sentiment-*`: the first word says which."""
+Program = Literal["server", "mlship", "trainers"]
+"""The last is all commands that may train, `mlship` and `sentiment-*`: the first word says which."""
 
 
 class ForkedServer(psutil.Process):
@@ -156,10 +156,8 @@ def _prepared(program: Program) -> Callable[[], object]:
         importlib.import_module(module)
     # It has a thread from its import on, and no fork of ours could end: it would wait for that.
     assert "onnxruntime" not in sys.modules
-    if program == "sentiment":
-        from modelship_lab.commands import sentiment
-
-        return lambda: getattr(sentiment, sys.argv.pop(1).replace("-", "_"))()
+    if program == "trainers":
+        return _trainer
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # as the command does
     import modelship_lab.server.extension  # noqa: F401
     from modelship_lab.server.__main__ import main as serve
@@ -169,6 +167,13 @@ def _prepared(program: Program) -> Callable[[], object]:
         serve()
 
     return begin
+
+
+def _trainer() -> object:
+    from modelship_lab.commands import main, sentiment
+
+    name = sys.argv.pop(1)
+    return main.main() if name == "mlship" else getattr(sentiment, name.replace("-", "_"))()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,25 @@ def shell_template() -> Iterator[Template]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def trainers() -> Iterator[Template]:
+    """For commands that train or export: it has imported what they do that with."""
+    made = Template("trainers")
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def mlship(lab_server: LabServer, shell_template: Template, tmp_path: Path) -> Shell:
+    return _shell(lab_server, shell_template, (), tmp_path)
+
+
+@pytest.fixture
+def training_mlship(lab_server: LabServer, trainers: Template, tmp_path: Path) -> Shell:
+    return _shell(lab_server, trainers, ("mlship",), tmp_path)
+
+
+def _shell(lab_server: LabServer, template: Template, first: tuple[str, ...], home: Path) -> Shell:
     def run(*words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess:
         told = {
             **os.environ,
@@ -29,9 +46,9 @@ def mlship(lab_server: LabServer, shell_template: Template, tmp_path: Path) -> S
             "COLUMNS": "160",
             "MLSHIP_URL": lab_server.url,
             "MLSHIP_TOKEN": lab_server.token,
-            "MLSHIP_HOME": str(tmp_path),
+            "MLSHIP_HOME": str(home),
             **environment,
         }
-        return shell_template.run(list(words), told, stdin)
+        return template.run([*first, *words], told, stdin)
 
     return run

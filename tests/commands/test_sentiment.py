@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -75,9 +75,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sentiment(lab_server: LabServer, folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
-    template = Template("sentiment")
-
+def sentiment(
+    lab_server: LabServer, trainers: Template, folder: Path
+) -> Callable[..., subprocess.CompletedProcess]:
     def run(
         name: str, *words: str, status: int | None = 0, **environment: str
     ) -> subprocess.CompletedProcess:
@@ -91,12 +91,11 @@ def sentiment(lab_server: LabServer, folder: Path) -> Iterator[Callable[..., sub
             "MLSHIP_HOME": str(folder / "home"),
             **environment,
         }
-        done = template.run([name, *words], told, folder=folder)
+        done = trainers.run([name, *words], told, folder=folder)
         assert status is None or done.returncode == status, done.stderr + done.stdout
         return done
 
-    yield run
-    template.close()
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ REVIEWS = Path("notebooks/data/reviews.csv")
 
 
 @pytest.mark.slow
-def test_the_whole_loop_in_a_shell(mlship: Shell, tmp_path: Path) -> None:
+def test_the_whole_loop_in_a_shell(training_mlship: Shell, tmp_path: Path) -> None:
     def done(*words: str) -> str:
-        result = mlship(*words)
+        result = training_mlship(*words)
         assert result.returncode == 0, result.stderr
         return result.stdout
 
