@@ -21,6 +21,7 @@ def selection_of(path: str) -> str:
 
 
 def takes(project: Project, check: DataCheck) -> bool:
-    """Whether data can be imported into a project: it is one of texts, and knows all classes."""
+    """Whether data can be imported into a project: it is one of texts, and of the same classes. With more of them, a
+    model would have classes that its data do not."""
     is_of_texts = project.task == "text_classification" and not project.multilabel
-    return is_of_texts and set(check.classes) <= set(project.classes)
+    return is_of_texts and set(check.classes) == set(project.classes)

@@ -224,9 +224,9 @@ def test_what_has_ended_is_not_cancelled_and_what_runs_is(builder, trained):
 def test_an_experiment_takes_data_of_other_classes_and_learns_what_the_newest_file_says(
     builder, workspace, server
 ):
-    def begun(rows):
+    def begun(rows, experiment="crypto-sentiment-v1"):
         (workspace / "data/other.json").write_text(json.dumps(rows))
-        body = {"data_path": "data/other.json", "experiment_name": "crypto-sentiment-v1"}
+        body = {"data_path": "data/other.json", "experiment_name": experiment}
         job = is_success(builder.ask("POST", "training/start", body, 201))["job_id"]
         builder.ask("DELETE", f"training/{job}")
         snapshot = native.get(f"jobs/{job.rpartition('-')[2]}").json()["params"]["snapshot_id"]
@@ -241,6 +241,10 @@ def test_an_experiment_takes_data_of_other_classes_and_learns_what_the_newest_fi
     # Of the file of this request alone: 10 texts are those of the files before, 20 are new.
     later = [{"text": f"the year {row}", "label": "good" if row % 2 else "dull"} for row in range(50, 80)]
     assert begun(later)["by_class"] == {"dull": 15, "good": 15}
+    # And of its classes.
+    three = [{"text": f"month {row}", "label": ("dull", "fair", "good")[row % 3]} for row in range(30)]
+    assert begun(three, "mixed")["by_class"] == {"dull": 10, "fair": 10, "good": 10}
+    assert begun(later, "mixed")["by_class"] == {"dull": 15, "good": 15}
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,20 @@ def test_what_it_logged_is_read_by_level_and_in_parts(project, trained):
     assert project.client.get(path, params={"level": "LOUD"}).status_code == 422
 
 
+def test_a_loss_that_is_no_number_fails_the_job_and_leaves_its_last_checkpoint(lab_server, project):
+    # Decay by a hundred times the weight in every step.
+    options = {"learning_rate": 10, "weight_decay": 10, "epochs": 30, "patience": 0}
+    started = begun(project, recipe="text-linear", options=options, output="out/no number")
+    job = ended(project.client, started["job"]["id"])
+    assert (job["status"], job["result"]) == ("failed", {"error_code": "TRAINING_FAILED"})
+    run = project.client.get(f"runs/{job['run_id']}").json()
+    assert run["status"] == "failed" and run["error"] == job["error"]
+    assert "smaller learning_rate than 10" in job["error"]
+    left = (lab_server.workspace / "out" / "no number").glob("checkpoint-*")
+    newest = max(left, key=lambda one: int(one.name.partition("-")[2]))
+    assert {one.name for one in newest.iterdir()} == {"checkpoint.ckpt", "training_state.ckpt"}
+
+
 def test_an_export_is_a_job_that_leaves_files_and_a_bundle(lab_server, project, trained):
     run = trained[0]["run_id"]
     body = {"formats": ["onnx", "triton"], "output": "out/exported"}
@@ -297,6 +311,7 @@ def test_a_process_that_is_killed_is_told_with_its_reason(lab_server, project):
     psutil.Process(pid_in(folder)).kill()
     failed = ended(project.client, job)
     assert failed["status"] == "failed" and "memory" in failed["error"]
+    assert failed["result"] == {"error_code": "INTERNAL_ERROR"}
     seen = until(lambda: one if (one := project.client.get(f"runs/{run}").json())["error"] else None)
     assert (seen["status"], seen["error"]) == ("interrupted", failed["error"])
 
