@@ -246,7 +246,12 @@ class ImageBackboneOptions(ImageOptions):
         "and enough for few images; gradual: after a quarter of the epochs more and more of the backbone, from the "
         "last stage to the first; all: everything from the start.",
     )
-    learning_rate: float = Field(default=4e-3, gt=0, le=10, description="Highest step size of AdamW.")
+    learning_rate: float = Field(
+        default=1e-3,
+        gt=0,
+        le=10,
+        description="Highest step size of AdamW; default: 0.001 for the last layer alone, else 0.004.",
+    )
     backbone_rate: float = Field(
         default=0.1,
         gt=0,
@@ -256,6 +261,14 @@ class ImageBackboneOptions(ImageOptions):
     dropout: float = Field(
         default=0.2, ge=0, lt=1, description="Share of features left out in a training step."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_what_is_trained(cls, given: Any) -> Any:
+        """The last layer alone has many standardized numbers for few rows: in large steps it learns them by heart."""
+        if isinstance(given, Mapping) and given.get("unfreeze") in ("gradual", "all"):
+            return {"learning_rate": 4e-3, **given}
+        return given
 
 
 class TabularMlpOptions(TrainingOptions):
@@ -277,6 +290,12 @@ class TabularMlpOptions(TrainingOptions):
         ge=0,
         le=256,
         description="Quantiles in which each number is told besides its value, so that thresholds are easy to learn.",
+    )
+    members: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="Networks that share their hidden layers and answer together; more are steadier and slower.",
     )
 
 

@@ -65,7 +65,7 @@ class Bare:
             network.train()
             for inputs, labels in self.training:
                 optimizer.zero_grad()
-                functional.cross_entropy(network(**inputs), labels).backward()
+                network.loss(inputs, labels, functional.cross_entropy).backward()
                 optimizer.step()
                 schedule.step()
             network.eval()

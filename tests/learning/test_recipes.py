@@ -216,6 +216,23 @@ def test_missing_numbers_and_unknown_categories_give_numbers():
     assert network(**inputs).isfinite().all()
 
 
+def test_the_members_of_a_network_for_tables_are_trained_each_for_itself():
+    chosen, table = RECIPES["tabular-mlp"], mixed()
+    network = recipes.network(chosen, chosen.checked({"members": 4}), prepare("tabular-mlp", table), 2).eval()
+    inputs = {"numeric": torch.randn(3, 2), "categories": torch.ones(3, 2, dtype=torch.int64)}
+    seen = []
+
+    def loss(logits, targets):
+        seen.append((logits, targets))
+        return logits.sum()
+
+    network.loss(inputs, torch.tensor([0, 1, 0]), loss)
+    ((logits, targets),) = seen
+    assert targets.tolist() == [0] * 4 + [1] * 4 + [0] * 4
+    assert logits.view(3, 4, 2).std(1).min() > 0
+    torch.testing.assert_close(logits.view(3, 4, 2).mean(1), network(**inputs))
+
+
 def test_a_table_without_anything_to_learn_from_is_refused():
     empty = snapshot("tabular_classification", ["a", "b"], [0, 1] * 5, {"x": [1.0] * 10})
     with pytest.raises(InvalidData, match="single value"):

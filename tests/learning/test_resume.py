@@ -121,13 +121,12 @@ def test_what_goes_wrong_leaves_the_checkpoint_before_it(monkeypatch, tmp_path):
     """With its state: a training goes on from there, e.g. with another learning rate."""
     from modelship_lab.learning.recipes.tabular_mlp import TabularMlp
 
-    forward = TabularMlp.forward
+    loss = TabularMlp.loss
 
-    def breaking(self, **inputs):
-        logits = forward(self, **inputs)
-        return logits * float("nan") if self.training and (tmp_path / "checkpoint-2").is_dir() else logits
+    def breaking(self, *given):
+        return loss(self, *given) * (float("nan") if (tmp_path / "checkpoint-2").is_dir() else 1)
 
-    monkeypatch.setattr(TabularMlp, "forward", breaking)
+    monkeypatch.setattr(TabularMlp, "loss", breaking)
     run = Recorder()
     with pytest.raises(TrainingFailed, match="not a number"):
         fit(run, table("wine"), "tabular-mlp", OPTIONS | {"checkpoint_every_s": 30}, output=tmp_path)
@@ -144,20 +143,20 @@ def test_what_is_no_state_says_so():
 def test_memory_that_ran_out_halves_the_batches_and_says_so(monkeypatch):
     from modelship_lab.learning.recipes.tabular_mlp import TabularMlp
 
-    forward = TabularMlp.forward
+    loss = TabularMlp.loss
 
-    def hungry(self, **inputs):
-        if self.training and len(next(iter(inputs.values()))) > 6:
+    def hungry(self, inputs, targets, criterion):
+        if len(targets) > 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(self, **inputs)
+        return loss(self, inputs, targets, criterion)
 
-    monkeypatch.setattr(TabularMlp, "forward", hungry)
+    monkeypatch.setattr(TabularMlp, "loss", hungry)
     run = Recorder()
     result = fit(run, table("wine"), "tabular-mlp", {**OPTIONS, "batch_size": 20})
     assert run.params["accumulate"] == 4
     assert "in 4 parts" in run.params["out_of_memory"]
     assert result.evaluation.accuracy > 0.5
-    monkeypatch.setattr(TabularMlp, "forward", lambda self, **inputs: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(TabularMlp, "loss", lambda self, *given: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(TrainingFailed, match=r"[Mm]emory ran out"):
         fit(Recorder(), table("wine"), "tabular-mlp", OPTIONS)
 

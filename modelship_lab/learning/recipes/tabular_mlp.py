@@ -1,6 +1,7 @@
 """tabular-mlp: a multilayer perceptron on numbers and embedded categories."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -87,23 +88,28 @@ def network(options: TabularMlpOptions, preprocessing: TableEncoding, classes: i
         layers=options.layers,
         dropout=options.dropout,
         bins=options.bins,
+        members=options.members,
     )
 
 
 class TabularMlp(Network):
     """Missing numbers become the median, numbers are standardized, categories embedded; then hidden layers.
 
-    Every number comes with a flag that says whether it was missing, if it ever was in training, and with how far it
-    reaches into each of its quantiles: with these a network finds thresholds as trees do (Gorishniy et al., "On
+        Every number comes with a flag that says whether it was missing, if it ever was in training, and with how far it
+        reaches into each of its quantiles: with these a network finds thresholds as trees do (Gorishniy et al., "On
     Embeddings for Numerical Features", 2022).
 
-    Args:
-        spec: the features.
-        classes: how many.
-        width: units of each hidden layer.
-        layers: hidden layers.
-        dropout: share of units left out in training.
-        bins: quantiles that each number is told in; 0: none.
+        Several members see the features with signs of their own, share the hidden layers and answer each for itself; they
+        are trained side by side, and the mean of their logits counts (Gorishniy et al., "TabM", 2025).
+
+        Args:
+            spec: the features.
+            classes: how many.
+            width: units of each hidden layer.
+            layers: hidden layers.
+            dropout: share of units left out in training.
+            bins: quantiles that each number is told in; 0: none.
+            members: how many answer.
     """
 
     median: Tensor
@@ -114,7 +120,15 @@ class TabularMlp(Network):
     edges: Tensor
 
     def __init__(
-        self, spec: TableEncoding, classes: int, *, width: int, layers: int, dropout: float, bins: int = 0
+        self,
+        spec: TableEncoding,
+        classes: int,
+        *,
+        width: int,
+        layers: int,
+        dropout: float,
+        bins: int = 0,
+        members: int = 1,
     ) -> None:
         super().__init__()
         numbers = len(spec.numeric)
@@ -131,11 +145,12 @@ class TabularMlp(Network):
             nn.init.normal_(self.categories.weight, std=0.1)
         hidden: list[nn.Module] = []
         inputs = (2 + bins) * numbers + dimensions * len(sizes)
+        self.signs = nn.Parameter(torch.randint(0, 2, (members, inputs)) * 2.0 - 1)
         for _ in range(layers):
             hidden += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU(), nn.Dropout(dropout)]
             inputs = width
         self.hidden = nn.Sequential(*hidden)
-        self.output = nn.Linear(inputs, classes)
+        self.outputs = nn.ModuleList(nn.Linear(inputs, classes) for _ in range(members))
 
     def adapt(self, rows: Rows, chosen: Tensor) -> None:
         """Median, mean and standard deviation of each number."""
@@ -157,6 +172,17 @@ class TabularMlp(Network):
 
     def forward(self, numeric: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
         """Logits of numbers, float32 (rows, n) with NaN for missing, and codes, int64 (rows, m)."""
+        return self._answers(numeric, categories).mean(1)
+
+    def loss(
+        self, inputs: dict[str, Tensor], targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """The mean of the members' losses: what one gets wrong the others do not make good."""
+        answers = self._answers(**inputs)
+        return loss(answers.flatten(0, 1), targets.repeat_interleave(answers.shape[1], 0))
+
+    def _answers(self, numeric: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
+        """Logits of each member (rows, members, classes)."""
         parts: list[Tensor] = []
         if numeric is not None:
             missing = numeric.isnan()
@@ -170,8 +196,8 @@ class TabularMlp(Network):
         if categories is not None:
             assert self.categories is not None
             parts.append(self.categories(categories + self.offsets).flatten(1))
-        logits: Tensor = self.output(self.hidden(torch.cat(parts, 1)))
-        return logits
+        hidden = self.hidden(torch.cat(parts, 1).unsqueeze(1) * self.signs)
+        return torch.stack([output(hidden[:, member]) for member, output in enumerate(self.outputs)], 1)
 
     def _reached(self, numbers: Tensor) -> Tensor:
         """How far numbers reach into their quantiles, from 0 to 1: float32 (rows, n, bins)."""
