@@ -80,6 +80,7 @@ def pack(
             kind=reading.kind,
             classes=reading.classes,
             thresholds=reading.thresholds,
+            unit=reading.unit,
             preprocessing=preprocessing,
             lineage=lineage,
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},

@@ -23,11 +23,13 @@ class Reading:
             applies from its threshold on; `number`: the number.
         classes: their names; none of a number.
         thresholds: one for each class of `labels`; default: a half.
+        unit: what a number is counted in; empty: nobody has said.
     """
 
     kind: ModelKind = "label"
     classes: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
+    unit: str = ""
 
     @property
     def width(self) -> int:
@@ -80,4 +82,4 @@ class Reading:
 
 def reading_of(manifest: BundleManifest) -> Reading:
     """How the outputs of a bundle's model are read."""
-    return Reading(manifest.kind, manifest.classes, manifest.thresholds)
+    return Reading(manifest.kind, manifest.classes, manifest.thresholds, manifest.unit)

@@ -70,6 +70,7 @@ def evaluate(
         task=task,
         kind=objective.kind,
         classes=objective.classes,
+        unit=objective.reading.unit,
         rows=len(targets),
         worst=worst,
         calibration=None if found.certainty is None else _calibration(*found.certainty),

@@ -112,7 +112,7 @@ def write_bundle(
         model,
         inputs,
         BATCH_SIZES,
-        TOLERANCE * objective.unit,
+        TOLERANCE * objective.answer_scale,
         objective.reading,
     )
     return pack(
@@ -193,7 +193,7 @@ def to_torchscript(network: nn.Module, inputs: Arrays, objective: Objective) -> 
         torchscript_model(file.getvalue()),
         inputs,
         BATCH_SIZES,
-        TOLERANCE * objective.unit,
+        TOLERANCE * objective.answer_scale,
         objective.reading,
     )
     return file.getvalue()

@@ -230,6 +230,6 @@ def _check(estimator: Estimates, objective: Objective, model: bytes, inputs: Arr
         with_activation(model, objective),
         _taken(inputs, chosen),
         BATCH_SIZES,
-        TOLERANCE * objective.unit,
+        TOLERANCE * objective.answer_scale,
         objective.reading,
     )

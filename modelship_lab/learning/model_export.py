@@ -174,7 +174,7 @@ def write_export(
                 _onnx(draft / OPTIMIZED),
                 some,
                 BATCH_SIZES,
-                TOLERANCE * objective.unit,
+                TOLERANCE * objective.answer_scale,
                 objective.reading,
             )
             quantize(draft / MODEL, draft / INT8)

@@ -63,7 +63,7 @@ class OneClass(Record):
         return Reading("label", self.classes)
 
     @property
-    def unit(self) -> float:
+    def answer_scale(self) -> float:
         """By how much an answer would have to differ to be quite another one."""
         return 1.0
 
@@ -157,7 +157,7 @@ class SeveralClasses(Record):
         return Reading("labels", self.classes, self.thresholds)
 
     @property
-    def unit(self) -> float:
+    def answer_scale(self) -> float:
         return 1.0
 
     def targets(self, table: pa.Table) -> np.ndarray:
@@ -249,6 +249,8 @@ class Number(Record):
     """Mean of the training rows."""
     scale: float = Field(default=1.0, gt=0)
     """Their standard deviation."""
+    unit: str = ""
+    """What they are counted in; empty: nobody has said."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -260,10 +262,10 @@ class Number(Record):
 
     @property
     def reading(self) -> Reading:
-        return Reading("number")
+        return Reading("number", unit=self.unit)
 
     @property
-    def unit(self) -> float:
+    def answer_scale(self) -> float:
         # Beside a mean that is much larger, the deviation is finer than the 32 bits of an answer.
         return max(self.scale, abs(self.center) / 100)
 
@@ -273,7 +275,7 @@ class Number(Record):
 
     def fitted(self, targets: np.ndarray) -> "Number":
         """This objective with the mean and the standard deviation of the training rows."""
-        return Number(center=float(targets.mean()), scale=float(targets.std()) or 1.0)
+        return Number(center=float(targets.mean()), scale=float(targets.std()) or 1.0, unit=self.unit)
 
     def split(
         self,
@@ -340,7 +342,7 @@ def objective_of(snapshot: Snapshot) -> Objective:
     if snapshot.kind == "labels":
         return SeveralClasses(classes=snapshot.classes)
     if snapshot.kind == "number":
-        return Number()
+        return Number(unit=snapshot.unit)
     raise InvalidData(
         f"Snapshot {snapshot.id} says {snapshot.kind} of each sample: there is no recipe for that. "
         "Train with your own LightningModule on `lab.snapshot(...).table()`."

@@ -192,7 +192,7 @@ def _bundle(
         model,
         inputs,
         BATCH_SIZES,
-        TOLERANCE * objective.fitted(objective.targets(samples.table)).unit,
+        TOLERANCE * objective.fitted(objective.targets(samples.table)).answer_scale,
         objective.reading,
     )
     info = snapshot.info

@@ -106,6 +106,8 @@ class BundleManifest(Record):
     classes: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
     """From which probability on each class applies, where any number of them may."""
+    unit: str = ""
+    """What a number is counted in; empty for classes, and where nobody has said."""
     preprocessing: Preprocessing
     lineage: Lineage
     metrics: dict[str, float]

@@ -82,6 +82,8 @@ class Evaluation(Record):
     kind: ModelKind = "label"
     """What is predicted of each sample: one class, several classes, or a number."""
     classes: tuple[str, ...]
+    unit: str = ""
+    """What numbers and their errors are counted in; empty for classes, and where nobody has said."""
     rows: int
     accuracy: float | None
     """Share of the samples with the right class, or with all classes right. None for numbers, like the next three."""

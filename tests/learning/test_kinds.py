@@ -53,6 +53,7 @@ def test_a_run_of_numbers_is_judged_in_their_unit(houses, priced):
     linear, forest = priced
     found = linear.evaluation()
     assert (found.kind, found.classes, found.accuracy, found.confusion) == ("number", (), None, ())
+    assert found.unit == "USD"
     assert 2000 < found.median_absolute_error < 10_000
     assert found.r2 > 0.95
     assert linear.refresh().summary["test_mae"] == pytest.approx(found.mae)
@@ -116,6 +117,7 @@ def test_suggested_numbers_lie_in_the_range_of_the_project(lab, houses, priced):
 def test_a_deployment_answers_with_a_number_and_explains_it(lab, houses, priced):
     manifest = export.export(lab, priced[0].id)
     assert (manifest.kind, manifest.task, manifest.parity.label_flips) == ("number", "tabular_regression", 0)
+    assert manifest.unit == "USD"
     version = lab.register(priced[0].id, "kinds-prices")
     deployment = lab.deploy(f"{version.model}/{version.version}", "kinds-prices")
     try:

@@ -543,6 +543,8 @@ export interface Evaluation {
   task: Task;
   kind?: "label" | "labels" | "number";
   classes: string[];
+  /** What numbers and their errors are counted in. */
+  unit?: string;
   rows: number;
   accuracy: number | null;
   macro_f1: number | null;

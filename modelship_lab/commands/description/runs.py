@@ -89,14 +89,15 @@ def _(value: RunReport) -> Description:
 
 def _figures(evaluation: Evaluation) -> str:
     if evaluation.kind == "number":
+        unit = f" {evaluation.unit}" if evaluation.unit else ""
         return (
-            f"mean absolute error {evaluation.mae:.6g} (always the median: {evaluation.baseline_mae:.6g}), "
+            f"mean absolute error {evaluation.mae:.6g}{unit} (always the median: {evaluation.baseline_mae:.6g}), "
             + (
-                f"median {evaluation.median_absolute_error:.6g}, "
+                f"median {evaluation.median_absolute_error:.6g}{unit}, "
                 if evaluation.median_absolute_error is not None
                 else ""
             )
-            + f"RMSE {evaluation.rmse:.6g}, R² {evaluation.r2:.4f}"
+            + f"RMSE {evaluation.rmse:.6g}{unit}, R² {evaluation.r2:.4f}"
         )
     usual = "commonest class" if evaluation.kind == "label" else "usual classes"
     return (

@@ -48,6 +48,8 @@ class Snapshot(Record):
     task: Task
     multilabel: bool = False
     classes: tuple[str, ...]
+    unit: str = ""
+    """What the project counts its numbers in."""
     features: tuple[str, ...]
     """The feature columns of a tabular snapshot."""
     rows: int

@@ -101,7 +101,7 @@ class Snapshots:
                 now(),
             )
             assert row is not None
-            snapshot = _record(row)
+            snapshot = _record(row, project)
             self._events.record(
                 transaction,
                 "snapshot.created",
@@ -124,7 +124,7 @@ class Snapshots:
             found = cursor.rows(
                 "SELECT * FROM snapshots WHERE project_id = ? ORDER BY number DESC", project.id
             )
-            items = tuple(_record(row) for row in found)
+            items = tuple(_record(row, project) for row in found)
             return Page(items=items, total=len(items), limit=len(items), offset=0)
 
         return await self._database.read(work)
@@ -136,15 +136,13 @@ class Snapshots:
             NotFound: there is none with this id for the caller.
         """
 
-        def work(cursor: Cursor) -> Snapshot:
-            row = cursor.row("SELECT * FROM snapshots WHERE id = ?", snapshot_id)
-            if row is None:
-                raise NotFound(f"There is no snapshot {snapshot_id}.")
-            return _record(row)
-
-        found = await self._database.read(work)
-        self._projects.require(found.project_id, caller, "read", f"snapshot {snapshot_id}")
-        return found
+        what = f"snapshot {snapshot_id}"
+        row = await self._database.read(
+            lambda cursor: cursor.row("SELECT * FROM snapshots WHERE id = ?", snapshot_id)
+        )
+        if row is None:
+            raise NotFound(f"There is no {what}.")
+        return _record(row, self._projects.require(row["project_id"], caller, "read", what))
 
     async def diff(self, before_id: int, after_id: int, caller: Caller) -> SnapshotDiff:
         """What changed from one snapshot to another of the same project.
@@ -271,7 +269,12 @@ def _arrange(project: Project, labeled: pa.Table) -> tuple[pa.Table, dict[str, i
     return table.replace_schema_metadata(None), {name: occurring[name] for name in project.classes}
 
 
-def _record(row: dict[str, Any]) -> Snapshot:
+def _record(row: dict[str, Any], project: Project) -> Snapshot:
     return Snapshot(
-        **{**row, "by_class": orjson.loads(row["by_class"]), "options": orjson.loads(row["options"])}
+        **{
+            **row,
+            "unit": project.settings.unit,
+            "by_class": orjson.loads(row["by_class"]),
+            "options": orjson.loads(row["options"]),
+        }
     )
