@@ -1,5 +1,9 @@
-"""What a screen reader needs, and contrast, in every screen of labeling: checked by axe-core in Chromium."""
+"""What a screen reader needs, contrast, and the way by keys through every screen of labeling, in Chromium.
 
+Screen readers' needs and contrast are checked by axe-core.
+"""
+
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +11,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.screens import show
 from tests.browser.test_labeler import picture
@@ -161,3 +165,98 @@ def test_axe_finds_nothing(lab_server: LabServer, projects: dict[str, LabeledPro
         page.wait_for_timeout(250)
         found[f"{number} {view} {kind} dark"] = page.evaluate(CHECK, ["wcag2aa"])
     assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+FOCUSED = """() => {
+    const at = document.activeElement;
+    if (!at || at === document.body) return null;
+    at.dataset.walked = "";
+    const { outlineStyle, outlineColor, boxShadow } = getComputedStyle(at);
+    let ground = "";
+    for (let around = at.parentElement; around && !ground; around = around.parentElement) {
+        const color = getComputedStyle(around).backgroundColor;
+        if (color.startsWith("rgb(")) ground = color;
+    }
+    if (!ground) ground = matchMedia("(prefers-color-scheme: dark)").matches ? "rgb(18, 18, 18)" : "rgb(255, 255, 255)";
+    return {
+        name: `${at.localName} ${at.getAttribute("aria-label") ?? at.textContent.slice(0, 30)}`,
+        ring: outlineStyle === "none" ? boxShadow : outlineColor,
+        ground,
+    };
+}"""
+PASSED_OVER = """() => [...document.querySelectorAll(
+    ".mls :is(button, input, select, textarea, a[href], summary, [tabindex='0'])"
+)].filter((one) => one.checkVisibility() && !one.disabled && !("walked" in one.dataset))
+  .map((one) => one.getAttribute("aria-label") ?? one.textContent.slice(0, 30))"""
+MOST_STOPS = 60
+# The grid itself has keys for these: Space, and Control with A.
+BY_KEYS_OF_THE_GRID = re.compile(r"Select (sample \d+|all samples of the filter)")
+
+
+def contrast(ring: str, ground: str) -> float:
+    """The ratio of two colors as WCAG defines it; of a ring that lets something through, 1."""
+    found = [re.search(r"rgb\((\d+), (\d+), (\d+)\)", color) for color in (ring, ground)]
+    if None in found:
+        return 1.0
+    lights = []
+    for color in found:
+        parts = [int(part) / 255 for part in color.groups()]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+    return max(lights) / min(lights)
+
+
+WALKED = [
+    ("labeler", "label", press()),
+    ("labeler", "boxes", press("Space")),
+    ("labeler", "spans", press("Space")),
+    ("labeler", "label", press("Shift+S")),
+    ("labeler", "label", work_on("adjudication")),
+    ("samples", "label", press()),
+    ("samples", "boxes", press("Space")),
+    ("samples", "label", press("Enter")),
+    ("panel", "label", jobs),
+]
+
+
+def test_tab_comes_to_everything_and_shows_where_it_is(
+    lab_server: LabServer, projects: dict[str, LabeledProject], page: Page
+) -> None:
+    wrong = {}
+    for number, (view, kind, act) in enumerate(WALKED):
+        page.emulate_media(color_scheme=("light", "dark")[number % 2], reduced_motion="reduce")
+        order = {"order": "sequential"} if view == "labeler" else {}
+        shown = {"view": view, "project_id": projects[kind].id, "opener": {}, **order}
+        show(page, lab_server.url, lab_server.token, shown)
+        page.wait_for_selector(".mls-why-name, .mls-grid-row, .mls-tile, .mls-item")
+        act(page)
+        page.wait_for_timeout(250)
+        problems = []
+        for key in ("Tab", "Shift+Tab"):
+            stops = 0
+            page.keyboard.press(key)
+            while stops < MOST_STOPS and (at := page.evaluate(FOCUSED)) is not None:
+                stops += 1
+                if contrast(at["ring"], at["ground"]) < 3:
+                    problems.append(f"{at['name']} does not show that it has the focus: {at['ring']}")
+                page.keyboard.press(key)
+            if stops == MOST_STOPS:
+                problems.append(f"{key} does not lead out")
+        passed_over = [one for one in page.evaluate(PASSED_OVER) if not BY_KEYS_OF_THE_GRID.fullmatch(one)]
+        wrong[f"{number} {view} {kind}"] = problems + [f"{one} is not reached" for one in passed_over]
+    assert {name: problems for name, problems in wrong.items() if problems} == {}
+
+
+def test_help_keeps_the_focus_until_it_is_closed(
+    lab_server: LabServer, projects: dict[str, LabeledProject], page: Page
+) -> None:
+    view = {"view": "labeler", "project_id": projects["label"].id}
+    show(page, lab_server.url, lab_server.token, view)
+    page.wait_for_selector(".mls-why-name")
+    press("?")(page)
+    close = page.get_by_role("dialog").get_by_role("button", name="Close")
+    for key in ("Tab", "Shift+Tab"):
+        page.keyboard.press(key)
+        expect(close).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(close).to_have_count(0)

@@ -17,6 +17,8 @@ export function Help(props: { classes: string[]; keys: string[][]; kind: Kind; c
         aria-modal="true"
         aria-label="Keys of the labeler"
         onClick={(event) => event.stopPropagation()}
+        // What lies behind it is not to be reached; Escape closes it.
+        onKeyDown={(event) => event.key === "Tab" && event.preventDefault()}
       >
         <h3>Keys</h3>
         <dl>

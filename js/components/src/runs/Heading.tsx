@@ -41,7 +41,6 @@ export const Heading = memo(function Heading(props: {
     >
       <button
         type="button"
-        tabIndex={-1}
         title={`${column.name}\nClick to sort, with Shift to sort by it as well`}
         onClick={(event) => props.onSort(column, event.shiftKey)}
       >
