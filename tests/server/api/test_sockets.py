@@ -209,9 +209,11 @@ def test_clients_that_never_read_hold_up_nobody(lab_server):
             for number in range(300):
                 big = {"notes": f"{number} " + "x" * 9000}
                 assert lab_server.client.patch(f"runs/{run['id']}", json=big).status_code == 200
-            heard = 0
-            while heard < 300:
-                heard += hear(socket)["type"] == "event"
+                if number % 10 == 9:
+                    # As it goes: a client whose buffer is full of what it has not read sees no pings either.
+                    heard = 0
+                    while heard < 10:
+                        heard += hear(socket)["type"] == "event"
     finally:
         for one in silent:
             one.close()
