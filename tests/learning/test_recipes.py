@@ -49,6 +49,13 @@ def test_a_probe_has_a_stronger_decay_than_an_encoder_that_is_trained_itself():
     }
 
 
+def test_a_last_layer_alone_takes_smaller_steps_than_a_backbone_that_is_trained_too():
+    recipe = RECIPES["image-backbone"]
+    asked = {"layer": {}, "all": {"unfreeze": "all"}, "own": {"unfreeze": "gradual", "learning_rate": "0.02"}}
+    found = {name: recipe.checked(options).learning_rate for name, options in asked.items()}
+    assert found == {"layer": 1e-3, "all": 4e-3, "own": 0.02}
+
+
 def test_a_recipe_for_another_task_is_refused_with_the_one_that_fits():
     with pytest.raises(InvalidInput, match="image-cnn"):
         recipe_named("text-linear", "image_classification")
