@@ -17,6 +17,7 @@ from modelship_lab.records.errors import Conflict, InvalidInput, NotFound, TooMa
 from modelship_lab.records.labeling import MAX_UPLOAD, PartialUpload
 from modelship_lab.server.identity import policy
 from modelship_lab.server.identity.policy import Caller, Ownership
+from modelship_lab.server.storage.data_dir import write_private
 
 KEPT_S = 24 * 3600.0
 """How long a file waits for its next part."""
@@ -96,9 +97,10 @@ class PartialUploads:
                 "or try again when those that go on no more are forgotten, after a day."
             )
         upload_id = secrets.token_hex(16)
-        self._content(upload_id).touch(mode=0o600)
         announced = _Announced(owner_id=caller.account_id, size=size)
-        self._word(upload_id).write_text(announced.model_dump_json(), encoding="utf-8")
+        # A word without a file is swept, a file without a word never would be.
+        write_private(self._word(upload_id), announced.model_dump_json())
+        self._content(upload_id).touch(mode=0o600)
         return PartialUpload(id=upload_id, size=size, received=0)
 
     def _find(self, upload_id: str, caller: Caller) -> PartialUpload:
