@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.records.labeling import Snapshot
+from modelship_lab.records.labeling import SPLITS, Snapshot
 
 __all__ = ["Split", "check_counts", "check_numbers", "check_trainable", "folds", "split_rows", "split_strata"]
 
@@ -18,14 +18,7 @@ LEAST_NUMBERS = 10
 
 TRAIN, VALIDATION, TEST = range(3)
 
-_PARTS = {
-    "train": TRAIN,
-    "validation": VALIDATION,
-    "valid": VALIDATION,
-    "val": VALIDATION,
-    "dev": VALIDATION,
-    "test": TEST,
-}
+_PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ def _given(names: Sequence[str | None], rows: int) -> np.ndarray:
     places = np.zeros(rows, np.int64)
     for row, name in enumerate(names):
         if name is not None:
-            part = _PARTS.get(name.casefold())
+            part = _PARTS.get(SPLITS.get(name.lower(), ""))
             if part is None:
                 raise InvalidData(
                     f"The split '{name}' is none that training knows: train, validation and test."

@@ -1,6 +1,6 @@
 """The tables that verbs return: frames of polars that read well under a cell."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
@@ -9,7 +9,6 @@ from modelship_lab.notebook.markup import grid_html
 
 if TYPE_CHECKING:
     from modelship_lab.client import Lab
-    from modelship_lab.notebook.widgets import LabWidget
 
 _MOST_ROWS = 100
 
@@ -42,14 +41,17 @@ class Table(pl.DataFrame):
         return f"and {self.height - _MOST_ROWS:,} more" if self.height > _MOST_ROWS else ""
 
 
-class RunsTable(Table):
-    """Runs: a frame to compute with, and in the browser the table that filters, sorts and compares.
+class ViewTable(Table):
+    """A frame to compute with, which the browser shows as a view that does more.
 
     Args:
-        frame: the runs.
-        lab: where they are.
-        asked: what was asked, as `widgets.RunTableWidget` takes it.
+        frame: what the view shows, or the first of it.
+        lab: where it is.
+        asked: what was asked, as the view's widget takes it.
     """
+
+    view: ClassVar[str]
+    """The name of its widget in `notebook.widgets`."""
 
     def __init__(self, frame: pl.DataFrame, lab: "Lab | None" = None, **asked: Any) -> None:
         super().__init__(frame)
@@ -57,38 +59,24 @@ class RunsTable(Table):
         self._asked = asked
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        from modelship_lab.notebook.widgets import RunTableWidget
+        from modelship_lab.notebook import widgets
 
-        return _shown(self, RunTableWidget, options)
-
-
-class SamplesTable(Table):
-    """Samples: a frame to compute with, and in the browser the grid in which many are labeled at once.
-
-    Args:
-        frame: the samples.
-        lab: where they are.
-        asked: what was asked, as `widgets.SamplesWidget` takes it.
-    """
-
-    def __init__(self, frame: pl.DataFrame, lab: "Lab | None" = None, **asked: Any) -> None:
-        super().__init__(frame)
-        self._lab = lab
-        self._asked = asked
-
-    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        from modelship_lab.notebook.widgets import SamplesWidget
-
-        return _shown(self, SamplesWidget, options)
+        lab = getattr(self, "_lab", None)
+        if lab is None:
+            # A frame that was made from this one has no question of its own.
+            return {}, {}
+        widget = getattr(widgets, self.view)(lab, **self._asked, still=self._repr_html_())
+        data, metadata = widget._repr_mimebundle_(**options)
+        return {**data, "text/plain": repr(self)}, metadata
 
 
-def _shown(
-    table: Any, widget: "type[LabWidget]", options: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A table as the widget that shows more of it."""
-    lab = getattr(table, "_lab", None)
-    if lab is None:
-        # A frame that was made from this one has no question of its own.
-        return {}, {}
-    data, metadata = widget(lab, **table._asked, still=table._repr_html_())._repr_mimebundle_(**options)
-    return {**data, "text/plain": repr(table)}, metadata
+class RunsTable(ViewTable):
+    """Runs, in the browser the table that filters, sorts and compares."""
+
+    view = "RunTableWidget"
+
+
+class SamplesTable(ViewTable):
+    """Samples, in the browser the grid in which many are labeled at once."""
+
+    view = "SamplesWidget"

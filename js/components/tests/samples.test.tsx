@@ -144,6 +144,20 @@ describe("the grid of samples", () => {
     expect([labeled.size, fake.calls.filter((call) => call.path === "projects/3/labels/undo").length]).toEqual([0, 1]);
   });
 
+  it("saves nothing when Enter is pressed on Cancel", async () => {
+    const { lab: fake, bulk } = lab();
+    const grid = await open(fake);
+    fireEvent.keyDown(grid, { key: "a", ctrlKey: true });
+    fireEvent.keyDown(grid, { key: "2" });
+    await settle();
+    fireEvent.keyDown(screen.getByRole("button", { name: /^Cancel/ }), { key: "Enter" });
+    await settle();
+    expect(bulk).toEqual([]);
+    fireEvent.keyDown(grid, { key: "Enter" });
+    await settle();
+    expect(bulk).toHaveLength(1);
+  });
+
   it("picks a range one by one, also over what has not come yet", async () => {
     const { lab: fake, bulk } = lab();
     const grid = await open(fake);

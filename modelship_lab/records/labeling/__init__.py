@@ -78,6 +78,7 @@ from modelship_lab.records.labeling.queue import (
 )
 from modelship_lab.records.labeling.samples import (
     MAX_IDS,
+    SPLITS,
     NewGroup,
     NewGroups,
     NewSelection,
@@ -118,6 +119,7 @@ __all__ = [
     "PART_SIZE",
     "REQUESTED",
     "SEPARATOR",
+    "SPLITS",
     "TAKEN_KEYS",
     "AuditReport",
     "Box",

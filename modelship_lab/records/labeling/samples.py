@@ -23,6 +23,19 @@ class Suggestion(Value):
     source: str
 
 
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What tells a split, as the name of a folder or file or in data, in small letters, and the split."""
+
+
 class Sample(Value):
     """One thing to be labeled, with what counts as its label. Exactly one of text, image and row is there."""
 

@@ -278,6 +278,8 @@ function SamplesScreen(
       onKeyDownCapture={(event) => {
         // The keyboard stays in the grid while a count waits for a yes.
         if (!asked || (event.key !== "Escape" && event.key !== "Enter")) return;
+        // On a button, Cancel for one, Enter means the button.
+        if (event.key === "Enter" && event.target instanceof HTMLButtonElement) return;
         event.preventDefault();
         event.stopPropagation();
         if (event.key === "Enter" && asked.count > 0) void save(asked, asked.samples, asked.count);

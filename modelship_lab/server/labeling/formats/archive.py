@@ -10,22 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modelship_lab.records.errors import InvalidData, InvalidInput
+from modelship_lab.records.labeling import SPLITS
 from modelship_lab.server.labeling.formats.intake import MAX_UNPACKED
 from modelship_lab.server.labeling.formats.rows import Batch, Problems
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"})
-
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""Names of folders and files that tell a split."""
 
 MAX_FILES = 500_000
 """Of one archive: each takes about a kilobyte of memory while it is read."""

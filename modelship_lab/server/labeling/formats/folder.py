@@ -3,9 +3,9 @@
 from pathlib import Path, PurePosixPath
 
 from modelship_lab.records.errors import InvalidData
-from modelship_lab.records.labeling import Project
+from modelship_lab.records.labeling import SPLITS, Project
 from modelship_lab.server.labeling.formats import coco, hugging_face, json, label_studio, voc, yolo
-from modelship_lab.server.labeling.formats.archive import SPLITS, Archive, Chain
+from modelship_lab.server.labeling.formats.archive import Archive, Chain
 from modelship_lab.server.labeling.formats.arrow import ArrowReader, ParquetReader
 from modelship_lab.server.labeling.formats.delimited import DelimitedReader
 from modelship_lab.server.labeling.formats.image_folder import ImageFolderReader, ImageTableReader

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelship_lab.records.errors import InvalidData, InvalidInput
-from modelship_lab.records.labeling import Kind, Project
-from modelship_lab.server.labeling.formats.archive import MAX_DOCUMENT, SPLITS, Archive, Chain, Zip, pieces_of
+from modelship_lab.records.labeling import SPLITS, Kind, Project
+from modelship_lab.server.labeling.formats.archive import MAX_DOCUMENT, Archive, Chain, Zip, pieces_of
 from modelship_lab.server.labeling.formats.arrow import ArrowReader, in_pieces
 from modelship_lab.server.labeling.formats.outgoing import (
     FILE_NAME,

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from modelship_lab.records.errors import InvalidData, InvalidInput
-from modelship_lab.records.labeling import Project
-from modelship_lab.server.labeling.formats.archive import SPLITS, Archive, ImageRows, Zip, pieces_of
+from modelship_lab.records.labeling import SPLITS, Project
+from modelship_lab.server.labeling.formats.archive import Archive, ImageRows, Zip, pieces_of
 from modelship_lab.server.labeling.formats.delimited import DelimitedWriter
 from modelship_lab.server.labeling.formats.json import JsonWriter
 from modelship_lab.server.labeling.formats.outgoing import LabeledSample, Outgoing

@@ -12,11 +12,10 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from modelship_lab.records.errors import InvalidData, InvalidInput
-from modelship_lab.records.labeling import Project
+from modelship_lab.records.labeling import SPLITS, Project
 from modelship_lab.server.labeling.formats.archive import (
     MAX_DOCUMENT,
     MAX_IMAGE,
-    SPLITS,
     Archive,
     ImageRows,
     Zip,
