@@ -95,21 +95,21 @@ def network(options: TabularMlpOptions, preprocessing: TableEncoding, classes: i
 class TabularMlp(Network):
     """Missing numbers become the median, numbers are standardized, categories embedded; then hidden layers.
 
-        Every number comes with a flag that says whether it was missing, if it ever was in training, and with how far it
-        reaches into each of its quantiles: with these a network finds thresholds as trees do (Gorishniy et al., "On
+    Every number comes with a flag that says whether it was missing, if it ever was in training, and with how far it
+    reaches into each of its quantiles: with these a network finds thresholds as trees do (Gorishniy et al., "On
     Embeddings for Numerical Features", 2022).
 
-        Several members see the features with signs of their own, share the hidden layers and answer each for itself; they
-        are trained side by side, and the mean of their logits counts (Gorishniy et al., "TabM", 2025).
+    Several members see the features with signs of their own, share the hidden layers and answer each for itself; they
+    are trained side by side, and the mean of their logits counts (Gorishniy et al., "TabM", 2025).
 
-        Args:
-            spec: the features.
-            classes: how many.
-            width: units of each hidden layer.
-            layers: hidden layers.
-            dropout: share of units left out in training.
-            bins: quantiles that each number is told in; 0: none.
-            members: how many answer.
+    Args:
+        spec: the features.
+        classes: how many.
+        width: units of each hidden layer.
+        layers: hidden layers.
+        dropout: share of units left out in training.
+        bins: quantiles that each number is told in; 0: none.
+        members: how many answer.
     """
 
     median: Tensor

@@ -29,7 +29,8 @@ export function EvaluationView(props: { connection: Connection; evaluation: Eval
         <span className="mls-muted">
           {evaluation.kind === "number" ? (
             <>
-              mean absolute error <strong>{figure(evaluation.mae ?? null)}</strong> {evaluation.unit} (always the median:{" "}
+              mean absolute error <strong>{figure(evaluation.mae ?? null)}</strong>
+              {evaluation.unit && ` ${evaluation.unit}`} (always the median:{" "}
               {figure(evaluation.baseline_mae ?? null)}) · median{" "}
               <strong>{figure(evaluation.median_absolute_error ?? null)}</strong> · RMSE{" "}
               <strong>{figure(evaluation.rmse ?? null)}</strong> · R² <strong>{figure(evaluation.r2 ?? null)}</strong>
