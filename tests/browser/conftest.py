@@ -133,8 +133,12 @@ class JupyterLab:
     def shut_kernels_down(self) -> None:
         """End all kernels, as the list of running kernels does."""
         with httpx.Client(base_url=self.url, headers={"Authorization": f"token {self.token}"}) as client:
-            for session in client.get("api/sessions").json():
-                client.delete(f"api/sessions/{session['id']}").raise_for_status()
+            # One that is just being restarted is refused.
+            deadline = time.monotonic() + 30
+            while sessions := client.get("api/sessions").raise_for_status().json():
+                assert time.monotonic() < deadline, sessions
+                for session in sessions:
+                    client.delete(f"api/sessions/{session['id']}")
 
     def scroll_to(self, page: Page, cell: int) -> None:
         """Have a cell at the top of the notebook."""

@@ -96,6 +96,8 @@ def test_zoom_fetches_points_and_comes_back_with_the_page(
     # The one point in 200,000 that is a spike reaches the top of the plot.
     assert painted(page, top=True) > 0
 
+    # The run's figures come by themselves, above the curves.
+    expect(page.locator(".mls-run")).to_contain_text("98.0%")
     # A narrow stretch has few enough points to draw them all; the other panel goes along.
     plot = panel.locator(".u-over").bounding_box()
     assert plot is not None

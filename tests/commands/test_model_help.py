@@ -24,7 +24,7 @@ def test_suggestions_become_automatic_labels_and_are_revoked(mlship: Shell, tmp_
     assert "light_model" in run("jobs", "talk")
     assert "all" in run("threshold", "talk", "--precision", "0.7")
     assert "50 of the stored suggestions became automatic labels" in run("threshold", "talk", "0.5")
-    again = run("threshold", "talk", "1")
+    again = " ".join(run("threshold", "talk", "1").split())
     assert "50 automatic labels would not pass any more" in again and "mlship revoke talk --outgrown" in again
     assert "light:1" in run("spotcheck", "talk")
     assert "10 automatic labels are sent" in run("spotcheck", "talk", "-n", "10")

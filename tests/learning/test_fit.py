@@ -199,12 +199,17 @@ def test_an_interrupt_of_the_main_thread_is_a_clean_stop():
             _thread.interrupt_main()
 
     run = Recorder()
-    handler = signal.getsignal(signal.SIGINT)
-    result = fit(run, table("wine"), "tabular-mlp", {"epochs": 10_000, "patience": 0}, on_progress=watch)
+    before = signal.getsignal(signal.SIGINT)
+    # A shell's background process ignores it.
+    signal.signal(signal.SIGINT, handler := signal.default_int_handler)
+    try:
+        result = fit(run, table("wine"), "tabular-mlp", {"epochs": 10_000, "patience": 0}, on_progress=watch)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.stopped
     assert max(steps) < 40_000
     assert NAME in run.artifacts
-    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_stop_before_training_is_an_interruption():

@@ -1,5 +1,5 @@
 import type { Evaluation } from "@modelship-lab/core";
-import { fireEvent, render, screen, within } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
 import { FakeLab } from "../../core/tests/fake_lab";
 import { EvaluationView } from "../src/runs/EvaluationView";
@@ -53,7 +53,7 @@ describe("an evaluation", () => {
 
   it("of a number tells errors instead of shares, and has no matrix", () => {
     const baseline = { name: "median", accuracy: null, macro_f1: null, mae: 12.5, train_rows: 400, seconds: 0 };
-    const container = show({
+    const errors: Partial<Evaluation> = {
       task: "tabular_regression",
       kind: "number",
       classes: [],
@@ -65,7 +65,10 @@ describe("an evaluation", () => {
       r2: 0.81,
       baselines: [baseline],
       slices: [{ name: "district is north", rows: 9, score: 8.5, low: 6, high: 11 }],
-    });
+    };
+    expect(show({ ...errors, unit: "USD" }).textContent).toContain("mean absolute error 3.25 USD (always the median");
+    cleanup();
+    const container = show(errors);
     expect(within(container).getByText(/mean absolute error/).textContent).toBe("mean absolute error 3.25 (always the median: 12.5) · median 2.5 · RMSE 4.75 · R² 0.81");
     expect(container.querySelector("table")).toBeNull();
     expect(screen.getByText("median").parentElement!.textContent).toBe("12.5median");

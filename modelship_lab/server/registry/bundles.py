@@ -1,6 +1,5 @@
 """Bundles on disk: one immutable folder each, found by its digest."""
 
-import os
 import re
 import secrets
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 from modelship_lab.bundles.pack import digest, from_tar, read, to_tar
 from modelship_lab.records.bundle import BundleManifest
 from modelship_lab.records.errors import InvalidData, NotFound
+from modelship_lab.server.storage.data_dir import sync_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -52,7 +52,7 @@ class BundleStore:
                 # Somebody else has just put the same bundle there.
                 if not _is_whole(target):
                     raise
-            _sync(self._folder)
+            sync_folder(self._folder)
             return name, manifest
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -103,11 +103,3 @@ def _is_whole(folder: Path) -> bool:
     except InvalidData:
         return False
     return True
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

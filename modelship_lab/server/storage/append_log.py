@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelship_lab.server.storage.data_dir import sync_folder
+
 log = logging.getLogger(__name__)
 
 
@@ -21,6 +23,7 @@ class AppendLog:
 
     def __init__(self, path: Path) -> None:
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+        sync_folder(path.parent)
         self._end = 0
         """Behind the last whole record; what comes after it is overwritten."""
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelship_lab.records.errors import NotFound
+from modelship_lab.server.storage.data_dir import sync_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -38,7 +39,7 @@ class Blobs:
             with self._temporary() as file:
                 file.write(content)
                 self._keep(file, target)
-        self._sync_folder(target.parent)
+        sync_folder(target.parent)
         return digest
 
     def put_many(self, contents: Iterable[bytes]) -> list[str]:
@@ -54,7 +55,7 @@ class Blobs:
                 folders.add(target.parent)
             digests.append(digest)
         for folder in folders:
-            self._sync_folder(folder)
+            sync_folder(folder)
         return digests
 
     def adopt(self, file: Path) -> str:
@@ -77,7 +78,7 @@ class Blobs:
                 shutil.copyfileobj(source, copy, _CHUNK)
                 self._keep(copy, target)
             file.unlink()
-        self._sync_folder(target.parent)
+        sync_folder(target.parent)
         return digest
 
     def path(self, digest: str) -> Path:
@@ -113,10 +114,3 @@ class Blobs:
         os.fsync(file.fileno())
         target.parent.mkdir(exist_ok=True)
         os.replace(file.name, target)
-
-    def _sync_folder(self, folder: Path) -> None:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -100,6 +100,15 @@ def as_storage_failed(error: OSError) -> StorageFailed | None:
     return None
 
 
+def sync_folder(folder: Path) -> None:
+    """Have it on disk which files a folder has: what was made or renamed in it is there after a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_private(path: Path, content: str) -> None:
     """Write a file that only this user may read, all at once."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
