@@ -20,7 +20,6 @@ from modelship_lab.learning import recipes
 from modelship_lab.learning.baselines import baselines
 from modelship_lab.learning.checkpoint import NAME, Checkpoint
 from modelship_lab.learning.evaluate import evaluate, summary
-from modelship_lab.learning.fit_estimator import fit_estimator
 from modelship_lab.learning.fit_result import FitResult
 from modelship_lab.learning.hardware import Hardware, choose
 from modelship_lab.learning.loop import Loop, on_cpu
@@ -103,6 +102,9 @@ def fit(
             raise InvalidInput(
                 f"The recipe {chosen.name} cannot go on where it was. Train again: it is fast."
             )
+        # Loads ONNX Runtime, which training a network does not need.
+        from modelship_lab.learning.fit_estimator import fit_estimator
+
         return _off_main_thread(
             lambda: fit_estimator(run, snapshot, chosen, checked, asked, on_progress, output, given), asked
         )
