@@ -93,6 +93,7 @@ class Database:
             self._journal.load(self._connection)
         except BaseException:
             self._connection.close()
+            self._journal.close()
             raise
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._closed = False
