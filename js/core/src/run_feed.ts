@@ -172,9 +172,11 @@ export class RunFeed {
   }
 
   private async fetchEvaluation(): Promise<void> {
+    const { evaluated } = this;
     try {
       const evaluation = await this.connection.request<Evaluation>("GET", `runs/${this.runId}/evaluation`);
-      if (!this.closed) this.store.set({ evaluation });
+      // It may have been gone on with meanwhile.
+      if (!this.closed && evaluated === this.evaluated) this.store.set({ evaluation });
     } catch (error) {
       // A training that failed has no evaluation, and that is no problem to report.
       if (asLabError(error).status !== 404 && !this.closed) this.store.set({ problem: asLabError(error) });
